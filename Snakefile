@@ -1,0 +1,40 @@
+# Few-shot distillation: can what a language model does with examples in its prompt be trained into its weights?
+#
+#   icl_gap -> precompute_activations -> precompute_logits -> train -> eval_checkpoint -> score -> aggregate -> plot
+#
+# Where everything lies, seen from the results folder (rules/common.smk defines the names in angle brackets):
+#
+#   models/<model>/                                       weights and tokenizer
+#   data/<dataset>/{train,test}.jsonl                     questions and answers
+#   icl_gap/<phase>/<model>/predictions.parquet           phase 0; icl_gap/<phase>.json says which model to use
+#   teachers/<model>/<teacher>/                           hidden states and logits of the teacher
+#   baselines/<model>/<k>shot/                            the untrained model, 0-shot and few-shot (condition A)
+#   runs/<model>/<condition>/lambda<λ>/seed<s>/<schedule> adapters, metrics, answers and accuracy of one training run
+#   summary.json, tables/, figures/, analysis.md          the results
+#   logs/, benchmarks/, .state/                           one log and benchmark a job; unfinished work
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "rules/common.smk"
+include: "rules/prepare.smk"
+include: "rules/icl_gap.smk"
+include: "rules/teacher.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/aggregate.smk"
+include: "rules/plot.smk"
+include: "rules/targets.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/summary.json",
+        "<results>/analysis.md",
+        figure_files(),
+
+
+onsuccess:
+    remove_finished(Path(STUDY.config.results) / ".state")

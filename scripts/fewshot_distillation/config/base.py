@@ -1,0 +1,73 @@
+"""The strict base of every configuration class, and errors that say what to change."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+# Names become folders, wildcards and parts of rule names, so only harmless characters are allowed.
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the message is one sentence a line, for the person who edits it."""
+
+
+def suggest(name: object, valid: Iterable[str]) -> str:
+    """'(did you mean X?) ; allowed: …' for a name that isn't among the valid ones."""
+    valid = sorted(str(v) for v in valid)
+    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}Allowed: {', '.join(valid) or 'none defined'}"
+
+
+class Strict(BaseModel):
+    """A configuration class in which an unknown key is an error that names the nearest valid one."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            fields = {field.alias or name for name, field in cls.model_fields.items()}
+            for key in data:
+                if key not in fields and key not in cls.model_fields:
+                    raise ValueError(f"unknown key '{key}'; {suggest(key, fields)}")
+        return data
+
+
+def _without_nulls(value: Any) -> Any:
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+# In a catalogue an entry set to null is removed, so that an overlay can take away what it inherits.
+DropNulls = BeforeValidator(_without_nulls)
+
+# Tags of discriminated unions, which pydantic adds to an error's location and no user has written.
+UNION_TAGS = {"hub", "files", "wheel", "generator", "none", "hidden_states", "logits"}
+
+
+def _location(parts: tuple[int | str, ...]) -> str:
+    kept: list[str] = []
+    for before, part in zip(("",) + parts, parts, strict=False):
+        after_choice = before == "source" or (len(kept) == 2 and kept[0] == "conditions")
+        if not (after_choice and part in UNION_TAGS):
+            kept.append(str(part))
+    return ".".join(kept)
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence for each error: the key, what is wrong, and the value that was given."""
+    lines = []
+    for item in error.errors():
+        message = item["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        where = _location(item["loc"])
+        given = item["input"]
+        shown = "" if isinstance(given, dict) or item["type"] == "missing" else f" (it is {given!r})"
+        lines.append(f"{where}: {message}{shown}" if where else f"{message}{shown}")
+    return "\n".join(dict.fromkeys(lines))

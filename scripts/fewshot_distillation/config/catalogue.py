@@ -1,0 +1,188 @@
+"""The catalogue's entries: models, datasets, teachers, conditions, schedules and what training and evaluation use."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from .base import Strict
+from .sources import DatasetSource, ModelSource
+
+Position = Literal["question_end", "prompt_end"]
+POSITIONS: tuple[Position, ...] = ("question_end", "prompt_end")
+
+
+class Gpus(Strict):
+    """GPUs for each kind of job; changing them never changes what is computed."""
+
+    teacher: int = Field(1, ge=1, description="GPUs of a teacher job.")
+    train: int = Field(1, ge=1, description="GPUs of a training job.")
+    evaluate: int = Field(1, ge=1, description="GPUs of an evaluation job.")
+
+
+class Model(Strict):
+    """A causal language model."""
+
+    source: ModelSource = Field(description="Where the weights and the tokenizer come from.")
+    chat_template: dict[str, bool | int | str] = Field(
+        {}, description="Arguments of the chat template, such as `enable_thinking: false`."
+    )
+    gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
+
+
+class Dataset(Strict):
+    """Questions and worked answers that end in `#### n`."""
+
+    source: DatasetSource = Field(description="Where the rows come from.")
+    limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
+    limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
+
+
+class Teacher(Strict):
+    """The frozen model with demonstrations in its prompt."""
+
+    shots: int = Field(8, ge=0, le=64, description="Demonstrations in the prompt; 0 is the zero-shot control.")
+    demonstrations: Literal["per_example", "fixed"] = Field(
+        "per_example", description="Drawn anew for every example, or one set for all; never the example itself."
+    )
+    seed: int = Field(42, ge=0, description="Seed of the draw.")
+
+
+class Sft(Strict):
+    """Answers only: the cross-entropy of ordinary supervised fine-tuning."""
+
+    label: str = Field(description="Name in tables and legends.")
+
+    target: Literal["none"] = Field("none", description="No teacher.")
+    lam: float = Field(0.0, ge=0, le=0, alias="lambda", description="There is no distillation term to weigh.")
+
+
+class Distillation(Strict):
+    """What every condition with a teacher has."""
+
+    label: str = Field(description="Name in tables and legends.")
+    teacher: str = Field(description="Name of the teacher whose targets are learned.")
+    position: Position = Field(
+        "question_end",
+        description="`question_end`: last token before the generation prompt; `prompt_end`: last token of the prompt.",
+    )
+    lam: float = Field(0.5, ge=0, alias="lambda", description="Weight λ of the distillation term.")
+
+
+class HiddenStates(Distillation):
+    """Layer-wise distillation: L = L_CE + λ Σ_l ‖ĥ_l(student) − ĥ_l(teacher)‖²."""
+
+    target: Literal["hidden_states"] = Field(description="Hidden states of the teacher.")
+    layers: Literal["all"] | list[Annotated[int, Field(ge=0)]] = Field(
+        "all", description="`all`, or layer numbers counted from 0."
+    )
+    normalize: bool = Field(True, description="Scale each hidden state to unit L2 norm first.")
+    reduction: Literal["sum", "mean"] = Field(
+        "sum", description="`sum` over layers and features (the documented objective) or `mean`; batches are averaged."
+    )
+
+    @model_validator(mode="after")
+    def _distinct_layers(self) -> "HiddenStates":
+        if self.layers != "all" and (not self.layers or len(set(self.layers)) != len(self.layers)):
+            raise ValueError(f"layers must be 'all' or distinct layer numbers, not {self.layers}")
+        return self
+
+    @property
+    def loss(self) -> str:
+        return "layerwise"
+
+
+class Logits(Distillation):
+    """Logit distillation: T² KL(teacher ‖ student) over the teacher's top-k tokens."""
+
+    target: Literal["logits"] = Field(description="Next-token logits of the teacher.")
+    divergence: Literal["forward_kl"] = Field("forward_kl", description="Divergence between the distributions.")
+    temperature: float = Field(2.0, gt=0, le=100, description="Temperature T of both distributions.")
+    top_k: int = Field(1024, ge=1, description="Teacher tokens kept.")
+    tail: Literal["renormalise", "bucket", "teacher_only"] = Field(
+        "renormalise",
+        description="Mass outside the top k: `renormalise` both over the top k, one `bucket` token for the rest, or "
+        "`teacher_only` (only the teacher renormalised, as published).",
+    )
+
+    @property
+    def loss(self) -> str:
+        return self.divergence
+
+
+def _target(value: Any) -> str:
+    return value.get("target", "none") if isinstance(value, dict) else getattr(value, "target", "none")
+
+
+Condition = Annotated[
+    Annotated[Sft, Tag("none")] | Annotated[HiddenStates, Tag("hidden_states")] | Annotated[Logits, Tag("logits")],
+    Discriminator(
+        _target,
+        custom_error_type="target",
+        custom_error_message="target must be hidden_states or logits, or be left out for plain fine-tuning",
+    ),
+]
+
+
+class Lora(Strict):
+    """The adapter that is trained; the base weights stay frozen."""
+
+    r: int = Field(16, ge=1, description="Rank.")
+    alpha: int = Field(32, ge=1, description="Scale; the update is multiplied by alpha / r.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the adapter's input.")
+    target_modules: list[str] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        min_length=1,
+        description="Linear modules that get an adapter.",
+    )
+
+
+class Training(Strict):
+    """Optimisation (AdamW), the same for every condition."""
+
+    lr: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
+    scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
+    grad_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    effective_batch_size: int = Field(32, ge=1, description="Examples in an optimizer step, over all processes.")
+    micro_batch_size: int = Field(4, ge=1, description="Examples in a forward pass; divides the effective batch.")
+    max_tokens: int = Field(
+        512, ge=16, description="Longest training sequence in tokens; longer answers are cut, counted and reported."
+    )
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Training":
+        if self.effective_batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size {self.micro_batch_size} does not divide effective_batch_size "
+                f"{self.effective_batch_size}; choose a divisor"
+            )
+        return self
+
+
+class Schedule(Strict):
+    """How long to train and which checkpoints to keep."""
+
+    max_steps: int = Field(ge=1, description="Optimizer steps; the learning-rate schedule ends here.")
+    checkpoints: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="Steps at which an adapter is kept and evaluated, ascending, at most max_steps."
+    )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "Schedule":
+        if self.checkpoints != sorted(set(self.checkpoints)):
+            raise ValueError(f"checkpoints must be ascending without repetition, not {self.checkpoints}")
+        if self.checkpoints[-1] > self.max_steps:
+            raise ValueError(f"checkpoint step {self.checkpoints[-1]} lies beyond max_steps {self.max_steps}")
+        return self
+
+
+class Evaluation(Strict):
+    """Greedy generation on the test questions."""
+
+    backend: Literal["auto", "transformers"] = Field("auto", description="Engine that generates.")
+    max_new_tokens: int = Field(512, ge=1, description="Longest answer in tokens.")
+    batch_tokens: int = Field(
+        65536, ge=256, description="Prompt and answer tokens of a batch together; bounds memory, not results."
+    )
+    questions: int | None = Field(None, ge=1, description="Evaluate only the first test questions; null means all.")

@@ -1,0 +1,69 @@
+"""Digests of source code, so that jobs rerun when what they compute changes and not when a comment does."""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+PACKAGE = "fewshot_distillation"
+SCRIPTS = Path(__file__).resolve().parents[2]
+
+# These don't decide a number: `config` speaks through the specs, `runtime` moves files and prints progress.
+IGNORED = (f"{PACKAGE}.config", f"{PACKAGE}.runtime")
+
+
+def code_digest(program: str, *extra_modules: str) -> str:
+    """Digest of a program under scripts/ and of every package module it imports, directly or not.
+
+    Comments, docstrings and layout don't count. `extra_modules` are dotted names below the package that the program
+    loads by name (a loss, a figure).
+    """
+    digest = hashlib.sha256()
+    for path in sorted(_closure(SCRIPTS / program, extra_modules)):
+        digest.update(f"{path.relative_to(SCRIPTS)}\0{_meaning(path)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(program: Path, extra_modules: tuple[str, ...]) -> set[Path]:
+    extra = {path for name in extra_modules for path in _files(f"{PACKAGE}.{name}")}
+    waiting, found = [program, *extra], {program, *extra}
+    while waiting:
+        for path in _imports(waiting.pop()) - found:
+            found.add(path)
+            waiting.append(path)
+    return found
+
+
+@functools.cache
+def _imports(path: Path) -> frozenset[Path]:
+    here = list(path.relative_to(SCRIPTS).with_suffix("").parts)
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(here[: len(here) - node.level]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            names.add(module)
+            names.update(f"{module}.{alias.name}" for alias in node.names)
+    return frozenset(p for name in names if name.startswith(PACKAGE) for p in _files(name))
+
+
+def _files(name: str) -> set[Path]:
+    """The file of a module; nothing for a name that is a function or class, or that is ignored."""
+    if name.startswith(IGNORED):
+        return set()
+    base = SCRIPTS.joinpath(*name.split("."))
+    return {p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()}
+
+
+@functools.cache
+def _meaning(path: Path) -> str:
+    """The syntax tree as text, without docstrings."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            if isinstance(body[0], ast.Expr) and isinstance(getattr(body[0].value, "value", None), str):
+                del body[0]
+    return ast.unparse(tree)

@@ -1,0 +1,267 @@
+"""From the configuration to jobs: which runs there are, and the spec of each job."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from .base import ConfigError
+from .catalogue import Teacher
+from .specs import (
+    ActivationsSpec,
+    AggregateSpec,
+    AnalysisSpec,
+    DatasetSpec,
+    EvaluateSpec,
+    FetchDatasetSpec,
+    FetchModelSpec,
+    GenerationSpec,
+    IclGapSummarySpec,
+    LogitsSpec,
+    ModelSpec,
+    PlotSpec,
+    ScoreSpec,
+    TrainSpec,
+)
+from .study import Config
+
+
+def lambda_text(lam: float) -> str:
+    """λ as it stands in paths and names: 0.5, 1, 2."""
+    return repr(float(lam)).removesuffix(".0")
+
+
+class Run(NamedTuple):
+    """One training run; the fields are the wildcards of its folder."""
+
+    model: str
+    condition: str
+    lam: str
+    seed: int
+    schedule: str
+
+
+class Study:
+    """All runs that the configuration asks for, and the spec of every job."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.runs = list(dict.fromkeys(self._expand()))
+        self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
+
+    def _expand(self):
+        config = self.config
+        for study in config.studies.values():
+            for model in study.models:
+                for schedule in study.schedules:
+                    for name in study.conditions:
+                        condition = config.conditions[name]
+                        own = condition.target == "none" or study.lambdas is None
+                        for lam in [condition.lam] if own else study.lambdas:
+                            for seed in study.seeds or config.seeds:
+                                yield Run(model, name, lambda_text(lam), seed, schedule)
+
+    # --- selections -------------------------------------------------------------------------------------------------
+
+    @property
+    def models(self) -> list[str]:
+        """Models that are trained."""
+        return list(dict.fromkeys(run.model for run in self.runs))
+
+    @property
+    def used_models(self) -> list[str]:
+        """Models that any job reads."""
+        gap_models = [m for gap in self.config.icl_gap.values() for m in gap.models]
+        return list(dict.fromkeys([*self.models, *gap_models]))
+
+    def runs_of(self, model: str) -> list[Run]:
+        return [run for run in self.runs if run.model == model]
+
+    def default_runs(self, model: str) -> list[Run]:
+        """Runs at each condition's own λ (or its first λ in the grid, if its own is not in it)."""
+        runs = self.runs_of(model)
+        lams: dict[str, str] = {}
+        for run in runs:
+            own = lambda_text(self.config.conditions[run.condition].lam)
+            if run.condition not in lams or run.lam == own:
+                lams[run.condition] = run.lam
+        return [run for run in runs if run.lam == lams[run.condition]]
+
+    def sweep_runs(self, model: str) -> list[Run]:
+        """Runs of conditions with several λ, with the plain fine-tuning that they are measured against.
+
+        Only schedules that were swept count, so that every point was trained equally long.
+        """
+        runs = self.runs_of(model)
+        swept: dict[tuple[str, str], set[str]] = {}
+        for run in runs:
+            swept.setdefault((run.condition, run.schedule), set()).add(run.lam)
+        pairs = {pair for pair, lams in swept.items() if len(lams) > 1}
+        schedules = {schedule for _, schedule in pairs}
+        plain = {name for name, c in self.config.conditions.items() if c.target == "none"}
+        return [
+            run
+            for run in runs
+            if (run.condition, run.schedule) in pairs or (run.condition in plain and run.schedule in schedules)
+        ]
+
+    def gap_before(self, model: str) -> str | None:
+        """The phase 0 comparison that a model's teacher waits for."""
+        return next((name for name, gap in self.config.icl_gap.items() if model in gap.models), None)
+
+    def matched_layers(self) -> dict[str, list[int]]:
+        """Highest layer number asked for, per model and condition, for the check against the model itself."""
+        wanted: dict[str, list[int]] = {}
+        for run in self.runs:
+            condition = self.config.conditions[run.condition]
+            if condition.target == "hidden_states" and condition.layers != "all":
+                wanted[run.model] = sorted({*wanted.get(run.model, []), *condition.layers})
+        return wanted
+
+    def check_fetched_models(self, folder: Path) -> None:
+        """Check layers against models that are already there; `fetch_model` checks those that aren't.
+
+        Raises:
+            ConfigError: a condition matches a layer that its model doesn't have.
+        """
+        for model, layers in self.matched_layers().items():
+            manifest = folder / model / "manifest.json"
+            if manifest.is_file():
+                check_layers(model, layers, json.loads(manifest.read_text())["num_layers"])
+
+    # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
+
+    def model_spec(self, name: str) -> ModelSpec:
+        model = self.config.models[name]
+        return ModelSpec(name=name, source=model.source, chat_template=model.chat_template)
+
+    def fetch_model(self, model: str) -> FetchModelSpec:
+        return FetchModelSpec(model=self.model_spec(model))
+
+    def fetch_dataset(self, dataset: str) -> FetchDatasetSpec:
+        return FetchDatasetSpec(dataset=self.dataset)
+
+    def _generation(self, model: str, shots: list[int], questions: int | None) -> GenerationSpec:
+        config = self.config
+        evaluation = config.evaluation.model_copy(update={"questions": questions})
+        return GenerationSpec(
+            model=self.model_spec(model),
+            dataset=self.dataset,
+            shots=shots,
+            demonstrations=config.baselines.demonstrations,
+            demonstration_seed=config.baselines.seed,
+            evaluation=evaluation,
+            max_prompt_tokens=config.max_prompt_tokens,
+            precision=config.precision,
+        )
+
+    def icl_gap(self, phase: str, model: str) -> GenerationSpec:
+        gap = self.config.icl_gap[phase]
+        return self._generation(model, gap.shots, gap.questions)
+
+    def baseline(self, model: str, shots: str) -> GenerationSpec:
+        return self._generation(model, [int(shots)], self.config.evaluation.questions)
+
+    def precompute_activations(self, model: str, teacher: str) -> ActivationsSpec:
+        return ActivationsSpec(
+            model=self.model_spec(model),
+            dataset=self.dataset,
+            teacher_name=teacher,
+            teacher=self.config.teachers[teacher],
+            max_prompt_tokens=self.config.max_prompt_tokens,
+            precision=self.config.precision,
+        )
+
+    def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
+        readers = [c for c in self.config.conditions.values() if c.target == "logits" and c.teacher == teacher]
+        return LogitsSpec(
+            activations=self.precompute_activations(model, teacher),
+            top_k=max(c.top_k for c in readers),
+            temperatures=sorted({1.0, *(c.temperature for c in readers)}),
+        )
+
+    def train(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> TrainSpec:
+        chosen = self.config.conditions[condition]
+        teacher: Teacher | None = None if chosen.target == "none" else self.config.teachers[chosen.teacher]
+        # The label is for readers and λ is the run's own, so neither may mark a trained run as stale.
+        chosen = chosen.model_copy(update={"label": condition, "lam": float(lam)})
+        return TrainSpec(
+            model=self.model_spec(model),
+            dataset=self.dataset,
+            teacher=teacher,
+            condition_name=condition,
+            condition=chosen,
+            lam=float(lam),
+            seed=int(seed),
+            schedule_name=schedule,
+            schedule=self.config.schedules[schedule],
+            lora=self.config.lora,
+            training=self.config.training,
+            max_prompt_tokens=self.config.max_prompt_tokens,
+            precision=self.config.precision,
+        )
+
+    def eval_checkpoint(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> EvaluateSpec:
+        return EvaluateSpec(
+            model=self.model_spec(model),
+            dataset=self.dataset,
+            checkpoints=self.config.schedules[schedule].checkpoints,
+            evaluation=self.config.evaluation,
+            max_prompt_tokens=self.config.max_prompt_tokens,
+            precision=self.config.precision,
+        )
+
+    def _score(self, **identity: str | int | float) -> ScoreSpec:
+        return ScoreSpec(identity=identity, metric=self.config.metric, confidence=self.config.confidence)
+
+    def score_run(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> ScoreSpec:
+        return self._score(
+            model=model, condition=condition, **{"lambda": float(lam)}, seed=int(seed), schedule=schedule
+        )
+
+    def score_baseline(self, model: str, shots: str) -> ScoreSpec:
+        return self._score(model=model, condition="base")
+
+    def score_icl_gap(self, phase: str, model: str) -> ScoreSpec:
+        return self._score(model=model, condition="base", phase=phase)
+
+    def icl_gap_summary(self, phase: str) -> IclGapSummarySpec:
+        gap = self.config.icl_gap[phase]
+        return IclGapSummarySpec(phase=phase, models=gap.models, min_gap=gap.min_gap, min_floor=gap.min_floor)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {name: condition.label for name, condition in self.config.conditions.items()}
+
+    def plot(self, figure: str, model: str | None = None) -> PlotSpec:
+        plots = self.config.plots
+        return PlotSpec(
+            figure=figure,
+            model=model,
+            labels=self.labels,
+            dpi=plots.dpi,
+            width=plots.width,
+            font_size=plots.font_size,
+            confidence=self.config.confidence,
+        )
+
+    def aggregate(self) -> AggregateSpec:
+        return AggregateSpec(
+            labels=self.labels,
+            default_lambda={name: condition.lam for name, condition in self.config.conditions.items()},
+            confidence=self.config.confidence,
+            metric=self.config.metric,
+        )
+
+    def analysis(self, figures: dict[str, list[str]]) -> AnalysisSpec:
+        return AnalysisSpec(
+            labels=self.labels, figures=figures, confidence=self.config.confidence, metric=self.config.metric
+        )
+
+
+def check_layers(model: str, layers: list[int], num_layers: int) -> None:
+    """Raise ConfigError where a layer number lies outside the model."""
+    outside = [layer for layer in layers if layer >= num_layers]
+    if outside:
+        raise ConfigError(
+            f"conditions: layers {outside} lie outside model '{model}', whose layers are 0 to {num_layers - 1}"
+        )

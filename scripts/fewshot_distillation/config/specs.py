@@ -1,0 +1,157 @@
+"""Job specs: the complete, resolved input of each kind of job, passed as one JSON argument.
+
+A spec holds what its job's results depend on and nothing else, so restyling a figure never retrains. Modules under
+`config` are left out of the source digests: what they decide stands in the specs.
+"""
+
+import hashlib
+from typing import Literal
+
+from pydantic import Field
+
+from .base import Strict
+from .catalogue import Condition, Evaluation, Lora, Schedule, Teacher, Training
+from .sources import DatasetSource, ModelSource
+
+Precision = Literal["bf16", "fp32"]
+
+
+class ModelSpec(Strict):
+    """A model, without what only scheduling needs."""
+
+    name: str
+    source: ModelSource
+    chat_template: dict[str, bool | int | str]
+
+
+class DatasetSpec(Strict):
+    """A dataset by name and source."""
+
+    name: str
+    source: DatasetSource
+    limit_train: int | None
+    limit_test: int | None
+
+
+class JobSpec(Strict):
+    """What every job's spec can do."""
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name this spec."""
+        return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
+
+
+class FetchModelSpec(JobSpec):
+    model: ModelSpec
+
+
+class FetchDatasetSpec(JobSpec):
+    dataset: DatasetSpec
+
+
+class GenerationSpec(JobSpec):
+    """Answers of the untrained model to test questions, for each number of shots."""
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    shots: list[int]
+    demonstrations: Literal["per_example", "fixed"]
+    demonstration_seed: int
+    evaluation: Evaluation
+    max_prompt_tokens: int
+    precision: Precision
+
+
+class ActivationsSpec(JobSpec):
+    """Hidden states of a teacher for every training example."""
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    teacher_name: str
+    teacher: Teacher
+    max_prompt_tokens: int
+    precision: Precision
+
+
+class LogitsSpec(JobSpec):
+    """Top-k next-token logits of a teacher, computed from its cached hidden states."""
+
+    activations: ActivationsSpec
+    top_k: int
+    temperatures: list[float]
+
+
+class TrainSpec(JobSpec):
+    """One training run."""
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    teacher: Teacher | None
+    condition_name: str
+    condition: Condition
+    lam: float = Field(alias="lambda")
+    seed: int
+    schedule_name: str
+    schedule: Schedule
+    lora: Lora
+    training: Training
+    max_prompt_tokens: int
+    precision: Precision
+
+
+class EvaluateSpec(JobSpec):
+    """Answers of every checkpoint of a run to the test questions, zero-shot."""
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    checkpoints: list[int]
+    evaluation: Evaluation
+    max_prompt_tokens: int
+    precision: Precision
+
+
+class ScoreSpec(JobSpec):
+    """Accuracy of generated answers; `identity` is copied into every row, so that a table describes itself."""
+
+    identity: dict[str, str | int | float]
+    metric: Literal["strict", "flexible"]
+    confidence: float
+
+
+class IclGapSummarySpec(JobSpec):
+    """Which of the candidate models to use."""
+
+    phase: str
+    models: list[str]
+    min_gap: float
+    min_floor: float
+
+
+class PlotSpec(JobSpec):
+    """One figure; `labels` names conditions as readers see them."""
+
+    figure: str
+    model: str | None
+    labels: dict[str, str]
+    dpi: int
+    width: float
+    font_size: float
+    confidence: float
+
+
+class AggregateSpec(JobSpec):
+    """Tables and the summary of all studies."""
+
+    labels: dict[str, str]
+    default_lambda: dict[str, float]
+    confidence: float
+    metric: Literal["strict", "flexible"]
+
+
+class AnalysisSpec(JobSpec):
+    """The written analysis; `figures` are paths relative to it."""
+
+    labels: dict[str, str]
+    figures: dict[str, list[str]]
+    confidence: float
+    metric: Literal["strict", "flexible"]

@@ -1,0 +1,121 @@
+"""The whole configuration, and the checks that need to see more than one entry."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
+from .catalogue import Condition, Dataset, Evaluation, Lora, Model, Schedule, Teacher, Training
+
+
+class IclGap(Strict):
+    """Phase 0: what demonstrations in the prompt are worth to each candidate model."""
+
+    models: list[str] = Field(min_length=1, description="Candidate models.")
+    shots: list[Annotated[int, Field(ge=0, le=64)]] = Field([0, 4, 8], min_length=2, description="Shots to compare.")
+    questions: int | None = Field(16, ge=1, description="First test questions to use; null means all.")
+    min_gap: float = Field(0.05, ge=0, le=1, description="Least gain of the most shots over the fewest.")
+    min_floor: float = Field(0.05, ge=0, le=1, description="Least accuracy with the fewest shots.")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "IclGap":
+        if self.shots != sorted(set(self.shots)):
+            raise ValueError(f"shots must be ascending without repetition, not {self.shots}")
+        return self
+
+
+class Baselines(Strict):
+    """The untrained model: 0-shot, and condition A with demonstrations in the prompt."""
+
+    shots: list[Annotated[int, Field(ge=0, le=64)]] = Field([0, 8], min_length=1, description="Shots to evaluate.")
+    demonstrations: Literal["per_example", "fixed"] = Field("per_example", description="As for a teacher.")
+    seed: int = Field(42, ge=0, description="Seed of the draw of demonstrations.")
+
+
+class Grid(Strict):
+    """A study: every combination of its lists is one training run."""
+
+    models: list[str] = Field(min_length=1, description="Models to train.")
+    conditions: list[str] = Field(min_length=1, description="Conditions to train.")
+    schedules: list[str] = Field(min_length=1, description="Schedules to train with.")
+    lambdas: list[Annotated[float, Field(ge=0)]] | None = Field(
+        None, min_length=1, description="Weights λ in place of each condition's own; plain fine-tuning has none."
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1, description="In place of `seeds`.")
+
+
+class Plots(Strict):
+    """How figures look; changing it redraws them and reruns nothing else."""
+
+    dpi: int = Field(200, ge=50, le=1200, description="Resolution of the PNG files.")
+    width: float = Field(6.5, gt=1, le=30, description="Width of a figure in inches.")
+    font_size: float = Field(9.0, ge=4, le=30, description="Font size in points.")
+
+
+class Config(Strict):
+    """workflow_config.yaml."""
+
+    results: str = Field(
+        "results", pattern=r"^[^{}<>*?\[\]\n]+$", description="Folder of everything that is produced."
+    )
+    dataset: str = Field(description="Name of the dataset of this study.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([42], min_length=1, description="Seeds of the training runs.")
+    precision: Literal["bf16", "fp32"] = Field(
+        "bf16", description="bf16 where the device has it (float32 otherwise, which the log says), or fp32."
+    )
+    max_prompt_tokens: int = Field(4096, ge=32, description="A prompt longer than this is an error, never cut.")
+    metric: Literal["strict", "flexible"] = Field(
+        "strict", description="Accuracy in tables and figures: the number after ####, or else the last number."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    datasets: Annotated[dict[Name, Dataset], DropNulls] = Field(description="Datasets by name.")
+    models: Annotated[dict[Name, Model], DropNulls] = Field(description="Models by name.")
+    teachers: Annotated[dict[Name, Teacher], DropNulls] = Field({}, description="Teachers by name.")
+    conditions: Annotated[dict[Name, Condition], DropNulls] = Field(description="Training conditions by name.")
+    schedules: Annotated[dict[Name, Schedule], DropNulls] = Field(description="Training schedules by name.")
+    lora: Lora = Field(Lora(), description="The adapter.")
+    training: Training = Field(Training(), description="Optimisation.")
+    evaluation: Evaluation = Field(Evaluation(), description="Generation on the test set.")
+    trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
+        ["tensorboard"], description="Experiment trackers, through accelerate."
+    )
+    save_state_every: int = Field(
+        20, ge=1, description="Optimizer steps between saved training states; no result depends on it."
+    )
+    baselines: Baselines = Field(Baselines(), description="Evaluations of the untrained models.")
+    icl_gap: Annotated[dict[Name, IclGap], DropNulls] = Field({}, description="Phase 0 comparisons by name.")
+    studies: Annotated[dict[Name, Grid], DropNulls] = Field(description="Grids of training runs by name.")
+    plots: Plots = Field(Plots(), description="Looks of the figures.")
+
+    @model_validator(mode="after")
+    def _references(self) -> "Config":
+        wrong: list[str] = []
+
+        def check(where: str, names: list[str], valid: dict[str, Any]) -> None:
+            wrong.extend(f"{where}: unknown name '{n}'; {suggest(n, valid)}" for n in names if n not in valid)
+
+        check("dataset", [self.dataset], self.datasets)
+        for name, condition in self.conditions.items():
+            if condition.target != "none":
+                check(f"conditions.{name}.teacher", [condition.teacher], self.teachers)
+        for name, gap in self.icl_gap.items():
+            check(f"icl_gap.{name}.models", gap.models, self.models)
+        for name, study in self.studies.items():
+            check(f"studies.{name}.models", study.models, self.models)
+            check(f"studies.{name}.conditions", study.conditions, self.conditions)
+            check(f"studies.{name}.schedules", study.schedules, self.schedules)
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
+
+
+def load(raw: dict[str, Any]) -> Config:
+    """Validate a configuration as YAML gave it.
+
+    Raises:
+        ConfigError: one sentence a line with the key, the value and what is allowed.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"The configuration is wrong:\n{explain(error)}") from None

@@ -1,0 +1,150 @@
+"""Prompts as token ids, and the positions in them at which teacher and student are compared.
+
+One builder serves teacher, student and every evaluation backend, so the same question gives the same tokens in all.
+"""
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import JobError
+from .datasets import Row, same_question
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids, and the index of the token at each named position."""
+
+    ids: list[int]
+    question_end: int
+    prompt_end: int
+
+    def position(self, name: str) -> int:
+        return {"question_end": self.question_end, "prompt_end": self.prompt_end}[name]
+
+
+class PromptBuilder:
+    """Few-shot prompts in a model's own chat format, or as plain text for a model without one.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        template_arguments: arguments of the chat template, such as `enable_thinking=False`.
+    """
+
+    def __init__(self, tokenizer: Any, template_arguments: dict[str, Any] | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.arguments = template_arguments or {}
+        self.is_chat = bool(getattr(tokenizer, "chat_template", None))
+        self._check_arguments()
+
+    @classmethod
+    def of_model(cls, folder: Path, template_arguments: dict[str, Any]) -> "PromptBuilder":
+        from transformers import AutoTokenizer
+
+        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments)
+
+    def _check_arguments(self) -> None:
+        """An argument that the template doesn't read is ignored without a word, so ask the template itself."""
+        if self.arguments and not self.is_chat:
+            raise JobError(f"chat_template {self.arguments}: the tokenizer has no chat template")
+        for name in self.arguments:
+            if name not in self.tokenizer.chat_template:
+                raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
+
+    def _render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+        return self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=generation_prompt, **self.arguments
+        )
+
+    def texts(self, question: str, demonstrations: list[Row]) -> tuple[str, str]:
+        """The prompt up to the end of the question, and the generation prompt that follows."""
+        if not self.is_chat:
+            shown = "".join(f"Question: {d['question']}\nAnswer: {d['answer']}\n\n" for d in demonstrations)
+            return f"{shown}Question: {question}\n", "Answer:"
+        messages = []
+        for row in demonstrations:
+            messages += [
+                {"role": "user", "content": row["question"]},
+                {"role": "assistant", "content": row["answer"]},
+            ]
+        messages.append({"role": "user", "content": question})
+        before, whole = self._render(messages, False), self._render(messages, True)
+        if not whole.startswith(before) or whole == before:
+            raise JobError("the chat template doesn't append a generation prompt, so the question's end can't be found")
+        return before, whole[len(before) :]
+
+    def build(self, question: str, demonstrations: list[Row] = ()) -> Prompt:
+        """The prompt of a question after its demonstrations."""
+        before, after = self.texts(question, list(demonstrations))
+        # A chat template writes its own special tokens; plain text gets what the tokenizer adds, such as <bos>.
+        head = self.tokenizer(before, add_special_tokens=not self.is_chat)["input_ids"]
+        tail = self.tokenizer(after, add_special_tokens=False)["input_ids"]
+        ids = head + tail
+        if self.is_chat and self.tokenizer(before + after, add_special_tokens=False)["input_ids"] != ids:
+            raise JobError("the tokenizer merges the question's end with the generation prompt; no token ends there")
+        return Prompt(ids=ids, question_end=len(head) - 1, prompt_end=len(ids) - 1)
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """Tokens that the model should write after a prompt: the answer and the end of its turn."""
+        text = answer if self.is_chat else f" {answer}"
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_of_turn]
+
+    @cached_property
+    def end_of_turn(self) -> int:
+        """The token with which a model ends its answer: in a chat, the one that its template writes there."""
+        if not self.is_chat:
+            return self.tokenizer.eos_token_id
+        marker = "ANSWER"
+        messages = [{"role": "user", "content": "QUESTION"}, {"role": "assistant", "content": marker}]
+        ending = self._render(messages, False).rpartition(marker)[2].strip()
+        ids = self.tokenizer(ending, add_special_tokens=False)["input_ids"]
+        return ids[0] if ids else self.tokenizer.eos_token_id
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """Tokens at which generation ends."""
+        return sorted({self.end_of_turn, self.tokenizer.eos_token_id})
+
+
+class Demonstrations:
+    """Draws demonstrations from the training split, never one that asks the question itself.
+
+    Args:
+        pool: the training rows.
+        shots: how many.
+        policy: `per_example` draws anew for every question, `fixed` uses one set for all.
+        seed: of the draw, which depends on nothing else but the split and the question's index.
+    """
+
+    def __init__(self, pool: list[Row], shots: int, policy: str, seed: int) -> None:
+        if shots >= len(pool):
+            raise JobError(f"{shots} demonstrations can't be drawn from {len(pool)} training examples")
+        self.pool, self.shots, self.policy, self.seed = pool, shots, policy, seed
+
+    def draw(self, split: str, index: int, question: str) -> list[Row]:
+        """Demonstrations for one question; one more is drawn, to stand in if the question itself comes up."""
+        key = f"{self.seed} fixed" if self.policy == "fixed" else f"{self.seed} {split} {index}"
+        drawn = random.Random(key).sample(range(len(self.pool)), self.shots + 1)
+        asked = same_question(question)
+        rows = [row for row in (self.pool[i] for i in drawn) if same_question(row["question"]) != asked]
+        return rows[: self.shots]
+
+
+def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question: str, example: str) -> None:
+    """The comparison is meaningful only if both prompts end in the same question and generation prompt.
+
+    Raises:
+        JobError: names the example.
+    """
+    same = 0
+    for left, right in zip(reversed(few.ids), reversed(zero.ids), strict=False):
+        if left != right:
+            break
+        same += 1
+    # The question's first token may merge with what stands before it, so one token of it is allowed to differ.
+    asked = len(builder.tokenizer(question, add_special_tokens=False)["input_ids"]) - 1
+    behind = zero.prompt_end - zero.question_end
+    if few.prompt_end - few.question_end != behind or same < asked + behind:
+        raise JobError(f"{example}: the prompts of teacher and student differ within the question they should share")

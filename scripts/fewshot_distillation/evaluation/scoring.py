@@ -1,0 +1,101 @@
+"""Accuracy of generated answers, on the CPU and without the model."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from ..analysis.statistics import proportion_interval
+from ..config.specs import ScoreSpec
+from ..data.datasets import Row, read_jsonl
+from ..data.gold import gold
+from ..runtime.errors import JobError
+from ..runtime.files import atomic_path
+from . import answers
+
+
+def judge(predictions: pd.DataFrame, test: list[Row]) -> pd.DataFrame:
+    """One row an answer: what was extracted and whether it equals the reference.
+
+    Raises:
+        JobError: the answers belong to other questions.
+    """
+    for index, question in zip(predictions["question_index"], predictions["question"], strict=True):
+        if index >= len(test) or test[index]["question"] != question:
+            raise JobError(f"prediction for test question {index} belongs to another dataset: {question[:80]!r}")
+    right_answers = [gold(test[index]["answer"]) for index in predictions["question_index"]]
+    strict = [answers.strict(text) for text in predictions["text"]]
+    flexible = [answers.flexible(text) for text in predictions["text"]]
+    return pd.DataFrame(
+        {
+            "question_index": predictions["question_index"],
+            "shots": predictions["shots"],
+            "step": predictions["step"],
+            "gold": [str(value) for value in right_answers],
+            "strict_answer": [None if value is None else str(value) for value in strict],
+            "flexible_answer": [None if value is None else str(value) for value in flexible],
+            "strict": [found == right for found, right in zip(strict, right_answers, strict=True)],
+            "flexible": [found == right for found, right in zip(flexible, right_answers, strict=True)],
+            "unparsed": [value is None for value in flexible],
+            "truncated": predictions["finish_reason"] == "length",
+            "tokens": predictions["tokens"],
+        }
+    )
+
+
+def summarise(judged: pd.DataFrame, spec: ScoreSpec) -> pd.DataFrame:
+    """One row for each step and number of shots: counts, rates, and the interval of the chosen metric."""
+    rows = []
+    for (step, shots), part in judged.groupby(["step", "shots"], sort=True):
+        n, correct = len(part), int(part[spec.metric].sum())
+        low, high = proportion_interval(correct, n, spec.confidence)
+        rows.append(
+            {
+                **spec.identity,
+                "step": step,
+                "shots": shots,
+                "n": n,
+                "correct": correct,
+                "accuracy": correct / n,
+                "low": low,
+                "high": high,
+                "strict": part["strict"].mean(),
+                "flexible": part["flexible"].mean(),
+                "unparsed": part["unparsed"].mean(),
+                "truncated": part["truncated"].mean(),
+                "mean_tokens": part["tokens"].mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def score(spec: ScoreSpec, predictions: Path, test_path: Path, accuracy: Path, judged_path: Path) -> None:
+    """Write accuracy.csv and, question by question, judged.parquet with the run's identity in every row."""
+    judged = judge(pd.read_parquet(predictions), read_jsonl(test_path))
+    table = summarise(judged, spec)
+    with atomic_path(judged_path) as temporary:
+        judged.assign(correct=judged[spec.metric], **spec.identity).to_parquet(temporary, index=False)
+    with atomic_path(accuracy) as temporary:
+        table.to_csv(temporary, index=False)
+    print(table.to_string(index=False))
+
+
+def summarise_icl_gap(accuracy: pd.DataFrame, parameters: dict[str, int], min_gap: float, min_floor: float) -> dict:
+    """Phase 0: the gap of each candidate and the recommended model.
+
+    The recommended model is the smallest whose gap, most shots minus fewest, is at least `min_gap` and whose accuracy
+    with the fewest shots is at least `min_floor`.
+    """
+    models = {}
+    for model, part in accuracy.sort_values("shots").groupby("model", sort=False):
+        few, many = part.iloc[0], part.iloc[-1]
+        gap = many["accuracy"] - few["accuracy"]
+        models[model] = {
+            "parameters": parameters[model],
+            "accuracy": json.loads(part[["shots", "n", "correct", "accuracy", "low", "high"]].to_json(orient="records")),
+            "gap": gap,
+            "gap_ok": bool(gap >= min_gap),
+            "floor_ok": bool(few["accuracy"] >= min_floor),
+        }
+    fit = [name for name, entry in models.items() if entry["gap_ok"] and entry["floor_ok"]]
+    return {"models": models, "recommended": min(fit, key=parameters.get) if fit else None}

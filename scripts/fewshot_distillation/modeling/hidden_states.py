@@ -1,0 +1,61 @@
+"""Hidden states of every layer at one position per sequence, before the final norm, and logits from them."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+class Capture:
+    """Collects the output of chosen decoder layers at chosen positions during a forward pass.
+
+    A layer's output is taken *before* the final norm (`output_hidden_states=True` returns the last one after it), so
+    that logits can be computed from it as `lm_head(norm(h))`.
+    """
+
+    def __init__(self, decoder: nn.Module, layers: list[int] | None = None) -> None:
+        self.blocks = [decoder.layers[i] for i in (range(len(decoder.layers)) if layers is None else layers)]
+
+    @contextlib.contextmanager
+    def at(self, positions: Tensor) -> Iterator[list[Tensor]]:
+        """Within the block, forward passes append one (batch, positions, hidden) tensor a layer to the list.
+
+        Args:
+            positions: (batch, positions) token indices.
+        """
+        found: list[Tensor] = []
+        rows = torch.arange(positions.shape[0], device=positions.device).unsqueeze(1)
+
+        def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple) -> None:
+            # Gradient checkpointing runs a layer again in the backward pass; what it captured first is what counts.
+            if len(found) < len(self.blocks):
+                hidden = output[0] if isinstance(output, tuple) else output
+                found.append(hidden[rows, positions])
+
+        handles = [block.register_forward_hook(hook) for block in self.blocks]
+        try:
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def decoder_of(model: PreTrainedModel) -> nn.Module:
+    """The stack of layers below the language-model head."""
+    return model.get_decoder()
+
+
+def logits_of(model: PreTrainedModel, normed: Tensor) -> Tensor:
+    """Next-token logits, float32, from hidden states after the final norm; (…, hidden) to (…, vocabulary)."""
+    head = model.get_output_embeddings()
+    logits = head(normed.to(head.weight.dtype)).float()
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def logits_from_layer_output(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """`lm_head(norm(h))` for outputs h of the last layer."""
+    norm = decoder_of(model).norm
+    return logits_of(model, norm(hidden.to(norm.weight.dtype)))

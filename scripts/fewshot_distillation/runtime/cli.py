@@ -1,0 +1,96 @@
+"""What every program under scripts/ shares: arguments, the spec, logging, offline mode, saved state and errors."""
+
+import argparse
+import contextlib
+import hashlib
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from ..config.base import ConfigError, explain
+from ..config.digests import code_digest
+from ..config.specs import JobSpec
+from .errors import JobError
+from .files import sha256, write_json
+from .provenance import provenance
+from .workspace import Workspace
+
+log = logging.getLogger("fewshot_distillation")
+S = TypeVar("S", bound=JobSpec)
+
+
+class Job(Generic[S]):
+    """A parsed command line: `spec`, and every other argument as an attribute of `paths`."""
+
+    def __init__(self, spec: S, paths: argparse.Namespace, program: str) -> None:
+        self.spec = spec
+        self.paths = paths
+        self.program = program
+
+    @contextlib.contextmanager
+    def workspace(self, outputs: dict[str, Path], inputs: list[Path], *modules: str) -> Iterator[Workspace | None]:
+        """The folder in which this job works, or None if an earlier attempt had finished and its outputs are back.
+
+        Spec, versions, commit and device are written next to the first output, as `<output>.job.json`.
+
+        Args:
+            outputs: where each output belongs.
+            inputs: small files that identify the inputs; their content is part of the workspace's key.
+            modules: package modules that the program loads by name.
+        """
+        spec = self.spec.model_dump(mode="json", by_alias=True)
+        first = next(iter(outputs.values()))
+        outputs = outputs | {"job": first.with_name(f"{first.name}.job.json")}
+        key = {
+            "outputs": {name: str(path) for name, path in outputs.items()},
+            "spec": spec,
+            "code": code_digest(self.program, *modules),
+            "inputs": {str(path): sha256(path) for path in inputs},
+        }
+        name = hashlib.sha256(f"{self.spec.digest()} {key['outputs']}".encode()).hexdigest()[:16]
+        work = Workspace(Path(self.paths.state) / self.program.removesuffix(".py") / name, outputs, key)
+        with work.opened() as unfinished:
+            yield work if unfinished else None
+            if unfinished:
+                write_json(work["job"], provenance(spec))
+
+
+@contextlib.contextmanager
+def job(description: str, spec_type: type[S], arguments: dict[str, str], network: bool = False) -> Iterator[Job[S]]:
+    """Parse the command line, validate the spec, and turn expected errors into one sentence and exit code 1.
+
+    `arguments` maps names to help texts; a name that ends in `?` is optional, in `*` takes any number of values.
+    Only programs with `network` may reach the hub.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    if not network:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--spec", required=True, help=f"JSON of {spec_type.__name__}")
+    for name, text in arguments.items():
+        many = {"nargs": "*", "default": []} if name.endswith("*") else {}
+        parser.add_argument(f"--{name.rstrip('?*')}", required=name[-1] not in "?*", help=text, **many)
+    paths = parser.parse_args()
+    started = time.monotonic()
+    program = Path(sys.argv[0]).name
+    try:
+        spec = spec_type.model_validate_json(paths.spec)
+        log.info("%s", shlex.join(["python", *sys.argv]))
+        yield Job(spec, paths, program)
+        log.info("%s finished in %.1f s", program, time.monotonic() - started)
+    except ValidationError as error:
+        sys.exit(f"error: --spec is not a valid {spec_type.__name__}: {explain(error)}")
+    except (JobError, ConfigError) as error:
+        sys.exit(f"error: {error}")

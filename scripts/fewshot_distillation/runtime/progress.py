@@ -1,0 +1,28 @@
+"""Progress as lines that read well on a terminal and in a log file."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+log = logging.getLogger("fewshot_distillation")
+T = TypeVar("T")
+
+
+class _Lines:
+    """A file for tqdm in which every update is a log record instead of an overwritten line."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            log.info(text.strip())
+
+    def flush(self) -> None:
+        pass
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None, done: int = 0, unit: str = "it") -> Iterator[T]:
+    """Iterate with a line every five seconds: how far, how fast, how long to go. `done` counts earlier work."""
+    yield from tqdm(
+        items, desc=what, total=total, initial=done, unit=unit, file=_Lines(), mininterval=5, ascii=" .", ncols=100
+    )

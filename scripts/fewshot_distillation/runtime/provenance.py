@@ -1,0 +1,55 @@
+"""What a result was made with: versions, commit, machine."""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "vllm", "pandas")
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Git commit of this code, with `+changes` where the checkout differs from it; None outside a checkout."""
+    here = str(Path(__file__).parent)
+    try:
+        head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+        if head.returncode:
+            return None
+        clean = subprocess.run(["git", "-C", here, "diff", "--quiet", "HEAD"], capture_output=True, timeout=10)
+        return head.stdout.strip() + ("+changes" if clean.returncode else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def device() -> str:
+    """The accelerator if torch is loaded and sees one, else the processor and its threads."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
+    return f"cpu ({platform.machine()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads)"
+
+
+def provenance(spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "command": sys.argv[0].rsplit("/", 1)[-1],
+        "spec": spec,
+        "versions": versions(),
+        "commit": commit(),
+        "host": socket.gethostname(),
+        "device": device(),
+        "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }

@@ -1,0 +1,121 @@
+"""A job's unfinished work, kept where the next attempt finds it, and its outputs, published whole.
+
+A job writes its outputs into `outputs/` of its workspace. `finish` links them into place by rename and leaves a note of
+their digests behind: should the driver die before it hears of the success, it deletes the outputs and starts the job
+again, which then puts them back instead of computing them anew. The driver removes finished workspaces when a workflow
+ends well.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .files import folder_digests, write_json
+
+log = logging.getLogger("fewshot_distillation")
+FINISHED = "finished.json"
+
+
+class Workspace:
+    """One job's folder below `.state`.
+
+    Args:
+        folder: where unfinished work is kept.
+        outputs: where each output, a file or a folder, belongs in the end.
+        key: whatever the work depends on; work that was saved under another key is thrown away.
+    """
+
+    def __init__(self, folder: Path, outputs: dict[str, Path], key: dict[str, Any]) -> None:
+        self.folder = folder
+        self.outputs = outputs
+        self.key = key
+
+    def __getitem__(self, output: str) -> Path:
+        """The path at which the job writes an output."""
+        return self.folder / "outputs" / output / self.outputs[output].name
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[bool]:
+        """Take the workspace for this process; true if there is work to do, false if the outputs were put back.
+
+        Only one process works in it: another waits here until the first has finished or died.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.folder.with_suffix(".lock"), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("waiting for another process that does the same work")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            self._prepare()
+            if self._finished():
+                log.info("an earlier attempt finished this work; putting its outputs back")
+                self._publish()
+                yield False
+            else:
+                yield True
+                self._finish()
+
+    def _prepare(self) -> None:
+        stamp = self.folder / "key.json"
+        if self.folder.exists():
+            if stamp.is_file() and json.loads(stamp.read_text()) == self.key:
+                log.info("continuing from %s", self.folder)
+            else:
+                log.info("starting over: what is saved in %s has other inputs, settings or code", self.folder)
+                shutil.rmtree(self.folder)
+        self.folder.mkdir(exist_ok=True)
+        write_json(stamp, self.key)
+        for name in self.outputs:
+            self[name].parent.mkdir(parents=True, exist_ok=True)
+
+    def _finished(self) -> bool:
+        note = self.folder / FINISHED
+        return note.is_file() and json.loads(note.read_text()) == folder_digests(self.folder / "outputs")
+
+    def _finish(self) -> None:
+        write_json(self.folder / FINISHED, folder_digests(self.folder / "outputs"))
+        self._publish()
+        for path in self.folder.iterdir():
+            if path.name not in ("outputs", "key.json", FINISHED):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _publish(self) -> None:
+        for name, target in self.outputs.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+            if self[name].is_dir():
+                shutil.copytree(self[name], fresh, copy_function=_link)
+                retired = fresh.with_suffix(".old")
+                if target.exists():
+                    os.replace(target, retired)
+                os.replace(fresh, target)
+                shutil.rmtree(retired, ignore_errors=True)
+            else:
+                _link(self[name], fresh)
+                os.replace(fresh, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file, or a copy on file systems that have no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def remove_finished(state: Path) -> None:
+    """Delete the workspaces whose jobs are done; unfinished work stays."""
+    for note in state.glob(f"*/*/{FINISHED}"):
+        shutil.rmtree(note.parent, ignore_errors=True)
+        note.parent.with_suffix(".lock").unlink(missing_ok=True)
+    for folder in (*state.glob("*"), state):
+        with contextlib.suppress(OSError):
+            folder.rmdir()

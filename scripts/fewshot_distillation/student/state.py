@@ -1,0 +1,70 @@
+"""Saved training state and checkpoints: safetensors and JSON, complete or absent."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..runtime.files import write_json
+
+
+def save_state(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, metrics: list[dict]) -> None:
+    """Write what the next step depends on, then drop older states."""
+    target = folder / f"step-{step:08d}"
+    fresh = folder / f".{target.name}"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    save_file({name: p.detach().contiguous() for name, p in trained.items()}, fresh / "weights.safetensors")
+    moments = {
+        f"{name}:{key}": value.detach().contiguous()
+        for name, p in trained.items()
+        for key, value in optimizer.state[p].items()
+    }
+    save_file(moments, fresh / "optimizer.safetensors")
+    write_json(fresh / "metrics.json", metrics)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(fresh, target)
+    for older in folder.glob("step-*"):
+        if older != target:
+            shutil.rmtree(older)
+
+
+def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[dict]]:
+    """Put the newest saved state into model and optimizer; the step it was saved after, and the metrics until then."""
+    saved = sorted(folder.glob("step-*"))
+    if not saved:
+        return 0, []
+    weights = load_file(saved[-1] / "weights.safetensors")
+    moments = load_file(saved[-1] / "optimizer.safetensors")
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                p.copy_(weights.pop(name))
+                keys = [key for key in moments if key.rpartition(":")[0] == name]
+                state = {key.rpartition(":")[2]: moments[key] for key in keys}
+                optimizer.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in state.items()}
+    if weights:
+        raise ValueError(f"the saved state has weights that the model doesn't have: {sorted(weights)[:3]}")
+    return int(saved[-1].name.removeprefix("step-")), json.loads((saved[-1] / "metrics.json").read_text())
+
+
+def save_checkpoint(folder: Path, step: int, model: PeftModel, base_name: str) -> None:
+    """Write the adapter of a step as `checkpoint-<step>` in the PEFT format, with the same bytes every time."""
+    target = folder / f"checkpoint-{step}"
+    fresh = folder / f".{target.name}"
+    shutil.rmtree(fresh, ignore_errors=True)
+    model.save_pretrained(fresh, safe_serialization=True)
+    config_path = fresh / "adapter_config.json"
+    config = json.loads(config_path.read_text())
+    # PEFT writes a set in the order of its hashes, and this machine's path of the base model.
+    config |= {"target_modules": sorted(config["target_modules"]), "base_model_name_or_path": base_name}
+    write_json(config_path, config)
+    (fresh / "README.md").unlink(missing_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(fresh, target)

@@ -1,0 +1,201 @@
+"""The training loop, one for all conditions: L = L_CE + λ L_distillation.
+
+Every random draw is a function of seed, step and micro batch. So a run that continues from a saved state, or that is
+spread over more processes, sees the same examples with the same dropout masks as an undisturbed run on one.
+"""
+
+import json
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import filter_trackers
+from accelerate.utils import ProjectConfiguration
+from transformers import get_scheduler
+
+from ..config.sources import HubModel
+from ..config.specs import TrainSpec
+from ..data.datasets import read_jsonl
+from ..data.prompts import PromptBuilder
+from ..modeling.load import load_model
+from ..runtime.errors import JobError
+from ..runtime.files import folder_digests, write_json
+from ..runtime.progress import progress
+from ..runtime.workspace import Workspace
+from .batches import Sequence, build_sequences, collate, examples_of_step
+from .model import Student, add_lora
+from .state import load_state, save_checkpoint, save_state
+from .targets import Targets
+
+log = logging.getLogger("fewshot_distillation")
+
+
+class Trainer:
+    """One training run; `train` does all of it."""
+
+    def __init__(self, spec: TrainSpec, model_folder: Path, sequences: list[Sequence], pad_id: int, targets: Targets):
+        self.spec, self.sequences, self.pad_id, self.targets = spec, sequences, pad_id, targets
+        self.position = getattr(spec.condition, "position", None)
+        model = load_model(model_folder, spec.precision)
+        precision = "bf16" if model.dtype == torch.bfloat16 else "no"
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu")
+        self.peft_model = add_lora(model, spec.lora, spec.seed)
+        self.student = Student(self.peft_model, spec.condition)
+        trained = [p for p in self.student.parameters() if p.requires_grad]
+        training = spec.training
+        optimizer = torch.optim.AdamW(trained, lr=training.lr, weight_decay=training.weight_decay)
+        # The scheduler isn't given to accelerate, which would step it once per process instead of once per step.
+        self.schedule = get_scheduler(training.scheduler, optimizer, training.warmup_steps, spec.schedule.max_steps)
+        self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
+        self.model.train()
+        self._check_processes()
+
+    def _check_processes(self) -> None:
+        training, processes = self.spec.training, self.accelerator.num_processes
+        if (training.effective_batch_size // training.micro_batch_size) % processes:
+            raise JobError(
+                f"{training.effective_batch_size // training.micro_batch_size} micro batches a step can't be shared "
+                f"evenly by {processes} processes; change training.micro_batch_size or the number of GPUs"
+            )
+
+    def resume(self, folder: Path) -> tuple[int, list[dict]]:
+        """Continue from the newest state in a folder; the number of steps done and their metrics."""
+        done, metrics = load_state(folder, self.student, self.optimizer.optimizer)
+        for _ in range(done):
+            self.schedule.step()
+        return done, metrics
+
+    def step(self, step: int) -> dict[str, Any]:
+        """Optimizer step number `step`, counted from 1; its metrics.
+
+        Cross-entropy is averaged over the answer tokens of the effective batch and distillation over its examples,
+        whatever the micro batches and the number of processes.
+        """
+        training, rank, world = self.spec.training, self.accelerator.process_index, self.accelerator.num_processes
+        size = training.micro_batch_size
+        examples = examples_of_step(step - 1, training.effective_batch_size, len(self.sequences), self.spec.seed)
+        micro_batches = [examples[i : i + size] for i in range(0, len(examples), size)]
+        tokens = sum(len(self.sequences[i].answer) for i in examples)
+        totals: dict[str, torch.Tensor] = {}
+        mine = range(rank, len(micro_batches), world)
+        for number in mine:
+            sums = self._micro_batch(micro_batches[number], seed=self._seed(step, number))
+            loss = sums["ce"] / tokens + self.spec.lam * sums.get("distillation", 0.0) / len(examples)
+            sync = self.accelerator.no_sync(self.model) if number != mine[-1] else torch.enable_grad()
+            with sync:
+                # Processes average their gradients; here they are parts of one sum.
+                self.accelerator.backward(loss * world)
+            for name, value in sums.items():
+                totals[name] = totals.get(name, 0) + value.detach()
+        totals = {name: self.accelerator.reduce(value, "sum") for name, value in totals.items()}
+        metrics = self._metrics(step, totals, tokens, len(examples))
+        norm = self.accelerator.clip_grad_norm_(self.student.parameters(), training.grad_clip)
+        metrics["grad_norm"] = float(norm)
+        if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
+            raise JobError(f"step {step}: the loss or its gradient is not finite (examples {examples})")
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        return metrics | {"tokens": sum(len(self.sequences[i].ids) for i in examples)}
+
+    def _seed(self, step: int, micro_batch: int) -> int:
+        return (self.spec.seed * 1_000_003 + step) * 10_007 + micro_batch
+
+    def _micro_batch(self, examples: list[int], seed: int) -> dict[str, torch.Tensor]:
+        where = self.accelerator.device
+        batch = collate([self.sequences[i] for i in examples], self.position, self.pad_id)
+        torch.manual_seed(seed)
+        return self.model({k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where))
+
+    def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: int, examples: int) -> dict[str, Any]:
+        ce = totals["ce"].item() / tokens
+        metrics = {"step": step, "loss": ce, "ce": ce, "lr": self.schedule.get_last_lr()[0]}
+        if "distillation" in totals:
+            distillation = totals["distillation"].item() / examples
+            weighted = self.spec.lam * distillation
+            metrics |= {"loss": ce + weighted, "distillation": distillation, "weighted_over_ce": weighted / ce}
+        if "cosine" in totals:
+            layers = self.spec.condition.layers
+            numbers = range(len(totals["cosine"])) if layers == "all" else layers
+            metrics |= {
+                f"cosine_layer_{layer}": value / examples
+                for layer, value in zip(numbers, totals["cosine"].tolist(), strict=True)
+            }
+        return metrics
+
+
+def train(
+    spec: TrainSpec,
+    model_folder: Path,
+    train_path: Path,
+    cache_path: Path | None,
+    audit_path: Path | None,
+    work: Workspace,
+    trackers: list[str],
+    save_state_every: int,
+) -> None:
+    """Train, or continue training; writes `checkpoints` with a manifest, `metrics` and `tensorboard` of the workspace.
+
+    Args:
+        cache_path, audit_path: the teacher's cache and, for logits, its audit; None without a teacher.
+    """
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    sequences = build_sequences(read_jsonl(train_path), builder, spec.training.max_tokens)
+    cut = sum(sequence.cut for sequence in sequences)
+    if cut:
+        log.info("%d of %d answers were cut at training.max_tokens %d", cut, len(sequences), spec.training.max_tokens)
+    temperatures = json.loads(audit_path.read_text()).get("temperatures") if audit_path else None
+    targets = Targets(spec, cache_path, temperatures, len(sequences))
+    pad_id = builder.tokenizer.pad_token_id
+    trainer = Trainer(spec, model_folder, sequences, builder.end_of_turn if pad_id is None else pad_id, targets)
+    states, checkpoints = work.folder / "steps", work["checkpoints"]
+    done, metrics = trainer.resume(states)
+    accelerator = trainer.accelerator
+    _start_trackers(accelerator, spec, trackers, work["tensorboard"], done)
+    total = spec.schedule.max_steps
+    started = time.monotonic()
+    for step in progress(range(done + 1, total + 1), f"train {spec.condition_name}", total, done, "step"):
+        row = trainer.step(step)
+        now = time.monotonic()
+        row["tokens_per_second"] = row.pop("tokens") / (now - started)
+        started = now
+        metrics.append(row)
+        accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
+        keep = step in spec.schedule.checkpoints
+        if accelerator.is_main_process:
+            if keep:
+                save_checkpoint(checkpoints, step, trainer.peft_model, _base_name(spec))
+            if keep or step % save_state_every == 0 or step == total:
+                save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics)
+    accelerator.end_training()
+    if accelerator.is_main_process:
+        pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
+        (checkpoints / "manifest.json").unlink(missing_ok=True)
+        manifest = {"examples": len(sequences), "truncated": cut, "files": folder_digests(checkpoints)}
+        write_json(checkpoints / "manifest.json", manifest)
+
+
+def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:
+    """Log through accelerate; steps after the saved one are logged again, so TensorBoard drops their old values."""
+    accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder))
+    accelerator.log_with = filter_trackers(list(names), str(folder))
+    settings = {
+        "condition": spec.condition_name,
+        "lambda": spec.lam,
+        "seed": spec.seed,
+        "model": spec.model.name,
+        "schedule": spec.schedule_name,
+    }
+    purge = {"tensorboard": {"purge_step": done + 1}} if "tensorboard" in names else {}
+    accelerator.init_trackers("fewshot_distillation", config=settings, init_kwargs=purge)
+
+
+def _base_name(spec: TrainSpec) -> str:
+    """What the adapter says it belongs to: the hub repository, or the configuration's name of the model."""
+    return spec.model.source.hub if isinstance(spec.model.source, HubModel) else spec.model.name

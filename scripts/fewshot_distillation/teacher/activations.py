@@ -1,0 +1,105 @@
+"""Hidden states of the teacher: the frozen model reading each training question after its demonstrations."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import torch
+
+from ..config.catalogue import POSITIONS
+from ..config.specs import ActivationsSpec
+from ..data.datasets import Row, read_jsonl
+from ..data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
+from ..modeling.hidden_states import Capture, decoder_of
+from ..modeling.load import load_model
+from ..runtime.errors import JobError
+from ..runtime.files import sha256, write_json
+from ..runtime.progress import progress
+from .cache import concatenate, save_shard, to_float16
+
+log = logging.getLogger("fewshot_distillation")
+SHARD_ROWS = 64
+
+
+def teacher_prompts(spec: ActivationsSpec, builder: PromptBuilder, train: list[Row]) -> list[Prompt]:
+    """The few-shot prompt of every training example, checked against its zero-shot prompt.
+
+    Raises:
+        JobError: a prompt is longer than the limit, or differs from the student's where they are compared.
+    """
+    demonstrations = Demonstrations(train, spec.teacher.shots, spec.teacher.demonstrations, spec.teacher.seed)
+    prompts = []
+    for index, row in enumerate(progress(train, "teacher prompts", unit="prompt")):
+        example = f"training example {index}"
+        shown = demonstrations.draw("train", index, row["question"])
+        prompt = builder.build(row["question"], shown)
+        if len(prompt.ids) > spec.max_prompt_tokens:
+            raise JobError(
+                f"{example}: the {spec.teacher.shots}-shot prompt has {len(prompt.ids)} tokens, "
+                f"more than max_prompt_tokens {spec.max_prompt_tokens}"
+            )
+        check_same_query(builder, prompt, builder.build(row["question"]), row["question"], example)
+        prompts.append(prompt)
+    return prompts
+
+
+@torch.inference_mode()
+def hidden_states(capture: Capture, decoder: torch.nn.Module, prompt: Prompt) -> dict[str, torch.Tensor]:
+    """(layers, hidden) for each position.
+
+    One unpadded prompt at a time through the layers alone: no logits are made, no work is spent on padding, and a
+    prompt's values don't depend on its neighbours in a batch.
+    """
+    where = next(decoder.parameters()).device
+    positions = torch.tensor([[prompt.position(name) for name in POSITIONS]], device=where)
+    with capture.at(positions) as layers:
+        decoder(input_ids=torch.tensor([prompt.ids], device=where), use_cache=False)
+    stacked = torch.stack(layers).squeeze(1)
+    return {name: stacked[:, i] for i, name in enumerate(POSITIONS)}
+
+
+def precompute_activations(
+    spec: ActivationsSpec, model_folder: Path, train_path: Path, state: Path, output: Path, meta_path: Path
+) -> None:
+    """Write the cache of hidden states; shards in `state` that are already there are kept."""
+    train = read_jsonl(train_path)
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    prompts = teacher_prompts(spec, builder, train)
+    shards = [state / f"shard-{start:08d}.safetensors" for start in range(0, len(prompts), SHARD_ROWS)]
+    missing = [n for n, path in enumerate(shards) if not path.exists()]
+    done = sum(len(prompts[n * SHARD_ROWS :][:SHARD_ROWS]) for n, path in enumerate(shards) if path.exists())
+    if missing:
+        decoder = decoder_of(load_model(model_folder, spec.precision))
+        capture = Capture(decoder)
+        waiting = [(n, i) for n in missing for i in range(n * SHARD_ROWS, min((n + 1) * SHARD_ROWS, len(prompts)))]
+        rows: dict[str, list[torch.Tensor]] = {name: [] for name in POSITIONS}
+        for shard, index in progress(waiting, "teacher", total=len(prompts), done=done, unit="prompt"):
+            for name, values in hidden_states(capture, decoder, prompts[index]).items():
+                rows[name].append(to_float16(values.float().cpu(), f"training example {index}, {name}"))
+            if index == len(prompts) - 1 or (index + 1) % SHARD_ROWS == 0:
+                save_shard(shards[shard], {name: torch.stack(values) for name, values in rows.items()})
+                rows = {name: [] for name in POSITIONS}
+    concatenate(shards, output)
+    write_json(meta_path, _meta(spec, builder, prompts, train, model_folder, train_path, output))
+
+
+def _meta(spec, builder, prompts, train, model_folder, train_path, output) -> dict:
+    lengths = torch.tensor([len(prompt.ids) for prompt in prompts], dtype=torch.float64)
+    digest = hashlib.sha256()
+    for prompt in prompts:
+        digest.update(f"{prompt.ids}".encode())
+    first = prompts[0]
+    return {
+        "model": sha256(model_folder / "manifest.json"),
+        "dataset": sha256(train_path),
+        "prompts": digest.hexdigest(),
+        "cache": sha256(output),
+        "teacher": spec.teacher.model_dump(),
+        "examples": len(train),
+        "positions": {
+            name: {"token": builder.tokenizer.decode([first.ids[first.position(name)]])} for name in POSITIONS
+        },
+        "prompt_tokens": {"mean": lengths.mean().item(), "max": int(lengths.max())},
+        # A longer prompt is an error, so anything but 0 here would be a defect.
+        "truncated": sum(len(prompt.ids) > spec.max_prompt_tokens for prompt in prompts),
+    }

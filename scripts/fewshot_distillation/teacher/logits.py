@@ -1,0 +1,86 @@
+"""Top-k next-token logits of the teacher, `lm_head(norm(h))` of its cached last hidden states."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config.catalogue import POSITIONS
+from ..config.specs import LogitsSpec
+from ..modeling.hidden_states import logits_from_layer_output
+from ..modeling.load import load_model
+from ..runtime.files import write_json
+from ..runtime.progress import progress
+from .cache import TeacherCache, concatenate, save_shard, to_float16
+
+SHARD_ROWS = 256
+
+
+def top_k(logits: Tensor, k: int, temperatures: list[float]) -> dict[str, Tensor]:
+    """The k largest logits (rows, k) in descending order with their tokens, and the full log-sum-exp of logits / T.
+
+    The log-sum-exp, (rows, temperatures), is what says how much probability lies outside the top k.
+    """
+    values, indices = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    full = torch.stack([(logits / t).logsumexp(-1) for t in temperatures], dim=-1)
+    return {"values": values, "indices": indices.to(torch.int32), "logsumexp": full}
+
+
+def coverage(cache: dict[str, Tensor], temperatures: list[float]) -> Tensor:
+    """Probability of the top k under the full softmax, (rows, temperatures)."""
+    kept = torch.stack([(cache["values"].float() / t).logsumexp(-1) for t in temperatures], dim=-1)
+    return (kept - cache["logsumexp"]).exp()
+
+
+@torch.inference_mode()
+def precompute_logits(
+    spec: LogitsSpec, model_folder: Path, activations: Path, state: Path, output: Path, audit_path: Path
+) -> None:
+    """Write the cache of logits and how much probability it covers at each temperature."""
+    source = TeacherCache(activations)
+    starts = range(0, source.rows, SHARD_ROWS)
+    shards = [state / f"shard-{start:08d}.safetensors" for start in starts]
+    if not all(path.exists() for path in shards):
+        model = load_model(model_folder, spec.activations.precision)
+        for start, path in progress(list(zip(starts, shards, strict=True)), "teacher logits", unit="shard"):
+            if not path.exists():
+                rows = list(range(start, min(start + SHARD_ROWS, source.rows)))
+                save_shard(path, _shard(model, source, rows, spec))
+    concatenate(shards, output)
+    write_json(audit_path, _audit(output, spec))
+
+
+def _shard(model, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> dict[str, Tensor]:
+    tensors = {}
+    for name in POSITIONS:
+        hidden = source.get(name, rows)[:, -1].to(model.device)
+        found = top_k(logits_from_layer_output(model, hidden), spec.top_k, spec.temperatures)
+        where = f"training examples {rows[0]} to {rows[-1]}, {name}"
+        found["values"] = torch.stack(
+            [to_float16(v, f"training example {i}, {name}") for i, v in zip(rows, found["values"].cpu(), strict=True)]
+        )
+        if not torch.isfinite(found["logsumexp"]).all():
+            raise ArithmeticError(f"{where}: log-sum-exp is not finite")
+        tensors |= {f"{name}.{key}": value.cpu() for key, value in found.items()}
+    return tensors
+
+
+def _audit(path: Path, spec: LogitsSpec) -> dict:
+    """Mean and least coverage of the top k, and the teacher's certainty, at each position."""
+    cache = TeacherCache(path)
+    audit = {"top_k": spec.top_k, "temperatures": spec.temperatures, "examples": cache.rows, "positions": {}}
+    everything = list(range(cache.rows))
+    for name in POSITIONS:
+        part = {key: cache.get(f"{name}.{key}", everything) for key in ("values", "logsumexp")}
+        covered = coverage(part, spec.temperatures)
+        one = spec.temperatures.index(1.0)
+        top = (part["values"][:, 0].float() - part["logsumexp"][:, one]).exp()
+        audit["positions"][name] = {
+            "mean_top1_probability": top.mean().item(),
+            "coverage": {
+                json.dumps(t): {"mean": covered[:, n].mean().item(), "min": covered[:, n].min().item()}
+                for n, t in enumerate(spec.temperatures)
+            },
+        }
+    return audit

@@ -1,0 +1,31 @@
+"""Cache the teacher's hidden states of every layer at the compared positions."""
+
+from pathlib import Path
+
+from fewshot_distillation.config.specs import ActivationsSpec
+from fewshot_distillation.runtime.cli import job
+
+ARGUMENTS = {
+    "model": "manifest of the fetched model",
+    "train": "training split",
+    "state": "folder of unfinished work",
+    "output": "activations.safetensors",
+    "meta": "meta.json: digests, positions, prompt lengths",
+}
+
+
+def main() -> None:
+    with job(__doc__, ActivationsSpec, ARGUMENTS) as this:
+        from fewshot_distillation.teacher.activations import precompute_activations
+
+        model, train = Path(this.paths.model), Path(this.paths.train)
+        outputs = {"activations": Path(this.paths.output), "meta": Path(this.paths.meta)}
+        with this.workspace(outputs, inputs=[model, train]) as work:
+            if work:
+                precompute_activations(
+                    this.spec, model.parent, train, work.folder, work["activations"], work["meta"]
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Train one LoRA student and keep the checkpoints of its schedule."""
+
+from pathlib import Path
+
+from fewshot_distillation.config.specs import TrainSpec
+from fewshot_distillation.runtime.cli import job
+
+ARGUMENTS = {
+    "model": "manifest of the fetched model",
+    "train": "training split",
+    "targets*": "for a condition with a teacher: its cache, then the JSON that describes the cache",
+    "trackers*": "experiment trackers",
+    "save-state-every": "optimizer steps between saved states",
+    "state": "folder of unfinished work",
+    "checkpoints": "folder of the checkpoints",
+    "metrics": "metrics.csv",
+    "tensorboard": "folder of tracker logs",
+}
+
+
+def main() -> None:
+    with job(__doc__, TrainSpec, ARGUMENTS) as this:
+        from fewshot_distillation.student.trainer import train
+
+        paths = this.paths
+        model, data = Path(paths.model), Path(paths.train)
+        cache, description = map(Path, paths.targets) if paths.targets else (None, None)
+        outputs = {
+            "metrics": Path(paths.metrics),
+            "tensorboard": Path(paths.tensorboard),
+            "checkpoints": Path(paths.checkpoints),
+        }
+        loss = [] if description is None else [f"student.losses.{this.spec.condition.loss}"]
+        with this.workspace(outputs, [model, data, *([description] if description else [])], *loss) as work:
+            if work:
+                train(
+                    this.spec,
+                    model.parent,
+                    data,
+                    cache,
+                    description,
+                    work,
+                    trackers=paths.trackers,
+                    save_state_every=int(paths.save_state_every),
+                )
+
+
+if __name__ == "__main__":
+    main()
