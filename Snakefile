@@ -23,8 +23,8 @@ include: "rules/icl_gap.smk"
 include: "rules/teacher.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
-include: "rules/aggregate.smk"
 include: "rules/plot.smk"
+include: "rules/aggregate.smk"
 include: "rules/targets.smk"
 
 
@@ -37,4 +37,4 @@ rule all:
 
 
 onsuccess:
-    remove_finished(Path(STUDY.config.results) / ".state")
+    remove_finished(Path(STATE))

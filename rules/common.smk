@@ -36,7 +36,6 @@ pathvars:
     results=STUDY.config.results,
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
-    state="<results>/.state",
     weights="<results>/models/{model}",
     data=f"<results>/data/{STUDY.config.dataset}",
     gap="<results>/icl_gap/{phase}/{model}",
@@ -63,6 +62,22 @@ wildcard_constraints:
 
 # `python` in a rule is the interpreter that runs Snakemake, unless an environment of the rule's own comes before it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+# Unfinished work of interrupted jobs.
+STATE = f"{STUDY.config.results}/.state"
+
+
+
+def heavy_threads():
+    """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
+    that uses every core; a cluster's profile says what a job gets there."""
+    cores = workflow.resource_settings.cores
+    if cores is None:
+        return 8
+    return max(1, cores // 2) if workflow.is_main_process else cores
+
+
+HEAVY_THREADS = heavy_threads()
 
 # Settings that no result depends on reach jobs as globals, so that changing them reruns nothing.
 TRACKERS = STUDY.config.trackers

@@ -13,19 +13,18 @@ rule baseline:
     params:
         spec=spec_of(STUDY.baseline),
         code=code_digest("generate.py"),
-        state="<state>",
     log:
         "<logs>/baseline/{model}/{shots}shot.log",
     benchmark:
         "<benchmarks>/baseline/{model}/{shots}shot.tsv"
-    threads: 8
+    threads: HEAVY_THREADS
     resources:
         gpu=gpus("evaluate"),
     conda:
         "../envs/study.yaml"
     shell:
         "python {SCRIPTS:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --state {STATE:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -41,19 +40,18 @@ rule eval_checkpoint:
     params:
         spec=spec_of(STUDY.eval_checkpoint),
         code=code_digest("eval_checkpoint.py"),
-        state="<state>",
     log:
         "<logs>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.log",
     benchmark:
         "<benchmarks>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    threads: 8
+    threads: HEAVY_THREADS
     resources:
         gpu=gpus("evaluate"),
     conda:
         "../envs/study.yaml"
     shell:
         "python {SCRIPTS:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --state {params.state:q} --output {output:q}"
+        " --checkpoints {input.checkpoints:q} --test {input.test:q} --state {STATE:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 

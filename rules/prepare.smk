@@ -17,7 +17,6 @@ rule fetch_model:
         spec=spec_of(STUDY.fetch_model),
         code=code_digest("fetch_model.py"),
         folder=lambda wildcards, output: os.path.dirname(output[0]),
-        state="<state>",
     log:
         "<logs>/fetch_model/{model}.log",
     benchmark:
@@ -26,7 +25,7 @@ rule fetch_model:
         "../envs/study.yaml"
     shell:
         "python {SCRIPTS:q}/fetch_model.py --spec {params.spec:q} --layers {MATCHED_LAYERS:q}"
-        " --state {params.state:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+        " --state {STATE:q} --output {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_dataset:

@@ -20,19 +20,18 @@ rule precompute_activations:
     params:
         spec=spec_of(STUDY.precompute_activations),
         code=code_digest("precompute_activations.py"),
-        state="<state>",
     log:
         "<logs>/precompute_activations/{model}/{teacher}.log",
     benchmark:
         "<benchmarks>/precompute_activations/{model}/{teacher}.tsv"
-    threads: 8
+    threads: HEAVY_THREADS
     resources:
         gpu=gpus("teacher"),
     conda:
         "../envs/study.yaml"
     shell:
         "python {SCRIPTS:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --state {params.state:q} --output {output.cache:q} --meta {output.meta:q}"
+        " --train {input.train:q} --state {STATE:q} --output {output.cache:q} --meta {output.meta:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -49,17 +48,16 @@ rule precompute_logits:
     params:
         spec=spec_of(STUDY.precompute_logits),
         code=code_digest("precompute_logits.py"),
-        state="<state>",
     log:
         "<logs>/precompute_logits/{model}/{teacher}.log",
     benchmark:
         "<benchmarks>/precompute_logits/{model}/{teacher}.tsv"
-    threads: 8
+    threads: HEAVY_THREADS
     resources:
         gpu=gpus("teacher"),
     conda:
         "../envs/study.yaml"
     shell:
         "python {SCRIPTS:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
-        " --activations {input.activations:q} --meta {input.meta:q} --state {params.state:q}"
+        " --activations {input.activations:q} --meta {input.meta:q} --state {STATE:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"

@@ -35,14 +35,13 @@ rule train:
     params:
         spec=spec_of(STUDY.train),
         code=training_code,
-        state="<state>",
         checkpoints=lambda wildcards, output: os.path.dirname(output.checkpoints),
-        tensorboard="<run>/tensorboard",
+        tensorboard=lambda wildcards, output: f"{os.path.dirname(output.metrics)}/tensorboard",
     log:
         "<logs>/train/{model}/{condition}-{lam}-{seed}-{schedule}.log",
     benchmark:
         "<benchmarks>/train/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    threads: 8
+    threads: HEAVY_THREADS
     resources:
         gpu=gpus("train"),
     conda:
@@ -50,5 +49,5 @@ rule train:
     shell:
         "python {SCRIPTS:q}/train.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --targets {input.targets:q} --trackers {TRACKERS:q} --save-state-every {SAVE_STATE_EVERY}"
-        " --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
+        " --state {STATE:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
         " --tensorboard {params.tensorboard:q} 2>&1 | tee {log:q}"

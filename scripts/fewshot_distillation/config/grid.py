@@ -244,18 +244,28 @@ class Study:
             confidence=self.config.confidence,
         )
 
+    @property
+    def plain(self) -> str | None:
+        """The condition without a teacher that the others are measured against."""
+        trained = {run.condition for run in self.runs}
+        return next((n for n, c in self.config.conditions.items() if c.target == "none" and n in trained), None)
+
     def aggregate(self) -> AggregateSpec:
+        sweeps = {
+            model: [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in self.sweep_runs(model)]
+            for model in self.models
+        }
         return AggregateSpec(
             labels=self.labels,
+            plain=self.plain,
             default_lambda={name: condition.lam for name, condition in self.config.conditions.items()},
+            sweeps=sweeps,
             confidence=self.config.confidence,
             metric=self.config.metric,
         )
 
-    def analysis(self, figures: dict[str, list[str]]) -> AnalysisSpec:
-        return AnalysisSpec(
-            labels=self.labels, figures=figures, confidence=self.config.confidence, metric=self.config.metric
-        )
+    def analysis(self, figures: dict[str, str]) -> AnalysisSpec:
+        return AnalysisSpec(figures=figures, plain_label=self.labels.get(self.plain))
 
 
 def check_layers(model: str, layers: list[int], num_layers: int) -> None:

@@ -140,18 +140,22 @@ class PlotSpec(JobSpec):
 
 
 class AggregateSpec(JobSpec):
-    """Tables and the summary of all studies."""
+    """Tables and the summary of all studies.
+
+    `plain` is the condition that the others are measured against; `sweeps` lists the runs (model, condition, λ, seed,
+    schedule) of each model's λ sweep.
+    """
 
     labels: dict[str, str]
+    plain: str | None
     default_lambda: dict[str, float]
+    sweeps: dict[str, list[tuple[str, str, float, int, str]]]
     confidence: float
     metric: Literal["strict", "flexible"]
 
 
 class AnalysisSpec(JobSpec):
-    """The written analysis; `figures` are paths relative to it."""
+    """The written analysis; `figures` maps their paths, relative to it, to captions."""
 
-    labels: dict[str, str]
-    figures: dict[str, list[str]]
-    confidence: float
-    metric: Literal["strict", "flexible"]
+    figures: dict[str, str]
+    plain_label: str | None

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from ..data.models import read_manifest
 from ..runtime.errors import JobError
 
 log = logging.getLogger("fewshot_distillation")
+transformers_logging.disable_progress_bar()
 
 
 def device() -> torch.device:

@@ -67,24 +67,24 @@ def _permutation(epoch: int, count: int, seed: int) -> list[int]:
 def collate(sequences: list[Sequence], position: str | None, pad_id: int) -> dict[str, Tensor]:
     """Right-padded tensors of a micro batch.
 
+    There is no attention mask: padding comes last and attention is causal, so no token that counts ever sees it, and
+    without a mask attention takes its fastest path.
+
     Returns:
-        `input_ids` and `attention_mask` (batch, length); `rows`, `columns` and `targets` (answer tokens): where each
+        `input_ids` (batch, length); `rows`, `columns` and `targets` (answer tokens): where each
         answer token is predicted, which is one place before it stands, and which token it is; `positions` (batch, 1)
         of the compared token.
     """
     length = max(len(sequence.ids) for sequence in sequences)
     ids = torch.full((len(sequences), length), pad_id)
-    mask = torch.zeros_like(ids)
     rows, columns, targets = [], [], []
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        mask[row, : len(sequence.ids)] = 1
         first = len(sequence.prompt.ids) - 1
         rows += [row] * len(sequence.answer)
         columns += range(first, first + len(sequence.answer))
         targets += sequence.answer
-    batch = {"input_ids": ids, "attention_mask": mask}
-    batch |= {"rows": torch.tensor(rows), "columns": torch.tensor(columns), "targets": torch.tensor(targets)}
+    batch = {"input_ids": ids, "rows": torch.tensor(rows), "columns": torch.tensor(columns), "targets": torch.tensor(targets)}
     if position:
         batch["positions"] = torch.tensor([[sequence.prompt.position(position)] for sequence in sequences])
     return batch

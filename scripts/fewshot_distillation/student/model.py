@@ -65,7 +65,7 @@ class Student(nn.Module):
             (layers,), summed over examples.
         """
         model = self.base[0]
-        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
+        inputs = {"input_ids": batch["input_ids"], "use_cache": False}
         if self.condition.target == "hidden_states":
             with self.capture.at(batch["positions"]) as layers:
                 hidden = decoder_of(model)(**inputs).last_hidden_state

@@ -79,6 +79,8 @@ class Trainer:
         training, rank, world = self.spec.training, self.accelerator.process_index, self.accelerator.num_processes
         size = training.micro_batch_size
         examples = examples_of_step(step - 1, training.effective_batch_size, len(self.sequences), self.spec.seed)
+        # Sums don't depend on the order of examples, and micro batches of similar lengths have less padding.
+        examples.sort(key=lambda i: (-len(self.sequences[i].ids), i))
         micro_batches = [examples[i : i + size] for i in range(0, len(examples), size)]
         tokens = sum(len(self.sequences[i].answer) for i in examples)
         totals: dict[str, torch.Tensor] = {}

@@ -6,6 +6,7 @@ import torch
 from transformers import DynamicCache
 
 from ...modeling.adapters import merge_adapter
+from ...modeling.hidden_states import decoder_of, logits_of
 from ...modeling.load import load_model
 from .base import Generation
 
@@ -30,6 +31,7 @@ class TransformersBackend:
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         model, where = self.model, self.model.device
+        decoder = decoder_of(model)
         width = max(map(len, prompts))
         ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=where)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=where)
@@ -40,15 +42,12 @@ class TransformersBackend:
         reasons = ["length"] * len(prompts)
         active = torch.arange(len(prompts), device=where)
         for _ in range(max_new_tokens):
-            output = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=places,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            tokens = output.logits[:, -1].argmax(-1)
+            hidden = decoder(
+                input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
+            ).last_hidden_state
+            # A (batch, hidden) matrix: with `logits_to_keep=1` the head gets a strided tensor and copies itself for
+            # every sequence, which takes half the time of a prefill on the CPU.
+            tokens = logits_of(model, hidden[:, -1]).argmax(-1)
             ended = torch.isin(tokens, stop)
             for row, token, end in zip(active.tolist(), tokens.tolist(), ended.tolist(), strict=True):
                 if end:

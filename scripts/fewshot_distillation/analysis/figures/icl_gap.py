@@ -1,0 +1,34 @@
+"""Phase 0: accuracy of the untrained candidates against the number of demonstrations."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...config.specs import PlotSpec
+from .style import COLOURS, MARKERS, by_run, errors, new_figure, percent
+
+
+def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
+    figure, (axes,) = new_figure(spec)
+    models = list(dict.fromkeys(accuracy["model"]))
+    shots = sorted(set(accuracy["shots"]))
+    place = {k: n for n, k in enumerate(shots)}
+    for (model,), part in by_run(accuracy, "model"):
+        part, n = part.sort_values("shots"), models.index(model)
+        gap = part["accuracy"].iloc[-1] - part["accuracy"].iloc[0]
+        axes.errorbar(
+            part["shots"].map(place) + 0.05 * (n - (len(models) - 1) / 2),
+            part["accuracy"],
+            yerr=errors(part),
+            capsize=3,
+            color=COLOURS[n % len(COLOURS)],
+            marker=MARKERS[n % len(MARKERS)],
+            label=f"{model} (gap {100 * gap:+.1f} points)",
+        )
+    axes.set_xticks(range(len(shots)), [str(k) for k in shots])
+    axes.set_xlim(-0.4, len(shots) - 0.6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("Demonstrations in the prompt")
+    percent(axes, f"Accuracy on {int(accuracy['n'].iloc[0])} test questions")
+    axes.set_title("Untrained models: what demonstrations in the prompt are worth", loc="left")
+    axes.legend(loc="upper left")
+    return figure

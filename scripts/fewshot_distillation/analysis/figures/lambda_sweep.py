@@ -1,0 +1,35 @@
+"""Accuracy at the end of training against the weight λ of the distillation term."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...config.specs import PlotSpec
+from ..collect import last_step
+from .style import BASE, by_run, errors, look, new_figure, percent
+
+
+def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
+    figure, (axes,) = new_figure(spec)
+    final = last_step(accuracy)
+    lambdas = sorted(set(final["lambda"]) - {0.0})
+    # λ is a list of a few values, so they stand evenly spaced, whatever their size.
+    place = {lam: n for n, lam in enumerate(lambdas)}
+    plain = final[~final["condition"].isin(set(final.loc[final["lambda"] > 0, "condition"]))]
+    for row in plain.itertuples():
+        name = f"{spec.labels[row.condition]} ({row.accuracy:.1%})"
+        axes.axhline(row.accuracy, color=BASE, linestyle="dashed", linewidth=1.2, label=name)
+        axes.axhspan(row.low, row.high, color=BASE, alpha=0.12, linewidth=0)
+    for (condition, schedule, seed), part in by_run(final.drop(plain.index), "condition", "schedule", "seed"):
+        part = part[part["lambda"] > 0].sort_values("lambda")
+        several = final["schedule"].nunique() > 1 or final["seed"].nunique() > 1
+        name = spec.labels[condition] + (f", {schedule}, seed {seed:.0f}" if several else "")
+        axes.errorbar(
+            part["lambda"].map(place), part["accuracy"], yerr=errors(part), capsize=3, label=name, **look(spec, condition)
+        )
+    axes.set_xticks(range(len(lambdas)), [f"{lam:g}" for lam in lambdas])
+    axes.set_xlim(-0.5, len(lambdas) - 0.5)
+    axes.set_xlabel("Distillation weight λ")
+    percent(axes)
+    axes.set_title(f"{spec.model}: accuracy against λ", loc="left")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    return figure

@@ -1,0 +1,72 @@
+"""One look for all figures: colours that colour-blind readers can tell apart, sizes that survive print."""
+
+from collections.abc import Iterator
+
+import matplotlib
+import pandas as pd
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from ...config.specs import PlotSpec
+
+# Okabe and Ito's palette; black and grey are kept for the untrained model.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+BASE = "#555555"
+
+
+def new_figure(spec: PlotSpec, height: float = 0.6, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of the configured width, and as high as this fraction of it."""
+    plt.rcParams.update(
+        {
+            "font.size": spec.font_size,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": "#DDDDDD",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "pdf.fonttype": 42,
+        }
+    )
+    figure, axes = plt.subplots(
+        1, columns, figsize=(spec.width, spec.width * height), squeeze=False, layout="constrained"
+    )
+    return figure, list(axes[0])
+
+
+def look(spec: PlotSpec, condition: str) -> dict[str, str]:
+    """Colour and marker of a condition, the same in every figure."""
+    place = list(spec.labels).index(condition)
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    axes.set_ylabel(label)
+
+
+def errors(part: pd.DataFrame) -> list[pd.Series]:
+    """Lengths of the error bars below and above."""
+    return [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
+
+
+def reference_lines(axes: Axes, accuracy: pd.DataFrame, horizontal: bool = True) -> None:
+    """The untrained model, with its shots, as dashed lines with bands of their intervals."""
+    styles = ("dashed", "dashdot", "dotted")
+    base = accuracy[accuracy["condition"] == "base"].sort_values("shots")
+    for row, style in zip(base.itertuples(), styles, strict=False):
+        name = f"Base, {row.shots}-shot" if row.shots == 0 else f"A · {row.shots}-shot"
+        axes.axhline(row.accuracy, color=BASE, linestyle=style, linewidth=1.2, label=f"{name} ({row.accuracy:.1%})")
+        axes.axhspan(row.low, row.high, color=BASE, alpha=0.10, linewidth=0)
+
+
+def by_run(table: pd.DataFrame, *keys: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
+    """Parts of a table for each combination of keys, in the order in which they come."""
+    yield from table.groupby(list(keys), sort=False)

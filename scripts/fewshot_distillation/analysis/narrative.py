@@ -1,0 +1,178 @@
+"""analysis.md: the numbers in sentences, with the figures among them."""
+
+from typing import Any
+
+from ..config.specs import AnalysisSpec
+
+Row = dict[str, Any]
+
+
+def write_analysis(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
+    """The whole text as Markdown."""
+    models = list(dict.fromkeys(row["model"] for row in summary["main_comparison"]))
+    parts = ["# Analysis", _introduction(summary)]
+    for gap in summary["icl_gap"]:
+        parts.append(_phase_zero(gap))
+    parts += _figures(spec, None)
+    for model in models:
+        parts.append(f"## {model}")
+        parts.append(_main(summary, spec, model))
+        sweep = [row for row in summary["lambda_sweep"] if row["model"] == model]
+        if sweep:
+            parts.append(_sweep(sweep))
+        parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
+        parts += _figures(spec, model)
+    parts.append(_checks(summary))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _figures(spec: AnalysisSpec, model: str | None) -> list[str]:
+    """Figures of one model, which lie in its folder, or those above all models."""
+    mine = {path: text for path, text in spec.figures.items() if path.split("/")[1:-1] == ([model] if model else [])}
+    return [f"![{caption}]({path})\n\n*{caption}*" for path, caption in mine.items()]
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def points(value: float) -> str:
+    return f"{100 * value:+.1f} points"
+
+
+def _introduction(summary: dict[str, Any]) -> str:
+    metric = {
+        "strict": "the number after `####` equals the reference (strict)",
+        "flexible": "the number after `####`, or else the last number, equals the reference (flexible)",
+    }[summary["metric"]]
+    level = percent(summary["confidence"])
+    return (
+        f"An answer counts as right if {metric}. Intervals cover {level}: Wilson's score interval for an accuracy, the "
+        "normal approximation for paired proportions for a difference. Conditions are compared question by question "
+        "with McNemar's exact test; p-values of a table are corrected with Holm's method. Every number here comes from "
+        "`summary.json` and `tables/`."
+    )
+
+
+def _phase_zero(gap: dict[str, Any]) -> str:
+    lines = [f"## In-context gap ({gap['phase']})"]
+    for model, entry in gap["models"].items():
+        shown = ", ".join(
+            f"{percent(a['accuracy'])} ({percent(a['low'])} to {percent(a['high'])}) with {a['shots']} demonstrations"
+            for a in entry["accuracy"]
+        )
+        n = entry["accuracy"][0]["n"]
+        flags = [] if entry["gap_ok"] else ["**The gap is below the threshold: there may be nothing to distil.**"]
+        if not entry["floor_ok"]:
+            flags.append("**Its accuracy with the fewest demonstrations is below the floor.**")
+        lines.append(
+            f"**{model}** answers {shown}, on {n} questions: a gap of {points(entry['gap'])}. {' '.join(flags)}".strip()
+        )
+    chosen = gap["recommended"]
+    lines.append(
+        f"The smallest model that passes both thresholds is **{chosen}**." if chosen else "No model passes both thresholds."
+    )
+    return "\n\n".join(lines)
+
+
+def _accuracy(row: Row) -> str:
+    return (
+        f"{percent(row['accuracy'])} ({row['correct']} of {row['n']}; {percent(row['low'])} to {percent(row['high'])})"
+    )
+
+
+def _verdict(row: Row, other: str) -> str:
+    """What a paired comparison allows to say."""
+    difference = row["vs_plain_difference"]
+    interval = f"{points(row['vs_plain_low'])} to {points(row['vs_plain_high'])}"
+    p, detectable = row["vs_plain_p_holm"], 100 * row["vs_plain_detectable"]
+    say = (
+        f"differs from {other}" if p < 0.05 else f"can't be told from {other}"
+    )  # 5 % is the level at which Holm's correction holds the whole table
+    return (
+        f"{points(difference)} ({interval}; p = {p:.2g} after correction), so it {say}. A difference of "
+        f"{detectable:.1f} points would be found four times out of five."
+    )
+
+
+def _main(summary: dict[str, Any], spec: AnalysisSpec, model: str) -> str:
+    rows = [row for row in summary["main_comparison"] if row["model"] == model]
+    seeds = {row["seed"] for row in rows if row["condition"] != "base"}
+    lines = []
+    for row in rows:
+        name = row["label"] + (f", seed {row['seed']:.0f}" if len(seeds) > 1 and row["condition"] != "base" else "")
+        text = f"- **{name}**: {_accuracy(row)}."
+        if row["condition"] != "base" and row["vs_fewshot_difference"] is not None:
+            text += f" Against the few-shot prompt: {points(row['vs_fewshot_difference'])}."
+        if row["vs_plain_difference"] is not None and row["condition"] != "base":
+            text += f" Against {spec.plain_label}: {_verdict(row, spec.plain_label)}"
+        lines.append(text)
+    few = sum(1 for row in rows if row["condition"] != "base")
+    caution = (
+        "Each condition was trained with one seed; a difference between two runs also holds what another seed would "
+        "change, which these intervals don't."
+        if few and len(seeds) == 1
+        else ""
+    )
+    return "\n".join(lines) + (f"\n\n{caution}" if caution else "")
+
+
+def _sweep(rows: list[Row]) -> str:
+    swept = [row for row in rows if row["lambda"] > 0]
+    shown = ", ".join(f"{percent(row['accuracy'])} at λ = {row['lambda']:g}" for row in swept)
+    tested = [row for row in swept if row["vs_plain_p_holm"] is not None]
+    different = [row for row in tested if row["vs_plain_p_holm"] < 0.05]
+    verdict = (
+        "No λ differs from plain fine-tuning by more than chance explains."
+        if not different
+        else "After correction these differ from plain fine-tuning: "
+        + ", ".join(f"λ = {row['lambda']:g} ({points(row['vs_plain_difference'])})" for row in different)
+        + "."
+    )
+    return f"Over the weight λ the accuracy is {shown}." + (f" {verdict}" if tested else "")
+
+
+def _curve(rows: list[Row]) -> str:
+    tested = [row for row in rows if row["vs_plain_p_holm"] is not None]
+    different = [row for row in tested if row["vs_plain_p_holm"] < 0.05]
+    if not tested:
+        return ""
+    text = f"Over all checkpoints there are {len(tested)} comparisons with plain fine-tuning; "
+    if not different:
+        return text + "none is significant after correction."
+    shown = ", ".join(
+        f"{row['label']} at λ = {row['lambda']:g}, step {row['step']} ({points(row['vs_plain_difference'])})"
+        for row in different
+    )
+    return text + f"significant after correction: {shown}."
+
+
+def _checks(summary: dict[str, Any]) -> str:
+    lines = ["## Checks"]
+    for path, note in summary["notes"].items():
+        if path.endswith("audit.json"):
+            for position, entry in note["positions"].items():
+                covered = ", ".join(f"{percent(c['mean'])} at T = {t}" for t, c in entry["coverage"].items())
+                lines.append(
+                    f"- Logits of the teacher in `{path}`, `{position}`: the top {note['top_k']} tokens cover {covered}; "
+                    f"the first token alone has {percent(entry['mean_top1_probability'])}."
+                    + (
+                        " **The next token is all but certain there, so logits at this position teach little.**"
+                        if entry["mean_top1_probability"] > 0.95
+                        else ""
+                    )
+                )
+        elif path.endswith("meta.json"):
+            tokens = note["prompt_tokens"]
+            lines.append(
+                f"- Prompts of the teacher in `{path}`: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
+                f"{note['truncated']} truncated."
+            )
+        elif note["truncated"]:
+            lines.append(f"- **`{path}`: {note['truncated']} of {note['examples']} training answers were cut.**")
+    worst = max(summary["checkpoint_curve"], key=lambda row: row["unparsed"] + row["truncated"])
+    lines.append(
+        f"- Most answers without a number or cut at the length limit: {worst['label']}, step {worst['step']}: "
+        f"{percent(worst['unparsed'])} unparsed, {percent(worst['truncated'])} truncated."
+    )
+    return "\n".join(lines)

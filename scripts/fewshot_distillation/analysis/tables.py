@@ -1,0 +1,133 @@
+"""The tables of the study as data frames. Every run is a row of its own; seeds are never pooled silently."""
+
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+from .collect import last_step
+from .statistics import paired_difference
+
+RUN = ["model", "condition", "lambda", "seed", "schedule"]
+RATES = ["n", "correct", "accuracy", "low", "high", "strict", "flexible", "unparsed", "truncated"]
+
+
+class Comparison:
+    """Rows of accuracy with what each differs by from other rows on the same questions.
+
+    Args:
+        accuracy, judged: tables of all runs and baselines, as `collect` reads them.
+        labels: condition names as readers see them.
+        plain: the condition without a teacher that the others are measured against, if there is one.
+        confidence: coverage of the intervals.
+    """
+
+    def __init__(
+        self, accuracy: pd.DataFrame, judged: pd.DataFrame, labels: dict[str, str], plain: str | None, confidence: float
+    ) -> None:
+        self.accuracy, self.labels, self.plain, self.confidence = accuracy, labels, plain, confidence
+        keys = judged.assign(seed=judged["seed"].fillna(-1), schedule=judged["schedule"].fillna(""))
+        keys["lambda"] = keys["lambda"].fillna(-1.0)
+        self.right = {
+            key: part.set_index("question_index")["correct"].sort_index()
+            for key, part in keys.groupby([*RUN, "step", "shots"])
+        }
+
+    def _answers(self, row: pd.Series | dict) -> pd.Series | None:
+        base = row["condition"] == "base"
+        run = (-1.0, -1, "") if base else (row["lambda"], row["seed"], row["schedule"])
+        return self.right.get((row["model"], row["condition"], *run, row["step"], row["shots"]))
+
+    def against(self, rows: pd.DataFrame, other: dict | None, name: str) -> pd.DataFrame:
+        """Add columns `<name>_difference`, `_low`, `_high`, `_p_value` and `_detectable`; empty without a counterpart.
+
+        `other` overrides entries of a row to name its counterpart; a row that is its own counterpart stays empty.
+        """
+        found = []
+        for row in rows.to_dict("records"):
+            counterpart = None if other is None else row | other
+            theirs = None if counterpart is None or counterpart == row else self._answers(counterpart)
+            if theirs is None:
+                found.append({})
+                continue
+            ours = self._answers(row)
+            if not ours.index.equals(theirs.index):
+                raise ValueError(f"{row['model']} {row['condition']}: compared runs answered different questions")
+            found.append(paired_difference(ours.to_numpy(bool), theirs.to_numpy(bool), self.confidence))
+        columns = ["difference", "low", "high", "p_value", "detectable"]
+        added = pd.DataFrame(found, columns=columns, index=rows.index).add_prefix(f"{name}_")
+        return pd.concat([rows, added], axis=1)
+
+    def against_plain(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Differences from plain fine-tuning of the same model, seed, schedule and step, with Holm's correction."""
+        other = None if self.plain is None else {"condition": self.plain, "lambda": 0.0}
+        table = self.against(rows, other, "vs_plain")
+        tested = table["vs_plain_p_value"].notna()
+        table["vs_plain_p_holm"] = None
+        if tested.any():
+            corrected = multipletests(table.loc[tested, "vs_plain_p_value"].astype(float), method="holm")[1]
+            table.loc[tested, "vs_plain_p_holm"] = corrected
+        return table
+
+    def labelled(self, rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        base = [f"Base · {shots}-shot" if shots == 0 else f"A · {shots}-shot" for shots in rows["shots"]]
+        named = [self.labels.get(name, name) for name in rows["condition"]]
+        rows.insert(0, "label", [b if c == "base" else n for b, n, c in zip(base, named, rows["condition"], strict=True)])
+        return rows
+
+    def main_comparison(self, model: str, default_lambda: dict[str, float]) -> pd.DataFrame:
+        """Untrained model and every condition at its own λ, at the end of the longest schedule."""
+        mine = self.accuracy[self.accuracy["model"] == model]
+        base = mine[mine["condition"] == "base"].sort_values("shots")
+        trained = _at_own_lambda(mine[mine["condition"] != "base"], default_lambda)
+        final = last_step(trained)
+        longest = final.loc[final["step"].idxmax(), "schedule"]
+        order = {name: n for n, name in enumerate(self.labels)}
+        final = final[final["schedule"] == longest].sort_values(["condition", "seed"], key=lambda c: c.map(order).fillna(c))
+        rows = self.labelled(pd.concat([base, final], ignore_index=True))[["label", *RUN, "step", "shots", *RATES]]
+        fewshot = int(base["shots"].max()) if len(base) else None
+        teacher = {"condition": "base", "lambda": None, "seed": None, "schedule": None, "step": 0, "shots": fewshot}
+        rows = self.against(rows, None if fewshot is None else teacher, "vs_fewshot")
+        return self.against_plain(rows)
+
+    def lambda_sweep(self, model: str, runs: set[tuple]) -> pd.DataFrame:
+        """The last checkpoint of each run of a sweep."""
+        mine = self.accuracy[self.accuracy["model"] == model]
+        chosen = mine[[tuple(row) in runs for row in mine[RUN].itertuples(index=False)]]
+        rows = self.labelled(last_step(chosen).sort_values(["condition", "schedule", "seed", "lambda"]))
+        return self.against_plain(rows[["label", *RUN, "step", "shots", *RATES]].reset_index(drop=True))
+
+    def checkpoint_curve(self, model: str) -> pd.DataFrame:
+        """Every checkpoint of every run."""
+        mine = self.accuracy[(self.accuracy["model"] == model) & (self.accuracy["condition"] != "base")]
+        rows = self.labelled(mine.sort_values([*RUN, "step"]))
+        return self.against_plain(rows[["label", *RUN, "step", "shots", *RATES]].reset_index(drop=True))
+
+
+def _at_own_lambda(runs: pd.DataFrame, default_lambda: dict[str, float]) -> pd.DataFrame:
+    """Rows at each condition's own λ; where the grid doesn't have it, at its smallest."""
+    chosen = []
+    for condition, part in runs.groupby("condition", sort=False):
+        own = default_lambda[condition]
+        chosen.append(part[part["lambda"] == (own if own in set(part["lambda"]) else part["lambda"].min())])
+    return pd.concat(chosen)
+
+
+def icl_gap(summaries: list[dict]) -> pd.DataFrame:
+    """Phase 0: one row for each candidate and number of shots."""
+    rows = []
+    for summary in summaries:
+        for model, entry in summary["models"].items():
+            for accuracy in entry["accuracy"]:
+                rows.append(
+                    {
+                        "phase": summary["phase"],
+                        "model": model,
+                        "parameters": entry["parameters"],
+                        **accuracy,
+                        "gap": entry["gap"],
+                        "gap_ok": entry["gap_ok"],
+                        "floor_ok": entry["floor_ok"],
+                        "recommended": model == summary["recommended"],
+                    }
+                )
+    return pd.DataFrame(rows)
