@@ -1,30 +1,17 @@
 # Tables, the summary and the written analysis.
 
 
-def teacher_notes(wildcards):
-    """Descriptions of the teacher caches that any run learns from."""
-    notes = []
-    for run in STUDY.runs:
-        condition = STUDY.config.conditions[run.condition]
-        if condition.target != "none":
-            folder = f"<results>/teachers/{run.model}/{condition.teacher}"
-            notes += [f"{folder}/meta.json"] + ([f"{folder}/audit.json"] if condition.target == "logits" else [])
-    return sorted(set(notes))
-
-
 rule aggregate:
-    message:
-        "Putting all results together"
     input:
-        accuracy=files_of(STUDY.runs, "accuracy.csv") + [f for m in STUDY.models for f in baselines_of(m, "accuracy.csv")],
-        judged=files_of(STUDY.runs, "judged.parquet") + [f for m in STUDY.models for f in baselines_of(m, "judged.parquet")],
+        accuracy=files_of(STUDY.runs, "accuracy.csv")
+        + [f for m in STUDY.models for f in baselines_of(m, "accuracy.csv")],
+        judged=files_of(STUDY.runs, "judged.parquet")
+        + [f for m in STUDY.models for f in baselines_of(m, "judged.parquet")],
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
         teachers=teacher_notes,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
     output:
-        summary=report(
-            "<results>/summary.json", caption="../report/summary.rst", category="Tables"
-        ),
+        summary=report("<results>/summary.json", caption="../report/summary.rst", category="Tables"),
         tables=report(
             expand(
                 "<results>/tables/{table}.csv",
@@ -33,39 +20,45 @@ rule aggregate:
             caption="../report/tables.rst",
             category="Tables",
         ),
-    params:
-        spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
-        code=code_digest("aggregate.py"),
-        tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
     log:
         "<logs>/aggregate.log",
     benchmark:
         "<benchmarks>/aggregate.tsv"
+    resources:
+        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    params:
+        spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
+        code=code_digest("aggregate.py"),
+        tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
+    message:
+        "Putting all results together"
     shell:
-        "python {SCRIPTS:q}/aggregate.py --spec {params.spec:q} --accuracy {input.accuracy:q} --judged {input.judged:q}"
+        "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --accuracy {input.accuracy:q} --judged {input.judged:q}"
         " --gaps {input.gaps:q} --notes {input.teachers:q} {input.checkpoints:q} --tables {params.tables:q}"
         " --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 
 rule write_analysis:
-    message:
-        "Writing the analysis"
     input:
         summary="<results>/summary.json",
         figures=[path for path in figure_files() if path.endswith(".png")],
     output:
         report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis"),
-    params:
-        spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
-        code=code_digest("write_analysis.py"),
     log:
         "<logs>/write_analysis.log",
     benchmark:
         "<benchmarks>/write_analysis.tsv"
+    resources:
+        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    params:
+        spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
+        code=code_digest("write_analysis.py"),
+    message:
+        "Writing the analysis"
     shell:
-        "python {SCRIPTS:q}/write_analysis.py --spec {params.spec:q} --summary {input.summary:q} --output {output:q}"
+        "python {resources.scripts:q}/write_analysis.py --spec {params.spec:q} --summary {input.summary:q} --output {output:q}"
         " 2>&1 | tee {log:q}"

@@ -61,11 +61,10 @@ wildcard_constraints:
 
 
 # `python` in a rule is the interpreter that runs Snakemake, unless an environment of the rule's own comes before it.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 # Unfinished work of interrupted jobs.
 STATE = f"{STUDY.config.results}/.state"
-
 
 
 def heavy_threads():
@@ -79,8 +78,8 @@ def heavy_threads():
 
 HEAVY_THREADS = heavy_threads()
 
-# Settings that no result depends on reach jobs as globals, so that changing them reruns nothing.
-TRACKERS = STUDY.config.trackers
+# Settings that no result depends on reach jobs as resources: changing a resource reruns nothing.
+TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
 
@@ -102,3 +101,89 @@ def baselines_of(model, file):
 def gpus(job):
     """Resource function: how many GPUs a model wants for a kind of job."""
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
+
+
+def candidates(phase, pattern):
+    """A file of each candidate model of a phase 0 comparison."""
+    return expand(pattern, phase=phase, model=STUDY.config.icl_gap[phase].models)
+
+
+def phase_zero(wildcards):
+    """Phase 0 comes first as an order, not as data: measuring it again doesn't make the targets stale."""
+    phase = STUDY.gap_before(wildcards.model)
+    return [] if phase is None else ancient(f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet")
+
+
+def targets(wildcards):
+    """The teacher's cache that a condition learns from, and the file that describes it."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.target == "none":
+        return []
+    folder = f"<results>/teachers/{wildcards.model}/{condition.teacher}"
+    names = {
+        "hidden_states": ("activations.safetensors", "meta.json"),
+        "logits": ("logits.safetensors", "audit.json"),
+    }
+    return [f"{folder}/{name}" for name in names[condition.target]]
+
+
+def training_code(wildcards):
+    """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
+    return code_digest("train.py", *loss)
+
+
+def runs_of_figure(figure, model):
+    return STUDY.sweep_runs(model) if figure == "lambda_sweep" else STUDY.default_runs(model)
+
+
+def accuracy_of_figure(figure, model):
+    baselines = [] if figure == "lambda_sweep" else baselines_of(model, "accuracy.csv")
+    return baselines + files_of(runs_of_figure(figure, model), "accuracy.csv")
+
+
+CAPTIONS = {
+    "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
+    "accuracy_curve": "Accuracy at every checkpoint; dashed lines are the untrained model.",
+    "lambda_sweep": "Accuracy at the end of training against the weight λ; the dashed line is plain fine-tuning.",
+    "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
+    "icl_gap": "Accuracy of the untrained candidates against the number of demonstrations in the prompt.",
+}
+
+
+def figures_of(model):
+    return [name for name in CAPTIONS if name != "icl_gap" and (name != "lambda_sweep" or STUDY.sweep_runs(model))]
+
+
+def figure_captions():
+    """Every figure of the study, as a path below the results folder without ending, and its caption."""
+    captions = {f"figures/icl_gap_{phase}.png": CAPTIONS["icl_gap"] for phase in STUDY.config.icl_gap}
+    for model in STUDY.models:
+        captions |= {f"figures/{model}/{name}.png": CAPTIONS[name] for name in figures_of(model)}
+    return captions
+
+
+def figure_files():
+    paths = [f"<results>/{path}" for path in figure_captions()]
+    return paths + [path.removesuffix("png") + "pdf" for path in paths]
+
+
+def teacher_notes(wildcards):
+    """Descriptions of the teacher caches that any run learns from."""
+    notes = []
+    for run in STUDY.runs:
+        condition = STUDY.config.conditions[run.condition]
+        if condition.target != "none":
+            folder = f"<results>/teachers/{run.model}/{condition.teacher}"
+            notes += [f"{folder}/meta.json"] + ([f"{folder}/audit.json"] if condition.target == "logits" else [])
+    return sorted(set(notes))
+
+
+def named_runs():
+    """Runs by the name that people type; a λ that is a whole number may be typed as 1 or as 1.0."""
+    groups = {}
+    for run in STUDY.runs:
+        for lam in {run.lam, str(float(run.lam))}:
+            groups.setdefault(f"{run.condition}_{lam}_{run.model}", []).append(run)
+    return groups

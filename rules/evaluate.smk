@@ -2,114 +2,120 @@
 
 
 rule baseline:
-    message:
-        "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     input:
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
         test="<data>/test.jsonl",
     output:
         "<baseline>/predictions.parquet",
-    params:
-        spec=spec_of(STUDY.baseline),
-        code=code_digest("generate.py"),
     log:
         "<logs>/baseline/{model}/{shots}shot.log",
     benchmark:
         "<benchmarks>/baseline/{model}/{shots}shot.tsv"
-    threads: HEAVY_THREADS
-    resources:
-        gpu=gpus("evaluate"),
     conda:
         "../envs/study.yaml"
+    threads: HEAVY_THREADS
+    resources:
+        scripts=SCRIPTS,
+        gpu=gpus("evaluate"),
+    params:
+        spec=spec_of(STUDY.baseline),
+        code=code_digest("generate.py"),
+        state=STATE,
+    message:
+        "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
-        "python {SCRIPTS:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --state {STATE:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        " --test {input.test:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
-    message:
-        "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
     input:
         model="<weights>/manifest.json",
         checkpoints="<run>/checkpoints/manifest.json",
         test="<data>/test.jsonl",
     output:
         "<run>/predictions.parquet",
-    params:
-        spec=spec_of(STUDY.eval_checkpoint),
-        code=code_digest("eval_checkpoint.py"),
     log:
         "<logs>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.log",
     benchmark:
         "<benchmarks>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    threads: HEAVY_THREADS
-    resources:
-        gpu=gpus("evaluate"),
     conda:
         "../envs/study.yaml"
+    threads: HEAVY_THREADS
+    resources:
+        scripts=SCRIPTS,
+        gpu=gpus("evaluate"),
+    params:
+        spec=spec_of(STUDY.eval_checkpoint),
+        code=code_digest("eval_checkpoint.py"),
+        state=STATE,
+    message:
+        "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
+        " schedule {wildcards.schedule}"
     shell:
-        "python {SCRIPTS:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --state {STATE:q} --output {output:q}"
+        "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
+        " --checkpoints {input.checkpoints:q} --test {input.test:q} --state {params.state:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 
 rule score:
-    message:
-        "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
     input:
         predictions="<run>/predictions.parquet",
         test="<data>/test.jsonl",
     output:
         accuracy="<run>/accuracy.csv",
         judged="<run>/judged.parquet",
-    params:
-        spec=spec_of(STUDY.score_run),
-        code=code_digest("score.py"),
     log:
         "<logs>/score/{model}/{condition}-{lam}-{seed}-{schedule}.log",
     benchmark:
         "<benchmarks>/score/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
+    resources:
+        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    params:
+        spec=spec_of(STUDY.score_run),
+        code=code_digest("score.py"),
+    message:
+        "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
+        " schedule {wildcards.schedule}"
     shell:
-        "python {SCRIPTS:q}/score.py --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
+        "python {resources.scripts:q}/score.py --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
         " --accuracy {output.accuracy:q} --judged {output.judged:q} 2>&1 | tee {log:q}"
 
 
 use rule score as score_baseline with:
-    message:
-        "Scoring {wildcards.shots}-shot answers of the untrained {wildcards.model}"
     input:
         predictions="<baseline>/predictions.parquet",
         test="<data>/test.jsonl",
     output:
         accuracy="<baseline>/accuracy.csv",
         judged="<baseline>/judged.parquet",
-    params:
-        spec=spec_of(STUDY.score_baseline),
-        code=code_digest("score.py"),
     log:
         "<logs>/score/{model}/{shots}shot.log",
     benchmark:
         "<benchmarks>/score/{model}/{shots}shot.tsv"
+    params:
+        spec=spec_of(STUDY.score_baseline),
+        code=code_digest("score.py"),
+    message:
+        "Scoring {wildcards.shots}-shot answers of the untrained {wildcards.model}"
 
 
 use rule score as score_icl_gap with:
-    message:
-        "Scoring phase 0 '{wildcards.phase}' of {wildcards.model}"
     input:
         predictions="<gap>/predictions.parquet",
         test="<data>/test.jsonl",
     output:
         accuracy="<gap>/accuracy.csv",
         judged="<gap>/judged.parquet",
-    params:
-        spec=spec_of(STUDY.score_icl_gap),
-        code=code_digest("score.py"),
     log:
         "<logs>/score/icl_gap-{phase}/{model}.log",
     benchmark:
         "<benchmarks>/score/icl_gap-{phase}/{model}.tsv"
+    params:
+        spec=spec_of(STUDY.score_icl_gap),
+        code=code_digest("score.py"),
+    message:
+        "Scoring phase 0 '{wildcards.phase}' of {wildcards.model}"

@@ -22,9 +22,7 @@ def main() -> None:
         outputs = {"activations": Path(this.paths.output), "meta": Path(this.paths.meta)}
         with this.workspace(outputs, inputs=[model, train]) as work:
             if work:
-                precompute_activations(
-                    this.spec, model.parent, train, work.folder, work["activations"], work["meta"]
-                )
+                precompute_activations(this.spec, model.parent, train, work.folder, work["activations"], work["meta"])
 
 
 if __name__ == "__main__":

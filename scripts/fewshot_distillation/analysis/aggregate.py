@@ -34,7 +34,12 @@ def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def aggregate(
-    spec: AggregateSpec, accuracy: list[str], judged: list[str], gaps: list[str], notes: list[str], outputs: dict[str, Path]
+    spec: AggregateSpec,
+    accuracy: list[str],
+    judged: list[str],
+    gaps: list[str],
+    notes: list[str],
+    outputs: dict[str, Path],
 ) -> None:
     """Write the tables and the summary.
 

@@ -70,7 +70,9 @@ def _phase_zero(gap: dict[str, Any]) -> str:
         )
     chosen = gap["recommended"]
     lines.append(
-        f"The smallest model that passes both thresholds is **{chosen}**." if chosen else "No model passes both thresholds."
+        f"The smallest model that passes both thresholds is **{chosen}**."
+        if chosen
+        else "No model passes both thresholds."
     )
     return "\n\n".join(lines)
 
@@ -154,7 +156,7 @@ def _checks(summary: dict[str, Any]) -> str:
             for position, entry in note["positions"].items():
                 covered = ", ".join(f"{percent(c['mean'])} at T = {t}" for t, c in entry["coverage"].items())
                 lines.append(
-                    f"- Logits of the teacher in `{path}`, `{position}`: the top {note['top_k']} tokens cover {covered}; "
+                    f"- Logits of the teacher in `{path}`, `{position}`: the top {note['top_k']} cover {covered}; "
                     f"the first token alone has {percent(entry['mean_top1_probability'])}."
                     + (
                         " **The next token is all but certain there, so logits at this position teach little.**"
@@ -165,7 +167,7 @@ def _checks(summary: dict[str, Any]) -> str:
         elif path.endswith("meta.json"):
             tokens = note["prompt_tokens"]
             lines.append(
-                f"- Prompts of the teacher in `{path}`: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
+                f"- Teacher prompts in `{path}`: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
                 f"{note['truncated']} truncated."
             )
         elif note["truncated"]:

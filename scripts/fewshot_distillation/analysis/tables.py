@@ -71,7 +71,9 @@ class Comparison:
         rows = rows.copy()
         base = [f"Base · {shots}-shot" if shots == 0 else f"A · {shots}-shot" for shots in rows["shots"]]
         named = [self.labels.get(name, name) for name in rows["condition"]]
-        rows.insert(0, "label", [b if c == "base" else n for b, n, c in zip(base, named, rows["condition"], strict=True)])
+        rows.insert(
+            0, "label", [b if c == "base" else n for b, n, c in zip(base, named, rows["condition"], strict=True)]
+        )
         return rows
 
     def main_comparison(self, model: str, default_lambda: dict[str, float]) -> pd.DataFrame:
@@ -82,7 +84,9 @@ class Comparison:
         final = last_step(trained)
         longest = final.loc[final["step"].idxmax(), "schedule"]
         order = {name: n for n, name in enumerate(self.labels)}
-        final = final[final["schedule"] == longest].sort_values(["condition", "seed"], key=lambda c: c.map(order).fillna(c))
+        final = final[final["schedule"] == longest].sort_values(
+            ["condition", "seed"], key=lambda c: c.map(order).fillna(c)
+        )
         rows = self.labelled(pd.concat([base, final], ignore_index=True))[["label", *RUN, "step", "shots", *RATES]]
         fewshot = int(base["shots"].max()) if len(base) else None
         teacher = {"condition": "base", "lambda": None, "seed": None, "schedule": None, "step": 0, "shots": fewshot}

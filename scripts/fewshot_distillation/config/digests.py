@@ -62,8 +62,7 @@ def _meaning(path: Path) -> str:
     """The syntax tree as text, without docstrings."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            if isinstance(body[0], ast.Expr) and isinstance(getattr(body[0].value, "value", None), str):
-                del body[0]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
     return ast.unparse(tree)

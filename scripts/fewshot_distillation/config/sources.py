@@ -26,7 +26,9 @@ class FilesModel(Strict):
 class WheelModel(Strict):
     """A GGUF file inside a Python wheel from the package index, dequantised once to safetensors."""
 
-    wheel: str = Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._+-]+$", description="Pinned requirement, `name==version`.")
+    wheel: str = Field(
+        pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._+-]+$", description="Pinned requirement, `name==version`."
+    )
     gguf: str = Field(description="Path of the GGUF file inside the wheel.")
     sha256: Sha256 = Field(description="SHA-256 of the wheel; another file is refused.")
 
@@ -92,5 +94,3 @@ def local_files(source: Any) -> list[str]:
         folder = Path(source.files)
         return sorted(str(p) for p in folder.glob("*") if p.is_file())
     return []
-
-

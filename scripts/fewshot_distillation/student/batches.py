@@ -84,7 +84,12 @@ def collate(sequences: list[Sequence], position: str | None, pad_id: int) -> dic
         rows += [row] * len(sequence.answer)
         columns += range(first, first + len(sequence.answer))
         targets += sequence.answer
-    batch = {"input_ids": ids, "rows": torch.tensor(rows), "columns": torch.tensor(columns), "targets": torch.tensor(targets)}
+    batch = {
+        "input_ids": ids,
+        "rows": torch.tensor(rows),
+        "columns": torch.tensor(columns),
+        "targets": torch.tensor(targets),
+    }
     if position:
         batch["positions"] = torch.tensor([[sequence.prompt.position(position)] for sequence in sequences])
     return batch

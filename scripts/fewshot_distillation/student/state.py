@@ -13,7 +13,9 @@ from torch import nn
 from ..runtime.files import write_json
 
 
-def save_state(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, metrics: list[dict]) -> None:
+def save_state(
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, metrics: list[dict]
+) -> None:
     """Write what the next step depends on, then drop older states."""
     target = folder / f"step-{step:08d}"
     fresh = folder / f".{target.name}"

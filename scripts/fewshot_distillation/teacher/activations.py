@@ -12,6 +12,7 @@ from ..data.datasets import Row, read_jsonl
 from ..data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
 from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.load import load_model
+from ..modeling.prefix import PrefixReader
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
 from ..runtime.progress import progress
@@ -44,16 +45,19 @@ def teacher_prompts(spec: ActivationsSpec, builder: PromptBuilder, train: list[R
 
 
 @torch.inference_mode()
-def hidden_states(capture: Capture, decoder: torch.nn.Module, prompt: Prompt) -> dict[str, torch.Tensor]:
+def hidden_states(capture: Capture, decoder: torch.nn.Module, reader: PrefixReader, prompt: Prompt) -> dict:
     """(layers, hidden) for each position.
 
     One unpadded prompt at a time through the layers alone: no logits are made, no work is spent on padding, and a
     prompt's values don't depend on its neighbours in a batch.
     """
     where = next(decoder.parameters()).device
-    positions = torch.tensor([[prompt.position(name) for name in POSITIONS]], device=where)
+    cache, known = reader.start(prompt.ids)
+    positions = torch.tensor([[prompt.position(name) - known for name in POSITIONS]], device=where)
+    if positions.min() < 0:
+        raise ValueError("the shared beginning of the prompts reaches beyond a compared position")
     with capture.at(positions) as layers:
-        decoder(input_ids=torch.tensor([prompt.ids], device=where), use_cache=False)
+        decoder(input_ids=torch.tensor([prompt.ids[known:]], device=where), past_key_values=cache, use_cache=True)
     stacked = torch.stack(layers).squeeze(1)
     return {name: stacked[:, i] for i, name in enumerate(POSITIONS)}
 
@@ -71,10 +75,12 @@ def precompute_activations(
     if missing:
         decoder = decoder_of(load_model(model_folder, spec.precision))
         capture = Capture(decoder)
+        with torch.inference_mode():
+            reader = PrefixReader(decoder, [prompt.ids for prompt in prompts])
         waiting = [(n, i) for n in missing for i in range(n * SHARD_ROWS, min((n + 1) * SHARD_ROWS, len(prompts)))]
         rows: dict[str, list[torch.Tensor]] = {name: [] for name in POSITIONS}
         for shard, index in progress(waiting, "teacher", total=len(prompts), done=done, unit="prompt"):
-            for name, values in hidden_states(capture, decoder, prompts[index]).items():
+            for name, values in hidden_states(capture, decoder, reader, prompts[index]).items():
                 rows[name].append(to_float16(values.float().cpu(), f"training example {index}, {name}"))
             if index == len(prompts) - 1 or (index + 1) % SHARD_ROWS == 0:
                 save_shard(shards[shard], {name: torch.stack(values) for name, values in rows.items()})

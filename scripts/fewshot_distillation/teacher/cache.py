@@ -87,5 +87,3 @@ def to_float16(values: Tensor, example: str) -> Tensor:
     if largest > torch.finfo(torch.float16).max:
         raise JobError(f"{example}: a teacher value of {largest:.4g} does not fit float16 (at most 65504)")
     return values.to(torch.float16)
-
-

@@ -24,7 +24,12 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
         several = final["schedule"].nunique() > 1 or final["seed"].nunique() > 1
         name = spec.labels[condition] + (f", {schedule}, seed {seed:.0f}" if several else "")
         axes.errorbar(
-            part["lambda"].map(place), part["accuracy"], yerr=errors(part), capsize=3, label=name, **look(spec, condition)
+            part["lambda"].map(place),
+            part["accuracy"],
+            yerr=errors(part),
+            capsize=3,
+            label=name,
+            **look(spec, condition),
         )
     axes.set_xticks(range(len(lambdas)), [f"{lam:g}" for lam in lambdas])
     axes.set_xlim(-0.5, len(lambdas) - 0.5)

@@ -17,7 +17,9 @@ def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
         colour = look(spec, condition)["color"]
         first = seed == metrics["seed"].iloc[0]
         smooth = part.set_index("step").rolling(window, min_periods=1).mean(numeric_only=True)
-        left.plot(smooth.index, smooth["ce"], color=colour, linewidth=1.3, label=spec.labels[condition] if first else None)
+        left.plot(
+            smooth.index, smooth["ce"], color=colour, linewidth=1.3, label=spec.labels[condition] if first else None
+        )
         if "distillation" in part and part["distillation"].notna().any():
             right.plot(smooth.index, smooth["lambda"] * smooth["distillation"], color=colour, linewidth=1.3)
     left.set_ylabel("Cross-entropy per answer token (nats)")

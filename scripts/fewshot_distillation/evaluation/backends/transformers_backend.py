@@ -3,19 +3,24 @@
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 from transformers import DynamicCache
 
 from ...modeling.adapters import merge_adapter
+from ...modeling.attention import use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
 from ...modeling.load import load_model
+from ...modeling.prefix import PrefixReader
 from .base import Generation
 
 
 class TransformersBackend:
     """Greedy decoding of a batch on this process's device.
 
-    `generate` of transformers goes on computing for sequences that have ended until the last one has; word problems
-    end after very different lengths, so here they leave the batch and the cache.
+    `generate` of transformers computes for sequences that have ended until the last one has; word problems end after
+    very different lengths, so here they leave the batch and the cache. Its continuous batching (`generate_batch`) does
+    the same, but gave a quarter of the tokens per second on a CPU (37 against 144 for 48 prompts on two cores).
     """
 
     def __init__(self, model_folder: Path, precision: str) -> None:
@@ -27,27 +32,18 @@ class TransformersBackend:
         self.model = None
         model = load_model(self.model_folder, self.precision)
         self.model = model if adapter is None else merge_adapter(model, adapter)
+        use_grouped_decoding(self.model)
 
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
-        model, where = self.model, self.model.device
-        decoder = decoder_of(model)
-        width = max(map(len, prompts))
-        ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=where)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=where)
-        places = (mask.cumsum(1) - 1).clamp_min(0)
-        cache = DynamicCache(config=model.config)
+        where = self.model.device
+        tokens, cache, mask = self._read(prompts)
         stop = torch.tensor(stop_ids, device=where)
+        places = torch.tensor([[len(p)] for p in prompts], device=where)
+        active = torch.arange(len(prompts), device=where)
         written: list[list[int]] = [[] for _ in prompts]
         reasons = ["length"] * len(prompts)
-        active = torch.arange(len(prompts), device=where)
-        for _ in range(max_new_tokens):
-            hidden = decoder(
-                input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=cache, use_cache=True
-            ).last_hidden_state
-            # A (batch, hidden) matrix: with `logits_to_keep=1` the head gets a strided tensor and copies itself for
-            # every sequence, which takes half the time of a prefill on the CPU.
-            tokens = logits_of(model, hidden[:, -1]).argmax(-1)
+        for count in range(1, max_new_tokens + 1):
             ended = torch.isin(tokens, stop)
             for row, token, end in zip(active.tolist(), tokens.tolist(), ended.tolist(), strict=True):
                 if end:
@@ -55,12 +51,40 @@ class TransformersBackend:
                 else:
                     written[row].append(token)
             going = torch.nonzero(~ended).squeeze(1)
-            if len(going) == 0:
+            if len(going) == 0 or count == max_new_tokens:
                 break
             if len(going) < len(tokens):
                 cache.batch_select_indices(going)
                 active, tokens, mask, places = active[going], tokens[going], mask[going], places[going]
-            ids = tokens.unsqueeze(1)
-            mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-            places = places[:, -1:] + 1
+            mask = F.pad(mask, (0, 1), value=1)
+            tokens = self._next(tokens.unsqueeze(1), cache, attention_mask=mask, position_ids=places)
+            places = places + 1
         return [Generation(w, r) for w, r in zip(written, reasons, strict=True)]
+
+    def _next(self, ids: Tensor, cache: DynamicCache, **where: Tensor) -> Tensor:
+        """The most likely next token of each sequence, (batch,)."""
+        hidden = decoder_of(self.model)(input_ids=ids, past_key_values=cache, use_cache=True, **where).last_hidden_state
+        # A matrix for the head: given the strided tensor that `logits_to_keep=1` leaves it, it copies itself for every
+        # sequence, which takes half the time of a prefill on the CPU.
+        return logits_of(self.model, hidden[:, -1]).argmax(-1)
+
+    def _read(self, prompts: list[list[int]]) -> tuple[Tensor, DynamicCache, Tensor]:
+        """The first new token of each prompt, their keys and values side by side, and the mask of what is padding.
+
+        Prompts are read one at a time: without padding attention needs no mask, and few-shot prompts are long enough to
+        keep the machine busy (three times as fast on two cores).
+        """
+        width = max(map(len, prompts))
+        reader = PrefixReader(decoder_of(self.model), prompts)
+        first, layers = [], []
+        for prompt in prompts:
+            own, known = reader.start(prompt)
+            first.append(self._next(torch.tensor([prompt[known:]], device=self.model.device), own))
+            pad = (0, 0, width - len(prompt), 0)
+            layers.append([(F.pad(layer.keys, pad), F.pad(layer.values, pad)) for layer in own.layers])
+        side_by_side = [
+            (torch.cat([keys for keys, _ in layer]), torch.cat([values for _, values in layer]))
+            for layer in zip(*layers, strict=True)
+        ]
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
+        return torch.cat(first), DynamicCache(side_by_side), mask
