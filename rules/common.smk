@@ -134,15 +134,6 @@ def training_code(wildcards):
     return code_digest("train.py", *loss)
 
 
-def runs_of_figure(figure, model):
-    return STUDY.sweep_runs(model) if figure == "lambda_sweep" else STUDY.default_runs(model)
-
-
-def accuracy_of_figure(figure, model):
-    baselines = [] if figure == "lambda_sweep" else baselines_of(model, "accuracy.csv")
-    return baselines + files_of(runs_of_figure(figure, model), "accuracy.csv")
-
-
 CAPTIONS = {
     "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
     "accuracy_curve": "Accuracy at every checkpoint; dashed lines are the untrained model.",
@@ -150,14 +141,42 @@ CAPTIONS = {
     "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
     "icl_gap": "Accuracy of the untrained candidates against the number of demonstrations in the prompt.",
 }
+MODEL_FIGURES = [figure for figure in CAPTIONS if figure != "icl_gap"]
+
+
+def runs_of_figure(figure, model):
+    return STUDY.sweep_runs(model) if figure == "lambda_sweep" else STUDY.default_runs(model)
+
+
+def accuracy_of_figure(figure):
+    """Input function: accuracy.csv of the runs, and of the baselines where the figure shows them."""
+
+    def inputs(wildcards):
+        if figure == "loss_curves":
+            return []
+        baselines = [] if figure == "lambda_sweep" else baselines_of(wildcards.model, "accuracy.csv")
+        return baselines + files_of(runs_of_figure(figure, wildcards.model), "accuracy.csv")
+
+    return inputs
+
+
+def metrics_of_figure(figure):
+    """Input function: metrics.csv of the runs, for the one figure that shows training itself."""
+    return lambda wildcards: (
+        files_of(runs_of_figure(figure, wildcards.model), "metrics.csv") if figure == "loss_curves" else []
+    )
+
+
+def plot_spec(figure):
+    return lambda wildcards: STUDY.plot(figure, wildcards.model).model_dump_json()
 
 
 def figures_of(model):
-    return [name for name in CAPTIONS if name != "icl_gap" and (name != "lambda_sweep" or STUDY.sweep_runs(model))]
+    return [name for name in MODEL_FIGURES if name != "lambda_sweep" or STUDY.sweep_runs(model)]
 
 
 def figure_captions():
-    """Every figure of the study, as a path below the results folder without ending, and its caption."""
+    """Every figure of the study: its path below the results folder, and its caption."""
     captions = {f"figures/icl_gap_{phase}.png": CAPTIONS["icl_gap"] for phase in STUDY.config.icl_gap}
     for model in STUDY.models:
         captions |= {f"figures/{model}/{name}.png": CAPTIONS[name] for name in figures_of(model)}

@@ -1,16 +1,13 @@
 # Figures. Each reads only the runs that it shows, so one figure can be built without the rest of the study.
 
-
-for figure in (name for name in CAPTIONS if name != "icl_gap"):
+for figure in MODEL_FIGURES:
 
     rule:
         name:
             f"plot_{figure}"
         input:
-            accuracy=lambda wildcards, f=figure: [] if f == "loss_curves" else accuracy_of_figure(f, wildcards.model),
-            metrics=lambda wildcards, f=figure: (
-                files_of(runs_of_figure(f, wildcards.model), "metrics.csv") if f == "loss_curves" else []
-            ),
+            accuracy=accuracy_of_figure(figure),
+            metrics=metrics_of_figure(figure),
         output:
             png=report(
                 f"<results>/figures/{{model}}/{figure}.png",
@@ -23,19 +20,19 @@ for figure in (name for name in CAPTIONS if name != "icl_gap"):
             f"<logs>/plot_{figure}/{{model}}.log",
         benchmark:
             f"<benchmarks>/plot_{figure}/{{model}}.tsv"
-        resources:
-        scripts=SCRIPTS,
-    conda:
+        conda:
             "../envs/analysis.yaml"
+        resources:
+            scripts=SCRIPTS,
         params:
             figure=figure,
-            spec=lambda wildcards, f=figure: STUDY.plot(f, wildcards.model).model_dump_json(),
+            spec=plot_spec(figure),
             code=code_digest("plot.py", f"analysis.figures.{figure}"),
         message:
             "Drawing {params.figure} of {wildcards.model}"
         shell:
-            "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input.accuracy:q} --metrics {input.metrics:q}"
-            " --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"
+            "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
+            " --metrics {input.metrics:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"
 
 
 rule plot_icl_gap:
@@ -53,15 +50,15 @@ rule plot_icl_gap:
         "<logs>/plot_icl_gap/{phase}.log",
     benchmark:
         "<benchmarks>/plot_icl_gap/{phase}.tsv"
-    resources:
-        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         spec=lambda wildcards: STUDY.plot("icl_gap").model_dump_json(),
         code=code_digest("plot.py", "analysis.figures.icl_gap"),
     message:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"
     shell:
-        "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input:q} --png {output.png:q} --pdf {output.pdf:q}"
-        " 2>&1 | tee {log:q}"
+        "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input:q} --png {output.png:q}"
+        " --pdf {output.pdf:q} 2>&1 | tee {log:q}"
