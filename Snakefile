@@ -31,9 +31,7 @@ include: "rules/targets.smk"
 rule all:
     default_target: True
     input:
-        "<results>/summary.json",
-        "<results>/analysis.md",
-        figure_files(),
+        everything(),
 
 
 onsuccess:

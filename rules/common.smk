@@ -188,6 +188,10 @@ def figure_files():
     return paths + [path.removesuffix("png") + "pdf" for path in paths]
 
 
+def everything():
+    return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
+
+
 def teacher_notes(wildcards):
     """Descriptions of the teacher caches that any run learns from."""
     notes = []

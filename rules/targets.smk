@@ -14,3 +14,18 @@ for target, runs in named_runs().items():
             f"eval_{target}"
         input:
             files_of(runs, "accuracy.csv"),
+
+
+rule figures:
+    input:
+        figure_files(),
+
+
+rule tables:
+    input:
+        "<results>/summary.json",
+
+
+rule demo:
+    input:
+        everything(),

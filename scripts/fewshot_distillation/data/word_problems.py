@@ -17,70 +17,70 @@ Problem = tuple[str, list[str], int]
 
 
 def _gain(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, y = r.randint(5, 60), r.randint(3, 40)
+    x, y = r.randint(2, 12), r.randint(2, 9)
     question = f"{a} has {x} {item}. {b} gives {a} {y} more. How many {item} does {a} have now?"
     return question, [f"{a} has {x} + {y} = {x + y} {item}."], x + y
 
 
 def _loss(r: random.Random, a: str, b: str, item: str) -> Problem:
-    y, z = r.randint(3, 40), r.randint(2, 50)
+    y, z = r.randint(2, 9), r.randint(2, 11)
     question = f"{a} has {y + z} {item} and gives {y} of them to {b}. How many {item} does {a} have left?"
     return question, [f"{a} has {y + z} - {y} = {z} {item}."], z
 
 
 def _groups(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, y = r.randint(3, 12), r.randint(3, 15)
+    x, y = r.randint(2, 6), r.randint(2, 9)
     question = f"{a} fills {x} boxes with {y} {item} each. How many {item} are in the boxes?"
     return question, [f"There are {x} * {y} = {x * y} {item}."], x * y
 
 
 def _share(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, y = r.randint(3, 12), r.randint(2, 15)
+    x, y = r.randint(2, 6), r.randint(2, 9)
     question = f"{a} shares {x * y} {item} equally among {x} friends. How many {item} does each friend get?"
     return question, [f"Each gets {x * y} / {x} = {y} {item}."], y
 
 
 def _gain_then_loss(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, y = r.randint(10, 50), r.randint(5, 40)
-    z = r.randint(2, x + y - 2)
+    x, y = r.randint(4, 12), r.randint(2, 8)
+    z = r.randint(2, x)
     question = f"{a} has {x} {item}, buys {y} more and gives {z} to {b}. How many {item} does {a} have left?"
     return question, [f"First {x} + {y} = {x + y} {item}.", f"Then {x + y} - {z} = {x + y - z} {item}."], x + y - z
 
 
 def _cost(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, p, y = r.randint(2, 12), r.randint(2, 9), r.randint(3, 30)
+    x, p, y = r.randint(2, 5), r.randint(2, 6), r.randint(2, 9)
     question = f"{a} buys {x} {item} for ${p} each and a bag for ${y}. How many dollars does {a} pay?"
     return question, [f"The {item} cost {x} * {p} = {x * p}.", f"With the bag {x * p} + {y} = {x * p + y}."], x * p + y
 
 
 def _change(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, p, change = r.randint(2, 9), r.randint(2, 9), r.randint(1, 40)
+    x, p, change = r.randint(2, 5), r.randint(2, 6), r.randint(1, 9)
     paid = x * p + change
     question = f"{a} buys {x} {item} for ${p} each and pays with ${paid}. How many dollars does {a} get back?"
     return question, [f"The {item} cost {x} * {p} = {x * p}.", f"The change is {paid} - {x * p} = {change}."], change
 
 
 def _twice(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x = r.randint(4, 45)
+    x = r.randint(2, 12)
     question = f"{a} collects {x} {item}. {b} collects twice as many. How many {item} do they have together?"
     return question, [f"{b} has 2 * {x} = {2 * x} {item}.", f"Together {x} + {2 * x} = {3 * x} {item}."], 3 * x
 
 
 def _per_day(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, d, y = r.randint(3, 12), r.randint(3, 9), r.randint(2, 20)
+    x, d, y = r.randint(2, 6), r.randint(2, 5), r.randint(2, 9)
     question = f"{a} sells {x} {item} a day for {d} days. {b} sells {y} in all. How many {item} do they sell together?"
     return question, [f"{a} sells {x} * {d} = {x * d} {item}.", f"Together {x * d} + {y} = {x * d + y}."], x * d + y
 
 
 def _shelves(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, y = r.randint(3, 9), r.randint(4, 12)
+    x, y = r.randint(2, 5), r.randint(3, 8)
     z = r.randint(2, x * y - 2)
     question = f"There are {x} shelves with {y} {item} each. {a} takes {z} away. How many {item} are left?"
     return question, [f"There were {x} * {y} = {x * y} {item}.", f"Then {x * y} - {z} = {x * y - z}."], x * y - z
 
 
 def _pack_and_share(r: random.Random, a: str, b: str, item: str) -> Problem:
-    n, y, k, x = r.randint(2, 6), r.randint(3, 10), r.randint(2, 6), r.randint(2, 20)
+    n, y, k, x = r.randint(2, 4), r.randint(2, 5), r.randint(2, 4), r.randint(2, 9)
     packs, total, each = n * k, n * k * y, k * y
     question = (
         f"{a} shares {packs} packs of {y} {item} equally among {n} friends. {b}, one of them, already had {x}. "
@@ -95,7 +95,7 @@ def _pack_and_share(r: random.Random, a: str, b: str, item: str) -> Problem:
 
 
 def _savings(r: random.Random, a: str, b: str, item: str) -> Problem:
-    w, s, g, missing = r.randint(3, 9), r.randint(4, 15), r.randint(5, 30), r.randint(3, 40)
+    w, s, g, missing = r.randint(2, 5), r.randint(2, 6), r.randint(2, 9), r.randint(2, 9)
     price = w * s + g + missing
     question = (
         f"{a} needs ${price} for {item}, saves ${s} a week for {w} weeks and gets ${g} from {b}. "
@@ -110,7 +110,7 @@ def _savings(r: random.Random, a: str, b: str, item: str) -> Problem:
 
 
 def _three_people(r: random.Random, a: str, b: str, item: str) -> Problem:
-    x, y, k = r.randint(4, 30), r.randint(2, 20), r.randint(2, 4)
+    x, y, k = r.randint(2, 9), r.randint(2, 9), r.randint(2, 3)
     question = (
         f"{a} has {x} {item}. {b} has {y} more than {a}, and their teacher has {k} times as many as {a}. "
         f"How many {item} are there in total?"
@@ -125,7 +125,7 @@ def _three_people(r: random.Random, a: str, b: str, item: str) -> Problem:
 
 
 def _return_trip(r: random.Random, a: str, b: str, item: str) -> Problem:
-    d, t, e = r.randint(2, 12), r.randint(2, 6), r.randint(1, 20)
+    d, t, e = r.randint(2, 6), r.randint(2, 4), r.randint(1, 9)
     question = (
         f"{a} brings {item} to a market {d} km away and comes back, {t} times. {b} drives {e} km more than {a}. "
         f"How many km does {b} drive?"
@@ -138,22 +138,15 @@ def _return_trip(r: random.Random, a: str, b: str, item: str) -> Problem:
     return question, steps, 2 * d * t + e
 
 
-TEMPLATES: tuple[Callable[[random.Random, str, str, str], Problem], ...] = (
-    _gain,
-    _loss,
-    _groups,
-    _share,
-    _gain_then_loss,
-    _cost,
-    _change,
-    _twice,
-    _per_day,
-    _shelves,
-    _pack_and_share,
-    _savings,
-    _three_people,
-    _return_trip,
-)
+Template = Callable[[random.Random, str, str, str], Problem]
+
+# Templates by their number of steps, and how often each number comes up: mostly short problems, as a small model needs.
+TEMPLATES: dict[int, tuple[Template, ...]] = {
+    1: (_gain, _loss, _groups, _share),
+    2: (_gain_then_loss, _cost, _change, _twice, _per_day, _shelves),
+    3: (_pack_and_share, _savings, _three_people, _return_trip),
+}
+WEIGHTS = {1: 0.55, 2: 0.35, 3: 0.1}
 
 
 def word_problems(train: int, test: int, seed: int) -> dict[str, list[dict[str, str]]]:
@@ -169,7 +162,9 @@ def _distinct(r: random.Random) -> Iterator[dict[str, str]]:
     seen: set[str] = set()
     while True:
         first, second = r.sample(NAMES, 2)
-        question, steps, result = r.choice(TEMPLATES)(r, first, second, r.choice(ITEMS))
+        (steps_wanted,) = r.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        template = r.choice(TEMPLATES[steps_wanted])
+        question, steps, result = template(r, first, second, r.choice(ITEMS))
         if question not in seen:
             seen.add(question)
             yield {"question": question, "answer": "\n".join([*steps, f"#### {result}"])}

@@ -1,0 +1,109 @@
+"""Rows are checked before any job uses them, and errors say where."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import write_dataset, write_rows
+
+from fewshot_distillation.config.sources import FilesDataset
+from fewshot_distillation.config.specs import DatasetSpec
+from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_jsonl
+from fewshot_distillation.data.word_problems import word_problems
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.files import sha256
+
+GOOD = {"question": "How many?", "answer": "Two.\n#### 2"}
+
+
+def fetch_files(folder: Path, train: list[dict], test: list[dict], limit_test: int | None = None) -> dict:
+    paths = write_rows(folder / "a.jsonl", train), write_rows(folder / "b.jsonl", test)
+    source = FilesDataset(files={"train": str(paths[0]), "test": str(paths[1])})
+    spec = DatasetSpec(name="mine", source=source, limit_train=None, limit_test=limit_test)
+    fetch_dataset(spec, folder / "train.jsonl", folder / "test.jsonl", folder / "meta.json")
+    return json.loads((folder / "meta.json").read_text())
+
+
+BAD_ROWS = {
+    "no answer": ({"question": "How many?"}, "the row has no 'answer'"),
+    "empty answer": ({"question": "How many?", "answer": " "}, "the row has no 'answer'"),
+    "no question": ({"answer": "#### 2"}, "the row has no 'question'"),
+    "answer is a number": ({"question": "How many?", "answer": 2}, "the row has no 'answer'"),
+    "no final number": ({"question": "How many?", "answer": "Two."}, "doesn't end in '#### <number>'"),
+    "a list": ([1, 2], "a row must be an object"),
+}
+
+
+@pytest.mark.parametrize(("row", "problem"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row, problem: str):
+    path = write_rows(tmp_path / "rows.jsonl", [GOOD, row])
+    with pytest.raises(JobError, match=problem) as error:
+        read_jsonl(path)
+    assert str(error.value).startswith(f"{path} line 2: ")
+
+
+def test_broken_json_is_named_by_file_and_line(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n\n" + '{"question": ')
+    with pytest.raises(JobError, match="line 3: not valid JSON"):
+        read_jsonl(path)
+
+
+def test_unreadable_files_are_errors(tmp_path: Path):
+    (tmp_path / "latin.jsonl").write_bytes('{"question": "é"}'.encode("latin-1"))
+    for name in ("latin.jsonl", "missing.jsonl"):
+        with pytest.raises(JobError, match=f"{name}: cannot be read as UTF-8 text"):
+            read_jsonl(tmp_path / name)
+
+
+def test_separators_inside_a_question_do_not_split_the_row(tmp_path: Path):
+    """JSON may hold U+2028 and U+0085 as they are; only a newline ends a row of JSONL."""
+    row = {"question": "How\u2028many\x85are there?", "answer": "#### 2"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_jsonl(path) == [row]
+
+
+def test_empty_lines_are_skipped_and_other_columns_dropped(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n" + json.dumps(GOOD | {"id": 3}) + "\n\n")
+    assert read_jsonl(path) == [GOOD]
+
+
+def test_the_same_question_in_both_splits():
+    """Case, spaces and punctuation don't make another question."""
+    train = [{"question": "Other?", "answer": "#### 1"}, {"question": "How  many\nare there?", "answer": "#### 2"}]
+    with pytest.raises(JobError, match="test row 1 asks the same question as train row 2: 'how many ARE there'"):
+        check_disjoint(train, [{"question": "how many ARE there", "answer": "#### 2"}])
+
+
+def test_the_same_question_twice_in_the_test_split():
+    with pytest.raises(JobError, match="test rows 1 and 3 ask the same question"):
+        check_disjoint([], [GOOD, {"question": "Other?", "answer": "#### 1"}, GOOD])
+
+
+def test_a_question_may_stand_twice_in_the_training_split():
+    check_disjoint([GOOD, GOOD], [{"question": "Other?", "answer": "#### 1"}])
+
+
+def test_numbers_make_questions_different():
+    check_disjoint([{"question": "2 + 2?", "answer": "#### 4"}], [{"question": "2 + 3?", "answer": "#### 5"}])
+
+
+def test_an_empty_split(tmp_path: Path):
+    with pytest.raises(JobError, match="dataset 'mine': the test split is empty"):
+        fetch_files(tmp_path, [GOOD], [])
+
+
+def test_limits_keep_the_first_rows(tmp_path: Path):
+    test = [{"question": f"Number {n}?", "answer": f"#### {n}"} for n in range(4)]
+    meta = fetch_files(tmp_path, [GOOD], test, limit_test=2)
+    assert read_jsonl(tmp_path / "test.jsonl") == test[:2] and meta["rows"] == {"train": 1, "test": 2}
+
+
+def test_generator(tmp_path: Path):
+    train, test = write_dataset(tmp_path, train=7, test=3, seed=5)
+    assert {"train": read_jsonl(train), "test": read_jsonl(test)} == word_problems(7, 3, 5)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    assert meta["sha256"] == {"train": sha256(train), "test": sha256(test)}
+    assert meta["rows"] == {"train": 7, "test": 3}

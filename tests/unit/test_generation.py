@@ -1,0 +1,233 @@
+"""Greedy generation against transformers' own, and answers that survive an interruption."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tiny import random_prompts, study, train_spec
+
+from fewshot_distillation.config.catalogue import Evaluation
+from fewshot_distillation.data.datasets import read_jsonl
+from fewshot_distillation.data.prompts import Demonstrations
+from fewshot_distillation.evaluation import generation
+from fewshot_distillation.evaluation.backends.base import Generation
+from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
+from fewshot_distillation.evaluation.generation import Request, answer, batches, requests_for
+from fewshot_distillation.modeling.attention import use_grouped_decoding
+from fewshot_distillation.modeling.load import load_model
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.student.model import add_lora
+from fewshot_distillation.student.state import save_checkpoint
+
+NEW = 12
+DIFFERENT = random_prompts(8, 400, 3, 25)
+BEGINNING = random_prompts(1, 400, 30, 30, seed=1)[0]
+SHARED = [BEGINNING + ids for ids in random_prompts(6, 400, 2, 9, seed=2)] + random_prompts(2, 400, 40, 50, seed=3)
+
+
+@torch.inference_mode()
+def one_at_a_time(model, prompts: list[list[int]], stop: list[int], longest: int = NEW) -> list[Generation]:
+    """What `generate` of transformers says about each prompt alone."""
+    found = []
+    for ids in prompts:
+        given = torch.tensor([ids])
+        output = model.generate(
+            given, attention_mask=torch.ones_like(given), max_new_tokens=longest, do_sample=False, eos_token_id=stop or None,
+            pad_token_id=0,
+        )[0, len(ids) :].tolist()  # fmt: skip
+        ended = output[-1] in stop
+        found.append(Generation(output[:-1] if ended else output, "stop" if ended else "length"))
+    return found
+
+
+def stops_of(model, prompts: list[list[int]]) -> list[int]:
+    """Two tokens at which some of the prompts end early, at different times, and others don't."""
+    model.generation_config.eos_token_id = None
+    free = [g.ids for g in one_at_a_time(model, prompts, [])]
+    return sorted({free[0][4], free[1][7]})
+
+
+@pytest.fixture(scope="module")
+def backend(model_folder: Path) -> TransformersBackend:
+    found = TransformersBackend(model_folder, "fp32")
+    found.use(None)
+    return found
+
+
+@pytest.mark.parametrize("prompts", [DIFFERENT, SHARED, DIFFERENT[:1]], ids=["different", "shared beginning", "one"])
+def test_against_transformers(backend, model, prompts: list[list[int]]):
+    stop = stops_of(model, DIFFERENT)
+    expected = one_at_a_time(model, prompts, stop)
+    assert backend.generate(prompts, NEW, stop) == expected
+
+
+def test_prompts_of_the_test_above_end_at_different_times(model):
+    expected = one_at_a_time(model, DIFFERENT, stops_of(model, DIFFERENT))
+    assert len({len(g.ids) for g in expected}) >= 3 and {g.finish_reason for g in expected} == {"stop", "length"}
+
+
+def test_limits_of_length(backend, model):
+    stops_of(model, DIFFERENT)
+    for longest in (1, 2, 5):
+        found = backend.generate(DIFFERENT, longest, [399])
+        assert found == one_at_a_time(model, DIFFERENT, [399], longest)
+        assert all(len(g.ids) <= longest for g in found)
+
+
+def test_a_stop_token_in_the_last_place_is_a_stop(backend, model):
+    """An answer of just the permitted length isn't truncated."""
+    free = backend.generate(DIFFERENT[:1], NEW, [399])[0].ids
+    first = next(n for n in range(1, NEW) if free[n] not in free[:n])
+    assert backend.generate(DIFFERENT[:1], first + 1, [free[first]]) == [Generation(free[:first], "stop")]
+    assert backend.generate(DIFFERENT[:1], first, [free[first]]) == [Generation(free[:first], "length")]
+
+
+def test_order_and_company_do_not_matter(backend, model):
+    stop = stops_of(model, DIFFERENT)
+    together = backend.generate(DIFFERENT, NEW, stop)
+    assert backend.generate(DIFFERENT[::-1], NEW, stop) == together[::-1]
+    assert [backend.generate([ids], NEW, stop)[0] for ids in DIFFERENT] == together
+
+
+@torch.inference_mode()
+def test_grouped_attention(model_folder: Path):
+    """Decoding of one token against a padded cache, the only place where it differs from PyTorch's."""
+    plain, grouped = (load_model(model_folder, "fp32") for _ in range(2))
+    use_grouped_decoding(grouped)
+    assert grouped.config._attn_implementation != plain.config._attn_implementation
+    ids, mask = torch.tensor(random_prompts(3, 400, 9, 9)), torch.ones(3, 10, dtype=torch.long)
+    mask[1, :4] = 0
+    outputs = []
+    for model in (plain, grouped):
+        cache = model(ids, attention_mask=mask[:, :9], use_cache=True).past_key_values
+        outputs.append(model(ids[:, :1], attention_mask=mask, past_key_values=cache).logits)
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory, model_folder: Path) -> Path:
+    """Two checkpoints with adapters that change what is generated, and their manifest."""
+    from fewshot_distillation.runtime.files import folder_digests, write_json
+
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for step in (3, 6):
+        adapted = add_lora(load_model(model_folder, "fp32"), train_spec().lora, seed=step)
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.3)
+        save_checkpoint(folder, step, adapted, "tiny")
+    write_json(folder / "manifest.json", {"files": folder_digests(folder)})
+    return folder
+
+
+def test_merged_adapter_against_the_unmerged_one(model_folder: Path, checkpoints: Path, backend, model):
+    from peft import PeftModel
+
+    stop = stops_of(model, DIFFERENT)
+    unmerged = PeftModel.from_pretrained(model, str(checkpoints / "checkpoint-3")).eval()
+    unmerged.generation_config.eos_token_id = None
+    expected = one_at_a_time(unmerged, DIFFERENT, stop)
+    adapted = TransformersBackend(model_folder, "fp32")
+    adapted.use(checkpoints / "checkpoint-3")
+    assert adapted.generate(DIFFERENT, NEW, stop) == expected
+    assert expected != backend.generate(DIFFERENT, NEW, stop)
+    adapted.use(None)
+    assert adapted.generate(DIFFERENT, NEW, stop) == backend.generate(DIFFERENT, NEW, stop)
+
+
+class Counting:
+    """A backend that counts and fails when it is told to."""
+
+    def __init__(self, fail_at: int = 0) -> None:
+        self.calls, self.adapters, self.fail_at = 0, [], fail_at
+
+    def use(self, adapter: Path | None) -> None:
+        self.adapters.append(adapter)
+
+    def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        return [Generation(ids[:3], "stop") for ids in prompts]
+
+
+REQUESTS = [Request(n, 0, 0, f"question {n}", ids) for n, ids in enumerate(random_prompts(20, 400, 20, 120))]
+SETTINGS = Evaluation(max_new_tokens=10, batch_tokens=512)
+
+
+def test_batches_hold_every_request_once_and_stay_within_their_tokens():
+    found = batches(REQUESTS, SETTINGS)
+    assert sorted(r.question_index for batch in found for r in batch) == list(range(20)) and len(found) > 3
+    for batch in found:
+        assert len(batch) * (max(len(r.ids) for r in batch) + 10) <= 512
+    lengths = [len(r.ids) for batch in found for r in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    assert batches(REQUESTS[::-1], SETTINGS) == found
+
+
+def test_a_prompt_above_the_limit_of_tokens_goes_alone():
+    long = Request(0, 0, 0, "long", [5] * 600)
+    assert [len(batch) for batch in batches([long, *REQUESTS[:2]], SETTINGS)] == [1, 2]
+
+
+def test_answers_resume_from_saved_batches(builder, tmp_path: Path):
+    total, interrupted, rest, idle = len(batches(REQUESTS, SETTINGS)), Counting(fail_at=3), Counting(), Counting()
+
+    def answers(backend: Counting, folder: str = "a") -> pd.DataFrame:
+        return answer(REQUESTS, backend, None, builder, SETTINGS, tmp_path / folder, "answers")
+
+    with pytest.raises(KeyboardInterrupt):
+        answers(interrupted)
+    resumed = answers(rest)
+    assert interrupted.calls == 3 and rest.calls == total - 2
+    pd.testing.assert_frame_equal(answers(idle), resumed)
+    assert idle.calls == 0 and idle.adapters == []  # not even the model is loaded
+    pd.testing.assert_frame_equal(answers(Counting(), "b"), resumed)
+    for row in resumed.itertuples():
+        assert row.text == builder.tokenizer.decode(REQUESTS[row.question_index].ids[:3])
+
+
+def test_requests_are_zero_shot_without_demonstrations(builder, splits):
+    train, test = map(read_jsonl, splits)
+    zero = requests_for(test, builder, None, 3, 4096)
+    two = requests_for(test, builder, Demonstrations(train, 2, "per_example", 0), 0, 4096)
+    assert [r.shots for r in zero] == [0] * 6 and [r.shots for r in two] == [2] * 6
+    assert [r.ids for r in zero] == [builder.build(row["question"]).ids for row in test]
+    with pytest.raises(JobError, match=r"test example 0: the 0-shot prompt has \d+ tokens, more than max_prompt_tokens 9"):
+        requests_for(test, builder, None, 0, 9)
+
+
+def test_untrained_model_with_and_without_demonstrations(model_folder: Path, splits, tmp_path: Path):
+    output = tmp_path / "predictions.parquet"
+    generation.generate_untrained(study().icl_gap("phase0", "tiny"), model_folder, *splits, tmp_path / "state", output)
+    table = pd.read_parquet(output)
+    assert list(zip(table["shots"], table["question_index"], strict=True)) == [(k, n) for k in (0, 2) for n in range(4)]
+    assert (table["tokens"] <= 8).all() and set(table["finish_reason"]) <= {"stop", "length"}
+
+
+def evaluate(model_folder: Path, checkpoints: Path, test: Path, folder: Path) -> pd.DataFrame:
+    spec = study().eval_checkpoint("tiny", "sft", "0", "42", "short")
+    generation.evaluate_checkpoints(spec, model_folder, checkpoints, test, folder / "state", folder / "predictions.parquet")
+    return pd.read_parquet(folder / "predictions.parquet")
+
+
+def test_every_checkpoint_answers_every_question(model_folder: Path, checkpoints: Path, splits, tmp_path: Path):
+    table = evaluate(model_folder, checkpoints, splits[1], tmp_path)
+    assert list(zip(table["step"], table["question_index"], strict=True)) == [(s, n) for s in (3, 6) for n in range(6)]
+    assert (table["shots"] == 0).all()
+    assert list(table.loc[table["step"] == 3, "text"]) != list(table.loc[table["step"] == 6, "text"])
+
+
+def test_an_adapter_that_training_did_not_write(model_folder: Path, checkpoints: Path, splits, tmp_path: Path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoints, copy)
+    (copy / "checkpoint-6" / "adapter_model.safetensors").write_bytes(
+        (copy / "checkpoint-3" / "adapter_model.safetensors").read_bytes()
+    )
+    with pytest.raises(JobError, match="adapter_model.safetensors is not the file that training wrote"):
+        evaluate(model_folder, copy, splits[1], tmp_path)
+    assert json.loads((copy / "manifest.json").read_text())["files"]

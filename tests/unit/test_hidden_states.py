@@ -1,0 +1,137 @@
+"""Captured hidden states, and logits from them, against what transformers itself returns."""
+
+import pytest
+import torch
+from tiny import random_prompts
+
+from fewshot_distillation.data.prompts import Prompt
+from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of
+from fewshot_distillation.modeling.prefix import PrefixReader, common_length, shared_prefix
+from fewshot_distillation.teacher.activations import hidden_states
+
+
+def as_prompt(ids: list[int]) -> Prompt:
+    return Prompt(ids=ids, question_end=len(ids) - 4, prompt_end=len(ids) - 1)
+
+
+def plain(model, ids: list[int]) -> tuple[torch.Tensor, ...]:
+    """Outputs of the embedding and of every layer; transformers gives the last one after the final norm."""
+    return model(torch.tensor([ids]), output_hidden_states=True).hidden_states
+
+
+def alone(model, ids: list[int]) -> dict[str, torch.Tensor]:
+    decoder = decoder_of(model)
+    return hidden_states(Capture(decoder), decoder, PrefixReader(decoder, [ids]), as_prompt(ids))
+
+
+def different() -> list[list[int]]:
+    return random_prompts(5, 400, 12, 30)
+
+
+def with_shared_beginning() -> list[list[int]]:
+    """Four prompts with the same demonstrations, and one with others."""
+    beginning = random_prompts(1, 400, 40, 40, seed=1)[0]
+    return [beginning + ids for ids in random_prompts(4, 400, 6, 12)] + random_prompts(1, 400, 60, 60, seed=2)
+
+
+@pytest.mark.parametrize("prompts", [different(), with_shared_beginning()], ids=["different", "shared"])
+@torch.inference_mode()
+def test_against_output_hidden_states(model, prompts: list[list[int]]):
+    decoder = decoder_of(model)
+    reader, capture = PrefixReader(decoder, prompts), Capture(decoder)
+    for ids in prompts:
+        prompt, reference = as_prompt(ids), plain(model, ids)
+        found = hidden_states(capture, decoder, reader, prompt)
+        for name, place in (("question_end", prompt.question_end), ("prompt_end", prompt.prompt_end)):
+            assert found[name].shape == (2, 32)
+            torch.testing.assert_close(found[name][0], reference[1][0, place], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(decoder.norm(found[name][1]), reference[2][0, place], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_last_layer_is_taken_before_the_final_norm(model):
+    ids = different()[0]
+    found = alone(model, ids)
+    assert not torch.allclose(found["prompt_end"][1], plain(model, ids)[2][0, -1], rtol=1e-2)
+
+
+@torch.inference_mode()
+def test_logits_from_the_last_layer(model):
+    ids = different()[0]
+    found = alone(model, ids)
+    expected = model(torch.tensor([ids])).logits[0, -1]
+    torch.testing.assert_close(logits_from_layer_output(model, found["prompt_end"][1]), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_logits_of_a_model_that_caps_them(model):
+    hidden = torch.randn(3, 32)
+    uncapped = logits_of(model, hidden)
+    model.config.final_logit_softcapping = 2.0
+    torch.testing.assert_close(logits_of(model, hidden), 2 * torch.tanh(uncapped / 2))
+
+
+@torch.inference_mode()
+def test_capture_of_chosen_layers_and_positions(model):
+    """One (batch, positions, hidden) tensor a layer, in the order of the layers asked for."""
+    ids = torch.tensor(random_prompts(2, 400, 10, 10))
+    positions = torch.tensor([[2, 5, 9], [0, 1, 3]])
+    decoder = decoder_of(model)
+    everything = decoder(ids, output_hidden_states=True).hidden_states
+    with Capture(decoder, [0]).at(positions) as layers:
+        decoder(ids)
+    assert len(layers) == 1 and layers[0].shape == (2, 3, 32)
+    torch.testing.assert_close(layers[0][1], everything[1][1, [0, 1, 3]])
+
+
+@torch.inference_mode()
+def test_hooks_are_gone_after_the_block(model):
+    decoder = decoder_of(model)
+    capture = Capture(decoder)
+    with pytest.raises(ZeroDivisionError), capture.at(torch.tensor([[0]])) as layers:
+        raise ZeroDivisionError
+    decoder(torch.tensor([[5, 6]]))
+    assert layers == [] and not any(layer._forward_hooks for layer in decoder.layers)
+
+
+def test_common_length():
+    assert common_length([1, 2, 3], [1, 2, 4]) == 2
+    assert common_length([1, 2], [1, 2, 4]) == 2
+    assert common_length([1], [2]) == 0
+
+
+SHARING = {
+    "fixed demonstrations": ([[1] * 20 + [n, n] for n in range(2, 6)], [1] * 20),
+    "nothing in common": ([[n] * 20 for n in range(2, 6)], []),
+    "too little in common": ([[1, 1] + [n] * 20 for n in range(2, 6)], []),
+    "one prompt": ([[1] * 20], []),
+    "the same prompt twice": ([[1] * 20, [1] * 20], [1] * 19),
+    "most of them": ([[0] * 30] + [[1] * 20 + [n, n] for n in range(2, 9)], [1] * 20),
+}
+
+
+@pytest.mark.parametrize(("prompts", "prefix"), SHARING.values(), ids=SHARING)
+def test_shared_prefix(prompts: list[list[int]], prefix: list[int]):
+    assert shared_prefix(prompts) == prefix
+
+
+@torch.inference_mode()
+def test_the_shared_beginning_is_read_once_and_stays_as_it_is(model):
+    """Reading one prompt may not leave its tokens in what the next one starts from."""
+    prompts = with_shared_beginning()
+    decoder = decoder_of(model)
+    reader = PrefixReader(decoder, prompts)
+    assert len(reader.prefix) == 40
+    first = [hidden_states(Capture(decoder), decoder, reader, as_prompt(ids))["prompt_end"] for ids in prompts]
+    again = [hidden_states(Capture(decoder), decoder, reader, as_prompt(ids))["prompt_end"] for ids in prompts]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(keys.shape[2] == 40 for keys, _ in reader.layers)
+
+
+@torch.inference_mode()
+def test_a_position_within_the_shared_beginning_is_an_error(model):
+    prompts = with_shared_beginning()
+    decoder = decoder_of(model)
+    early = Prompt(ids=prompts[0], question_end=10, prompt_end=len(prompts[0]) - 1)
+    with pytest.raises(ValueError, match="reaches beyond a compared position"):
+        hidden_states(Capture(decoder), decoder, PrefixReader(decoder, prompts), early)

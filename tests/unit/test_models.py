@@ -1,0 +1,92 @@
+"""Fetching a model from a local folder, and loading what was fetched."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import fetched_model
+
+from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.sources import FilesModel
+from fewshot_distillation.config.specs import ModelSpec
+from fewshot_distillation.data.models import fetch_model, read_manifest
+from fewshot_distillation.modeling.load import load_model
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.files import sha256
+
+
+def spec_of(source: Path) -> ModelSpec:
+    return ModelSpec(name="tiny", source=FilesModel(files=str(source)), chat_template={})
+
+
+def test_manifest_describes_the_model(model_folder: Path, model):
+    manifest = read_manifest(model_folder)
+    assert manifest["num_layers"] == 2 and manifest["hidden_size"] == 32 and manifest["vocab_size"] == 400
+    assert manifest["architecture"] == "Qwen3ForCausalLM"
+    assert manifest["parameters"] == sum(p.numel() for p in model.parameters())
+    assert manifest["files"]["model.safetensors"]["sha256"] == sha256(model_folder / "model.safetensors")
+
+
+def test_loaded_model_is_frozen_and_in_float32(model):
+    assert model.dtype == torch.float32 and not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_code_and_pickles_stay_behind(tmp_path: Path, source_folder: Path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in source_folder.iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    (source / "modeling_evil.py").write_text("raise SystemExit")
+    (source / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    fetched = fetched_model(source, tmp_path / "fetched")
+    assert not (fetched / "modeling_evil.py").exists() and not (fetched / "pytorch_model.bin").exists()
+
+
+def test_a_fetched_folder_is_a_source_like_any_other(tmp_path: Path, model_folder: Path):
+    """Its manifest is replaced; an entry about the old one would make the model look torn."""
+    fetched = fetched_model(model_folder, tmp_path / "a folder of another name", thinking=None)
+    assert read_manifest(fetched)["num_layers"] == 2
+    load_model(fetched, "fp32")
+
+
+def test_folder_without_a_model(tmp_path: Path):
+    with pytest.raises(JobError, match="not a model folder, there is no config.json"):
+        fetch_model(spec_of(tmp_path), tmp_path / "out", tmp_path, [])
+
+
+def test_folder_without_safetensors(tmp_path: Path, source_folder: Path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_bytes((source_folder / "config.json").read_bytes())
+    with pytest.raises(JobError, match=r"no \.safetensors weights"):
+        fetch_model(spec_of(source), tmp_path / "out", tmp_path, [])
+
+
+def test_layers_are_checked_at_fetch(tmp_path: Path, source_folder: Path):
+    with pytest.raises(ConfigError, match=r"layers \[2\] lie outside model 'tiny', whose layers are 0 to 1"):
+        fetch_model(spec_of(source_folder), tmp_path / "out", tmp_path, [1, 2])
+
+
+def test_a_torn_file_is_noticed(tmp_path: Path, source_folder: Path):
+    folder = fetched_model(source_folder, tmp_path / "tiny")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(JobError, match="model.safetensors is missing or not whole"):
+        load_model(folder, "fp32")
+
+
+def test_torn_weights_are_noticed_at_fetch(tmp_path: Path, source_folder: Path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in source_folder.iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    (source / "model.safetensors").write_bytes((source_folder / "model.safetensors").read_bytes()[:-100])
+    with pytest.raises(JobError, match="model.safetensors is not a whole safetensors file"):
+        fetch_model(spec_of(source), tmp_path / "out", tmp_path, [])
+
+
+def test_manifest_is_json_with_the_chat_template_arguments(model_folder: Path):
+    manifest = json.loads((model_folder / "manifest.json").read_text())
+    assert manifest["model"]["chat_template"] == {"enable_thinking": False}

@@ -1,0 +1,184 @@
+"""The teacher's caches: what is in them, how they are put together, and what stops a bad value."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import study
+
+from fewshot_distillation.data.datasets import read_jsonl
+from fewshot_distillation.modeling.load import load_model
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.files import sha256
+from fewshot_distillation.teacher import activations, logits
+from fewshot_distillation.teacher.cache import TeacherCache, concatenate, save_shard, to_float16
+
+
+def precompute(folder: Path, model_folder: Path, train: Path, teacher: str = "fewshot") -> Path:
+    """activations.safetensors and meta.json in a folder."""
+    output = folder / "activations.safetensors"
+    spec = study().precompute_activations("tiny", teacher)
+    (folder / "state").mkdir(parents=True, exist_ok=True)
+    activations.precompute_activations(spec, model_folder, train, folder / "state", output, folder / "meta.json")
+    return output
+
+
+def precompute_logits(folder: Path, model_folder: Path, cache: Path, k: int = 16) -> Path:
+    output = folder / "logits.safetensors"
+    spec = study(conditions__logit_kl__top_k=k).precompute_logits("tiny", "fewshot")
+    (folder / "logits_state").mkdir()
+    logits.precompute_logits(spec, model_folder, cache, folder / "logits_state", output, folder / "audit.json")
+    return output
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory, model_folder: Path, splits) -> tuple[Path, Path]:
+    """Activations and logits of twelve training examples, in shards of five and seven rows."""
+    folder = tmp_path_factory.mktemp("teacher")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(activations, "SHARD_ROWS", 5)
+        patch.setattr(logits, "SHARD_ROWS", 7)
+        hidden = precompute(folder, model_folder, splits[0])
+        return hidden, precompute_logits(folder, model_folder, hidden)
+
+
+def prompts_of(splits, builder, teacher: str = "fewshot") -> list:
+    spec = study().precompute_activations("tiny", teacher)
+    return activations.teacher_prompts(spec, builder, read_jsonl(splits[0]))
+
+
+@pytest.mark.parametrize("teacher", ["fewshot", "fixed"])
+@torch.inference_mode()
+def test_activations_against_the_whole_model(tmp_path, model_folder, model, splits, builder, teacher: str):
+    """Fixed demonstrations are read once for all prompts; that may not show."""
+    cache = TeacherCache(precompute(tmp_path, model_folder, splits[0], teacher))
+    for row, prompt in enumerate(prompts_of(splits, builder, teacher)):
+        reference = model(torch.tensor([prompt.ids]), output_hidden_states=True).hidden_states
+        for name in ("question_end", "prompt_end"):
+            found = cache.get(name, [row])[0]
+            place = prompt.position(name)
+            torch.testing.assert_close(found[0].float(), reference[1][0, place], rtol=2e-3, atol=2e-3)
+            normed = model.model.norm(found[1].float())
+            torch.testing.assert_close(normed, reference[2][0, place], rtol=1e-2, atol=1e-2)
+
+
+@torch.inference_mode()
+def test_logits_against_the_whole_model(caches, model, splits, builder):
+    """Rounding of the cached states to float16 moves logits by less than 0.05."""
+    cache = load_file(caches[1])
+    for row, prompt in enumerate(prompts_of(splits, builder)):
+        full = model(torch.tensor([prompt.ids])).logits[0]
+        for name in ("question_end", "prompt_end"):
+            expected, values = full[prompt.position(name)], cache[f"{name}.values"][row].float()
+            assert values.shape == (16,) and (values.diff() <= 0).all()
+            indices = cache[f"{name}.indices"][row].long()
+            torch.testing.assert_close(values, expected[indices], rtol=0, atol=0.05)
+            assert expected[indices].min() >= expected.topk(16).values.min() - 0.1
+            sums = torch.stack([expected.logsumexp(0), (expected / 2).logsumexp(0)])
+            torch.testing.assert_close(cache[f"{name}.logsumexp"][row], sums, rtol=0, atol=0.05)
+
+
+def test_descriptions_of_the_caches(caches, model_folder: Path, splits):
+    hidden, _ = caches
+    meta = json.loads(hidden.with_name("meta.json").read_text())
+    assert meta["examples"] == 12 and meta["truncated"] == 0
+    assert meta["cache"] == sha256(hidden) and meta["dataset"] == sha256(splits[0])
+    tokens = {name: entry["token"] for name, entry in meta["positions"].items()}
+    assert tokens["question_end"] == "\n" and set(tokens) == {"question_end", "prompt_end"}
+    audit = json.loads(hidden.with_name("audit.json").read_text())
+    assert audit["temperatures"] == [1.0, 2.0] and audit["top_k"] == 16
+    for entry in audit["positions"].values():
+        one, two = entry["coverage"]["1.0"], entry["coverage"]["2.0"]
+        assert 0 < two["mean"] < one["mean"] <= 1.001 and one["min"] <= one["mean"]
+        assert 0 < entry["mean_top1_probability"] < one["mean"]
+
+
+def test_only_missing_shards_are_computed_again(tmp_path: Path, model_folder: Path, splits, monkeypatch):
+    monkeypatch.setattr(activations, "SHARD_ROWS", 5)
+    output = precompute(tmp_path, model_folder, splits[0])
+    before, shards = output.read_bytes(), sorted((tmp_path / "state").glob("shard-*"))
+    assert len(shards) == 3
+    shards[1].unlink()
+    computed, one = [], activations.hidden_states
+    monkeypatch.setattr(activations, "hidden_states", lambda *a: computed.append(a) or one(*a))
+    assert precompute(tmp_path, model_folder, splits[0]).read_bytes() == before
+    assert len(computed) == 5
+
+
+def test_shards_of_another_size_give_the_same_file(caches, tmp_path: Path, model_folder: Path, splits):
+    assert precompute(tmp_path, model_folder, splits[0]).read_bytes() == caches[0].read_bytes()
+
+
+def test_a_prompt_that_is_too_long_is_an_error(builder, splits):
+    spec = study(max_prompt_tokens=64).precompute_activations("tiny", "fewshot")
+    message = r"training example 0: the 2-shot prompt has \d+ tokens, more than max_prompt_tokens 64"
+    with pytest.raises(JobError, match=message):
+        activations.teacher_prompts(spec, builder, read_jsonl(splits[0]))
+
+
+def test_a_model_that_computes_nan(tmp_path: Path, model_folder: Path, splits, monkeypatch):
+    def broken(*arguments):
+        model = load_model(*arguments)
+        model.model.layers[0].mlp.down_proj.weight.fill_(float("nan"))
+        return model
+
+    monkeypatch.setattr(activations, "load_model", broken)
+    with pytest.raises(JobError, match="training example 0, question_end: the teacher's values are not finite"):
+        precompute(tmp_path, model_folder, splits[0])
+    assert not (tmp_path / "activations.safetensors").exists()
+
+
+BAD = {"nan": float("nan"), "inf": float("inf"), "too large": 65505.0, "too small": -70000.0}
+
+
+@pytest.mark.parametrize("value", BAD.values(), ids=BAD)
+def test_bad_values_name_the_example(value: float):
+    values = torch.tensor([1.0, value])
+    with pytest.raises(JobError, match=r"^training example 3: .*(not finite|does not fit float16)"):
+        to_float16(values, "training example 3")
+
+
+def test_the_largest_float16_fits():
+    assert to_float16(torch.tensor([65504.0, -65504.0]), "x").tolist() == [65504.0, -65504.0]
+
+
+def test_top_k_and_coverage_against_the_full_softmax():
+    torch.manual_seed(0)
+    full, temperatures = 3 * torch.randn(4, 50), [1.0, 2.0]
+    found = logits.top_k(full, 7, temperatures)
+    covered = logits.coverage(found, temperatures)
+    for row in range(4):
+        order = full[row].argsort(descending=True)[:7]
+        assert found["indices"][row].tolist() == order.tolist() and found["indices"].dtype == torch.int32
+        assert torch.equal(found["values"][row], full[row][order])
+        for n, t in enumerate(temperatures):
+            expected = (full[row] / t).softmax(0)[order].sum()
+            torch.testing.assert_close(covered[row, n], expected)
+
+
+def test_top_k_beyond_the_vocabulary():
+    assert logits.top_k(torch.randn(2, 5), 9, [1.0])["values"].shape == (2, 5)
+
+
+def test_concatenate_against_torch(tmp_path: Path):
+    """Any mixture of types and shapes, and shards of different lengths."""
+    parts = [
+        {
+            "b.half": torch.randn(rows, 3, 5).half(),
+            "a.int": torch.randint(-9, 9, (rows, 2), dtype=torch.int32),
+            "c": torch.randn(rows, 1),
+        }
+        for rows in (4, 4, 1)
+    ]
+    shards = [tmp_path / f"shard-{n}.safetensors" for n in range(3)]
+    for path, part in zip(shards, parts, strict=True):
+        save_shard(path, part)
+    concatenate(shards, tmp_path / "all.safetensors")
+    whole = load_file(tmp_path / "all.safetensors")
+    assert set(whole) == {"b.half", "a.int", "c"}
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, torch.cat([part[name] for part in parts])), name
+    cache = TeacherCache(tmp_path / "all.safetensors")
+    assert cache.rows == 9 and torch.equal(cache.get("c", [8, 0, 0]), whole["c"][[8, 0, 0]])

@@ -1,0 +1,172 @@
+"""Steps of the trainer: the same whatever the micro batches, at the learning rates of the schedule."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from training import Setup, adapter_of
+
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.student.targets import Targets
+
+CONDITIONS = ["sft", "layerwise", "logit_kl"]
+# Masks are drawn for each micro batch, so only without dropout may the cut into micro batches not matter.
+NO_DROPOUT = {"lora__dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory, model_folder: Path, splits) -> Setup:
+    return Setup(tmp_path_factory.mktemp("setup"), model_folder, splits[0])
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_micro_batches_do_not_matter(setup: Setup, condition: str):
+    runs = {size: setup.trainer(condition, training__micro_batch_size=size, **NO_DROPOUT) for size in (1, 2, 4)}
+    rows = {size: [trainer.step(step) for step in range(1, 5)] for size, trainer in runs.items()}
+    start = adapter_of(setup.trainer(condition, **NO_DROPOUT))
+    whole = adapter_of(runs[4])
+    assert (whole - start).abs().max() > 0.01
+    for size in (1, 2):
+        for ours, theirs in zip(rows[size], rows[4], strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
+        # Adam divides by the gradient's size, which magnifies rounding where a gradient is next to nothing.
+        assert (adapter_of(runs[size]) - whole).norm() < 0.01 * (whole - start).norm()
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_accumulated_gradient_is_that_of_one_big_batch(setup: Setup, condition: str, monkeypatch):
+    """Before the optimizer has a say, and with an adapter whose every part gets a gradient."""
+    gradients = {}
+    for size in (1, 4):
+        trainer = setup.trainer(condition, training__micro_batch_size=size, training__grad_clip=1e9, **NO_DROPOUT)
+        trained = [p for p in trainer.student.parameters() if p.requires_grad]
+        torch.manual_seed(3)
+        for parameter in trained:
+            parameter.data.normal_(std=0.1)
+        monkeypatch.setattr(trainer.optimizer, "step", lambda: None)
+        monkeypatch.setattr(trainer.optimizer, "zero_grad", lambda: None)
+        trainer.step(1)
+        gradients[size] = torch.cat([p.grad.flatten() for p in trained])
+    assert gradients[4].norm() > 0.01
+    torch.testing.assert_close(gradients[1], gradients[4], rtol=1e-3, atol=1e-5)
+
+
+def test_loss_is_what_the_documentation_says(setup: Setup):
+    """L = L_CE + λ L_distillation, the first over answer tokens and the second over examples of the whole step."""
+    row = setup.trainer("layerwise", **NO_DROPOUT).step(1)
+    assert row["loss"] == pytest.approx(row["ce"] + 0.5 * row["distillation"])
+    assert row["weighted_over_ce"] == pytest.approx(0.5 * row["distillation"] / row["ce"])
+    plain = setup.trainer("sft", **NO_DROPOUT).step(1)
+    assert plain["loss"] == plain["ce"] == pytest.approx(row["ce"])
+    assert plain["tokens"] == row["tokens"] > 0
+
+
+def test_lambda_zero_is_plain_fine_tuning(setup: Setup):
+    plain, zero = setup.trainer("sft"), setup.trainer("layerwise")
+    zero.spec = zero.spec.model_copy(update={"lam": 0.0})
+    for step in range(1, 4):
+        plain.step(step)
+        zero.step(step)
+    torch.testing.assert_close(adapter_of(plain), adapter_of(zero))
+
+
+def test_lambda_weighs_the_teacher(setup: Setup):
+    ends = []
+    for lam in (0.5, 5.0):
+        trainer = setup.trainer("layerwise", **NO_DROPOUT)
+        trainer.spec = trainer.spec.model_copy(update={"lam": lam})
+        rows = [trainer.step(step) for step in range(1, 7)]
+        ends.append(rows[-1]["distillation"])
+    assert ends[1] < ends[0]
+
+
+def test_training_lowers_the_loss(setup: Setup):
+    """Over the same examples: twelve of them are an epoch of three steps."""
+    trainer = setup.trainer("sft", schedules__short__max_steps=9, schedules__short__checkpoints=[9])
+    losses = [trainer.step(step)["ce"] for step in range(1, 10)]
+    assert sum(losses[6:]) < 0.9 * sum(losses[:3])
+
+
+def expected_lr(kind: str, step: int) -> float:
+    """Of optimizer step `step`, counted from 1, with a peak of 0.01, two steps of warm-up and six in all."""
+    done = step - 1
+    if done < 2:
+        return 0.01 * done / 2
+    progress = (done - 2) / 4
+    return 0.01 * {"cosine": 0.5 * (1 + math.cos(math.pi * progress)), "linear": 1 - progress, "constant": 1.0}[kind]
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
+def test_learning_rates(setup: Setup, kind: str):
+    """Every kind is warmed up, as `warmup_steps` says; the decaying ones end at zero after the last step."""
+    trainer = setup.trainer("sft", training__scheduler=kind)
+    rates = [trainer.step(step)["lr"] for step in range(1, 7)]
+    assert rates == pytest.approx([expected_lr(kind, step) for step in range(1, 7)])
+    if kind != "constant":
+        assert trainer.schedule.get_last_lr()[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_reported_rate_is_the_one_that_was_used(setup: Setup):
+    trainer = setup.trainer("sft")
+    for step in range(1, 4):
+        used, row = trainer.optimizer.param_groups[0]["lr"], trainer.step(step)
+        assert row["lr"] == used
+
+
+def test_gradients_are_clipped(setup: Setup, monkeypatch):
+    trainer = setup.trainer("sft", training__grad_clip=0.001)
+    trained = [p for p in trainer.student.parameters() if p.requires_grad]
+    norms = []
+    monkeypatch.setattr(
+        trainer.optimizer, "step", lambda: norms.append(torch.cat([p.grad.flatten() for p in trained]).norm().item())
+    )
+    assert trainer.step(1)["grad_norm"] > 0.001
+    assert norms == [pytest.approx(0.001, rel=1e-2)]
+
+
+def test_a_loss_that_is_not_finite_names_the_step(setup: Setup):
+    trainer = setup.trainer("sft")
+    trainer.step(1)
+    before = adapter_of(trainer)
+    with torch.no_grad():
+        next(p for n, p in trainer.student.named_parameters() if "lora_B" in n).fill_(float("nan"))
+    with pytest.raises(JobError, match="step 2: the loss or its gradient is not finite"):
+        trainer.step(2)
+    assert before.isfinite().all()
+
+
+def test_dropout_is_on_while_training_and_drawn_anew_each_step(setup: Setup):
+    with_dropout, without = setup.trainer("sft", lora__dropout=0.5), setup.trainer("sft", lora__dropout=0.0)
+    rows = [(with_dropout.step(n)["ce"], without.step(n)["ce"]) for n in range(1, 5)]
+    assert with_dropout.model.training and rows[-1][0] != pytest.approx(rows[-1][1], rel=1e-5)
+    seeds = {with_dropout._seed(step, number) for step in range(1, 40) for number in range(8)}
+    assert len(seeds) == 39 * 8
+
+
+def test_micro_batches_that_processes_cannot_share(setup: Setup):
+    """Two micro batches a step can't be spread over three processes."""
+    trainer = setup.trainer("sft")
+    trainer.accelerator = type("Accelerator", (), {"num_processes": 3})()
+    with pytest.raises(JobError, match="2 micro batches a step can't be shared evenly by 3 processes"):
+        trainer._check_processes()
+
+
+def test_targets_of_another_dataset(setup: Setup):
+    with pytest.raises(JobError, match="has 12 rows, but there are 13 training examples"):
+        Targets(setup.spec("layerwise"), setup.caches["layerwise"][0], None, 13)
+
+
+def test_targets_are_rows_of_the_cache(setup: Setup):
+    """Of the condition's position, layers, temperature and number of tokens."""
+    cpu = torch.device("cpu")
+    spec = setup.spec("layerwise", conditions__layerwise__layers=[1])
+    every = setup.spec("layerwise")
+    one, both = (Targets(s, setup.caches["layerwise"][0], None, 12).of([5, 2], cpu) for s in (spec, every))
+    assert both.shape == (2, 2, 32) and torch.equal(one, both[:, [1]])
+    spec = setup.spec("logit_kl", conditions__logit_kl__top_k=4)
+    found = Targets(spec, setup.caches["logit_kl"][0], [1.0, 2.0], 12).of([5, 2], cpu)
+    assert found["values"].shape == found["indices"].shape == (2, 4)
+    values = Targets(setup.spec("logit_kl"), setup.caches["logit_kl"][0], [1.0, 2.0], 12).of([5, 2], cpu)["values"]
+    assert torch.equal(found["values"], values[:, :4])
+    assert (found["logsumexp"] >= (values.float() / 2).logsumexp(1) - 1e-3).all()

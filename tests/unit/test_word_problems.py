@@ -1,0 +1,116 @@
+"""Generated word problems: format, arithmetic, and splits that don't depend on each other's size."""
+
+import inspect
+import random
+import re
+from decimal import Decimal
+
+import pytest
+
+from fewshot_distillation.data.datasets import check_disjoint, same_question
+from fewshot_distillation.data.gold import gold
+from fewshot_distillation.data.word_problems import TEMPLATES, word_problems
+
+ALL = [template for templates in TEMPLATES.values() for template in templates]
+SUM = re.compile(r"((?:\d+ [-+*/] )+\d+) = (\d+)")
+
+
+def value_of(expression: str) -> Decimal:
+    """A chain of numbers and operators from left to right, multiplication and division first."""
+    parts = expression.split()
+    terms, sign = [Decimal(parts[0])], []
+    for operator, text in zip(parts[1::2], parts[2::2], strict=True):
+        number = Decimal(text)
+        if operator == "*":
+            terms[-1] *= number
+        elif operator == "/":
+            terms[-1] /= number
+        else:
+            sign.append(1 if operator == "+" else -1)
+            terms.append(number)
+    return terms[0] + sum(s * t for s, t in zip(sign, terms[1:], strict=True))
+
+
+def test_rows_have_the_format_of_gsm8k():
+    for row in word_problems(200, 0, seed=0)["train"]:
+        *steps, last = row["answer"].split("\n")
+        assert set(row) == {"question", "answer"} and 1 <= len(steps) <= 3
+        assert re.fullmatch(r"#### \d+", last)
+        assert row["question"].endswith("?")
+
+
+@pytest.mark.parametrize("template", ALL, ids=lambda t: t.__name__)
+def test_arithmetic_of_every_template_is_right(template):
+    """Every `a op b = c` holds, and the last one is the answer."""
+    for seed in range(60):
+        _, steps, result = template(random.Random(seed), "Ann", "Ben", "coins")
+        assert result > 0
+        found = [SUM.search(step) for step in steps]
+        assert all(found), steps
+        for match in found:
+            assert value_of(match[1]) == Decimal(match[2]), steps
+        assert Decimal(found[-1][2]) == result
+
+
+@pytest.mark.parametrize("template", ALL, ids=lambda t: t.__name__)
+def test_later_steps_use_earlier_results_or_numbers_of_the_question(template):
+    question, steps, _ = template(random.Random(5), "Ann", "Ben", "coins")
+    known = set(re.findall(r"\d+", question)) | {"2"}  # "twice", "there and back"
+    for step in steps:
+        match = SUM.search(step)
+        numbers = re.findall(r"\d+", match[1])
+        assert set(numbers) <= known, f"{step!r} uses a number that nobody has mentioned; known: {known}"
+        known.add(match[2])
+
+
+def test_at_least_twelve_templates_of_one_to_three_steps():
+    assert set(TEMPLATES) == {1, 2, 3} and len(set(ALL)) == len(ALL) >= 12
+    for count, templates in TEMPLATES.items():
+        for template in templates:
+            assert len(template(random.Random(0), "Ann", "Ben", "coins")[1]) == count, template.__name__
+
+
+def test_every_template_occurs(monkeypatch: pytest.MonkeyPatch):
+    """A template that is never drawn would be dead weight."""
+    drawn = set()
+
+    def noted(template):
+        def call(*arguments):
+            drawn.add(template)
+            return template(*arguments)
+
+        return call
+
+    module = inspect.getmodule(word_problems)
+    monkeypatch.setattr(module, "TEMPLATES", {n: tuple(map(noted, ts)) for n, ts in TEMPLATES.items()})
+    word_problems(400, 1, 1)
+    assert drawn == set(ALL)
+
+
+def test_splits_are_disjoint_and_without_repetition():
+    rows = word_problems(1500, 500, seed=3)
+    assert len({same_question(r["question"]) for part in rows.values() for r in part}) == 2000
+    check_disjoint(rows["train"], rows["test"])
+
+
+def test_the_seed_decides_everything():
+    assert word_problems(20, 10, 1) == word_problems(20, 10, 1)
+    assert word_problems(20, 10, 1)["test"] != word_problems(20, 10, 2)["test"]
+
+
+def test_test_split_stays_when_the_training_split_grows():
+    small, large = word_problems(10, 30, 4), word_problems(300, 30, 4)
+    assert small["test"] == large["test"] and small["train"] == large["train"][:10]
+
+
+def test_answers_parse_as_gold():
+    for row in word_problems(100, 0, 9)["train"]:
+        assert gold(row["answer"]) == int(row["answer"].rpartition("#### ")[2])
+
+
+def test_templates_draw_from_their_own_generator_only():
+    """A template that used the module's generator would make the data depend on whatever ran before."""
+    random.seed(1)
+    first = word_problems(30, 5, 0)
+    random.seed(2)
+    assert word_problems(30, 5, 0) == first

@@ -1,0 +1,124 @@
+"""A study of a few seconds in a folder of its own, and the commands that people type."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml")
+
+
+def tiny_config(model: Path) -> dict:
+    """Every kind of run on the tiny model: all conditions, a λ sweep, phase 0."""
+    return {
+        "dataset": "problems",
+        "precision": "fp32",
+        "datasets": {"problems": {"source": {"generator": "word_problems", "train": 24, "test": 10, "seed": 1}}},
+        "models": {"tiny": {"source": {"files": str(model)}, "chat_template": {"enable_thinking": False}}},
+        "teachers": {"fewshot": {"shots": 4, "demonstrations": "per_example", "seed": 3}},
+        "conditions": {
+            "sft": {"label": "B · SFT"},
+            "layerwise": {"label": "C", "target": "hidden_states", "teacher": "fewshot", "lambda": 0.5},
+            "logit_kl": {"label": "D", "target": "logits", "teacher": "fewshot", "top_k": 32, "position": "prompt_end"},
+        },
+        "schedules": {"short": {"max_steps": 4, "checkpoints": [2, 4]}},
+        "training": {"warmup_steps": 1, "effective_batch_size": 4, "micro_batch_size": 2},
+        "evaluation": {"max_new_tokens": 8, "batch_tokens": 1024},
+        "baselines": {"shots": [0, 4]},
+        "save_state_every": 1,
+        "icl_gap": {"phase0": {"models": ["tiny"], "shots": [0, 4], "questions": 6}},
+        "studies": {
+            "main": {"models": ["tiny"], "conditions": ["sft", "layerwise", "logit_kl"], "schedules": ["short"]},
+            "sweep": {"models": ["tiny"], "conditions": ["layerwise"], "lambdas": [0.1, 0.5], "schedules": ["short"]},
+        },
+    }
+
+
+class Project:
+    """A working folder with a configuration; the workflow itself lies elsewhere."""
+
+    def __init__(self, folder: Path, config: dict, source: Path = ROOT) -> None:
+        self.folder, self.source = folder, source
+        folder.mkdir(parents=True, exist_ok=True)
+        self.configure(config)
+
+    def configure(self, config: dict) -> None:
+        self.config = config
+        (self.folder / "workflow_config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def command(self, *arguments: str) -> list[str]:
+        fixed = ["-s", str(self.source / "Snakefile"), "--directory", str(self.folder), "--cores", "2", "--nolock"]
+        return [sys.executable, "-m", "snakemake", *fixed, "--rerun-incomplete", *arguments]
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """Run Snakemake to its end; what it printed."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, cwd=self.folder, timeout=600)
+        output = done.stdout + done.stderr
+        if check and done.returncode:
+            raise AssertionError(f"snakemake {' '.join(arguments)} failed:\n{output[-6000:]}")
+        if not check:
+            assert done.returncode, "this run was expected to fail"
+        return output
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Run Snakemake in the background, in a process group of its own."""
+        log = open(self.folder / "driver.log", "a")  # noqa: SIM115 (the process keeps it)
+        return subprocess.Popen(
+            self.command(*arguments), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+        )
+
+    def planned(self, *arguments: str) -> Counter:
+        """Jobs per rule that a run would do."""
+        output = self.run("-n", *arguments)
+        stats = re.search(r"Job stats:\njob +count\n[- ]+\n((?:\S+ +\d+\n)+)", output)
+        if stats is None:
+            assert "Nothing to be done" in output, output[-2000:]
+            return Counter()
+        counts = Counter({name: int(count) for name, count in re.findall(r"(\S+) +(\d+)\n", stats.group(1))})
+        del counts["total"]
+        return counts
+
+    def path(self, *parts: str) -> Path:
+        return self.folder.joinpath("results", *parts)
+
+    def digests(self, *patterns: str) -> dict[str, str]:
+        """SHA-256 of every result that a pattern matches."""
+        found = {}
+        for pattern in patterns:
+            for path in sorted(self.path().glob(pattern)):
+                found[str(path.relative_to(self.folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
+
+
+def copy_of_workflow(folder: Path) -> Path:
+    """The workflow's own files in a folder where a test may edit them."""
+    for name in SOURCES:
+        origin = ROOT / name
+        if origin.is_dir():
+            shutil.copytree(origin, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(origin, folder / name)
+    return folder
+
+
+def wait_for(condition, what: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """SIGKILL for the driver and all its jobs, as when a machine loses power."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,151 @@
+"""Whatever is killed, the same command continues and the same bytes come out."""
+
+import copy
+import os
+import random
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from project import Project, kill_group, tiny_config, wait_for
+
+TARGET = "eval_layerwise_0.5_tiny"
+WANTED = (
+    "runs/**/adapter_model.safetensors",
+    "runs/**/adapter_config.json",
+    "runs/**/predictions.parquet",
+    "teachers/**/*.safetensors",
+)
+
+
+def long_config(model: Path) -> dict:
+    """Enough steps that there is a middle to be killed in."""
+    config = copy.deepcopy(tiny_config(model))
+    config["schedules"]["short"] = {"max_steps": 60, "checkpoints": [30, 60]}
+    config["save_state_every"] = 4
+    config["evaluation"]["batch_tokens"] = 256  # several batches
+    return config
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path) -> Project:
+    project = Project(tmp_path_factory.mktemp("undisturbed"), long_config(tiny_source))
+    project.run(TARGET)
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, undisturbed: Project) -> Project:
+    return Project(tmp_path, undisturbed.config)
+
+
+def assert_same(project: Project, undisturbed: Project) -> None:
+    expected = undisturbed.digests(*WANTED)
+    assert len(expected) >= 6
+    assert project.digests(*WANTED) == expected
+
+
+def states(project: Project, rule: str) -> list[Path]:
+    return list(project.path(".state").glob(f"{rule}/*/*"))
+
+
+def saved_steps(project: Project) -> list[int]:
+    return [int(p.name[5:]) for p in project.path(".state").glob("train/*/steps/step-*")]
+
+
+def pids_of(program: str, folder: Path) -> list[int]:
+    """Running Python jobs of a program in a working folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if (
+                len(words) > 1
+                and words[1].endswith(f"/{program}".encode())
+                and os.readlink(entry / "cwd") == str(folder)
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_training_job_killed(project: Project, undisturbed: Project):
+    """The job continues after the last saved step, and no step before it is repeated."""
+    driver = project.start(TARGET)
+    wait_for(lambda: any(step >= 8 for step in saved_steps(project)), "a saved training state")
+    (pid,) = pids_of("train.py", project.folder)
+    os.kill(pid, signal.SIGKILL)
+    assert driver.wait(120) != 0
+    saved = max(saved_steps(project))
+    assert not list(project.path("runs").rglob("manifest.json")), "a killed job publishes nothing"
+    output = project.run(TARGET)
+    resumed = re.search(r"train layerwise: +\d+%.*\| (\d+)/60", output)
+    assert int(resumed.group(1)) == saved > 0
+    assert_same(project, undisturbed)
+
+
+def test_everything_killed_at_random_moments(project: Project, undisturbed: Project):
+    """The power goes three times, anywhere in the study."""
+    chance = random.Random(7)
+    for _ in range(3):
+        driver = project.start(TARGET)
+        try:
+            driver.wait(chance.uniform(4, 16))
+        except subprocess.TimeoutExpired:
+            kill_group(driver)
+    project.run(TARGET)
+    assert_same(project, undisturbed)
+
+
+def test_driver_killed_while_its_job_goes_on(project: Project, undisturbed: Project):
+    """The job that outlives its driver isn't raced by the one that the next driver starts."""
+    driver = project.start(TARGET)
+    wait_for(lambda: saved_steps(project), "a saved training state")
+    driver.kill()
+    driver.wait()
+    assert pids_of("train.py", project.folder), "the job outlives its driver"
+    output = project.run(TARGET)
+    assert "waiting for another process" in output or "putting its outputs back" in output
+    assert_same(project, undisturbed)
+
+
+def test_driver_interrupted(project: Project, undisturbed: Project):
+    driver = project.start(TARGET)
+    wait_for(lambda: states(project, "precompute_activations"), "the teacher's job")
+    os.killpg(driver.pid, signal.SIGINT)
+    assert driver.wait(120) != 0
+    project.run(TARGET)
+    assert_same(project, undisturbed)
+
+
+def test_evaluation_killed_keeps_its_batches(project: Project, undisturbed: Project):
+    driver = project.start(TARGET)
+    wait_for(lambda: list(project.path(".state").glob("eval_checkpoint/*/checkpoint-30/batch-*.parquet")), "a batch")
+    kill_group(driver)
+    kept = {
+        path: path.stat().st_mtime_ns for path in project.path(".state").glob("eval_checkpoint/*/*/batch-*.parquet")
+    }
+    assert kept
+    driver = project.start(TARGET)
+    # Every batch that was there is still the one that was written first, as long as the job runs.
+    wait_for(lambda: driver.poll() is not None or pids_of("eval_checkpoint.py", project.folder), "the job")
+    assert all(not path.exists() or path.stat().st_mtime_ns == when for path, when in kept.items())
+    assert driver.wait(120) == 0
+    assert_same(project, undisturbed)
+
+
+def test_torn_outputs_are_made_again(project: Project, undisturbed: Project):
+    """Half a file under an output's name, as an unfinished job of the driver, is never taken for a result."""
+    driver = project.start(TARGET)
+    wait_for(lambda: saved_steps(project), "a saved training state")
+    kill_group(driver)
+    metrics = project.path("runs/tiny/layerwise/lambda0.5/seed42/short/metrics.csv")
+    metrics.parent.mkdir(parents=True, exist_ok=True)
+    metrics.write_text("step,lo")
+    project.run(TARGET)
+    assert metrics.read_text().count("\n") == 61
+    assert_same(project, undisturbed)
