@@ -31,12 +31,13 @@ rule aggregate:
     params:
         spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
         code=code_digest("aggregate.py"),
+        folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
         tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
     message:
         "Putting all results together"
     shell:
-        "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --accuracy {input.accuracy:q} --judged {input.judged:q}"
-        " --gaps {input.gaps:q} --notes {input.teachers:q} {input.checkpoints:q} --tables {params.tables:q}"
+        "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --folders {params.folders:q}"
+        " --gaps {input.gaps:q} --teachers {input.teachers:q} --tables {params.tables:q}"
         " --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 

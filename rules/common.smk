@@ -136,7 +136,7 @@ def training_code(wildcards):
 
 CAPTIONS = {
     "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
-    "accuracy_curve": "Accuracy at every checkpoint; dashed lines are the untrained model.",
+    "accuracy_curve": "Accuracy at every checkpoint; grey lines are the untrained model.",
     "lambda_sweep": "Accuracy at the end of training against the weight λ; the dashed line is plain fine-tuning.",
     "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
     "icl_gap": "Accuracy of the untrained candidates against the number of demonstrations in the prompt.",
@@ -145,7 +145,11 @@ MODEL_FIGURES = [figure for figure in CAPTIONS if figure != "icl_gap"]
 
 
 def runs_of_figure(figure, model):
-    return STUDY.sweep_runs(model) if figure == "lambda_sweep" else STUDY.default_runs(model)
+    select = {"lambda_sweep": STUDY.sweep_runs, "accuracy_curve": STUDY.default_runs}.get(figure, STUDY.main_runs)
+    runs = select(model)
+    if not runs:
+        raise WorkflowError(f"figure '{figure}': the configuration has no runs of model '{model}' to show in it")
+    return runs
 
 
 def accuracy_of_figure(figure):

@@ -28,7 +28,7 @@ rule fetch_model:
     message:
         "Fetching model {wildcards.model}"
     shell:
-        "python {resources.scripts:q}/fetch_model.py --spec {params.spec:q} --layers {resources.layers:q}"
+        "python {resources.scripts:q}/fetch_model.py --spec {params.spec:q} --files {input:q} --layers {resources.layers:q}"
         " --state {params.state:q} --output {params.folder:q} 2>&1 | tee {log:q}"
 
 

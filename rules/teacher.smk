@@ -15,6 +15,7 @@ rule precompute_activations:
         "<benchmarks>/precompute_activations/{model}/{teacher}.tsv"
     conda:
         "../envs/study.yaml"
+    priority: 10
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
@@ -45,6 +46,7 @@ rule precompute_logits:
         "<benchmarks>/precompute_logits/{model}/{teacher}.tsv"
     conda:
         "../envs/study.yaml"
+    priority: 10
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,

@@ -7,10 +7,9 @@ from fewshot_distillation.config.specs import AggregateSpec
 from fewshot_distillation.runtime.cli import job
 
 ARGUMENTS = {
-    "accuracy*": "accuracy.csv of every run and baseline",
-    "judged*": "judged.parquet of every run and baseline",
+    "folders*": "folders of every run and baseline",
     "gaps*": "phase 0 summaries",
-    "notes*": "JSON files about teacher caches and training runs",
+    "teachers*": "JSON files about teacher caches",
     "tables": "folder of the tables",
     "summary": "summary.json",
 }
@@ -18,9 +17,11 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, AggregateSpec, ARGUMENTS) as this:
-        paths = this.paths
-        outputs = {name: Path(paths.tables) / f"{name}.csv" for name in TABLES} | {"summary": Path(paths.summary)}
-        aggregate(this.spec, paths.accuracy, paths.judged, paths.gaps, paths.notes, outputs)
+        folders, gaps, teachers = (
+            [Path(path) for path in paths] for paths in (this.paths.folders, this.paths.gaps, this.paths.teachers)
+        )
+        outputs = {name: Path(this.paths.tables) / f"{name}.csv" for name in TABLES}
+        aggregate(this.spec, folders, gaps, teachers, outputs | {"summary": Path(this.paths.summary)})
 
 
 if __name__ == "__main__":

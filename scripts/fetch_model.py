@@ -7,6 +7,7 @@ from fewshot_distillation.config.specs import FetchModelSpec
 from fewshot_distillation.runtime.cli import job
 
 ARGUMENTS = {
+    "files*": "files of this machine that the source reads",
     "layers": "JSON: for each model the layers that conditions match",
     "state": "folder of unfinished work",
     "output": "folder of the model",
@@ -17,7 +18,7 @@ def main() -> None:
     with job(__doc__, FetchModelSpec, ARGUMENTS, network=True) as this:
         from fewshot_distillation.data.models import fetch_model
 
-        with this.workspace({"model": Path(this.paths.output)}, inputs=[]) as work:
+        with this.workspace({"model": Path(this.paths.output)}, inputs=list(map(Path, this.paths.files))) as work:
             if work:
                 layers = json.loads(this.paths.layers).get(this.spec.model.name, [])
                 fetch_model(this.spec.model, work["model"], work.folder, layers)

@@ -50,7 +50,10 @@ def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator((row["question"] + "\n" + row["answer"] for row in rows), trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        clean_up_tokenization_spaces=False,
     )
     fast.chat_template = CHAT_TEMPLATE if chat else None
     return fast

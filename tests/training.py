@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import torch
-from tiny import study, train_spec
 
 from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.data.datasets import read_jsonl
@@ -15,6 +14,7 @@ from fewshot_distillation.student.targets import Targets
 from fewshot_distillation.student.trainer import Trainer, train
 from fewshot_distillation.teacher.activations import precompute_activations
 from fewshot_distillation.teacher.logits import precompute_logits
+from tiny import study, train_spec
 
 logging.getLogger("fewshot_distillation").setLevel(logging.WARNING)
 LAMBDA = {"sft": "0", "layerwise": "0.5", "logit_kl": "0.5"}

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import write_dataset, write_rows
 
 from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
@@ -12,6 +11,7 @@ from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, re
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
+from tiny import write_dataset, write_rows
 
 GOOD = {"question": "How many?", "answer": "Two.\n#### 2"}
 

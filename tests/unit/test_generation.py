@@ -1,12 +1,13 @@
 """Greedy generation against transformers' own, and answers that survive an interruption."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from tiny import random_prompts, study, train_spec
+from peft import PeftModel
 
 from fewshot_distillation.config.catalogue import Evaluation
 from fewshot_distillation.data.datasets import read_jsonl
@@ -18,8 +19,10 @@ from fewshot_distillation.evaluation.generation import Request, answer, batches,
 from fewshot_distillation.modeling.attention import use_grouped_decoding
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.files import folder_digests, write_json
 from fewshot_distillation.student.model import add_lora
 from fewshot_distillation.student.state import save_checkpoint
+from tiny import random_prompts, study, train_spec
 
 NEW = 12
 DIFFERENT = random_prompts(8, 400, 3, 25)
@@ -34,9 +37,13 @@ def one_at_a_time(model, prompts: list[list[int]], stop: list[int], longest: int
     for ids in prompts:
         given = torch.tensor([ids])
         output = model.generate(
-            given, attention_mask=torch.ones_like(given), max_new_tokens=longest, do_sample=False, eos_token_id=stop or None,
+            given,
+            attention_mask=torch.ones_like(given),
+            max_new_tokens=longest,
+            do_sample=False,
+            eos_token_id=stop or None,
             pad_token_id=0,
-        )[0, len(ids) :].tolist()  # fmt: skip
+        )[0, len(ids) :].tolist()
         ended = output[-1] in stop
         found.append(Generation(output[:-1] if ended else output, "stop" if ended else "length"))
     return found
@@ -109,8 +116,6 @@ def test_grouped_attention(model_folder: Path):
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory, model_folder: Path) -> Path:
     """Two checkpoints with adapters that change what is generated, and their manifest."""
-    from fewshot_distillation.runtime.files import folder_digests, write_json
-
     folder = tmp_path_factory.mktemp("checkpoints")
     for step in (3, 6):
         adapted = add_lora(load_model(model_folder, "fp32"), train_spec().lora, seed=step)
@@ -123,8 +128,6 @@ def checkpoints(tmp_path_factory, model_folder: Path) -> Path:
 
 
 def test_merged_adapter_against_the_unmerged_one(model_folder: Path, checkpoints: Path, backend, model):
-    from peft import PeftModel
-
     stop = stops_of(model, DIFFERENT)
     unmerged = PeftModel.from_pretrained(model, str(checkpoints / "checkpoint-3")).eval()
     unmerged.generation_config.eos_token_id = None
@@ -195,7 +198,8 @@ def test_requests_are_zero_shot_without_demonstrations(builder, splits):
     two = requests_for(test, builder, Demonstrations(train, 2, "per_example", 0), 0, 4096)
     assert [r.shots for r in zero] == [0] * 6 and [r.shots for r in two] == [2] * 6
     assert [r.ids for r in zero] == [builder.build(row["question"]).ids for row in test]
-    with pytest.raises(JobError, match=r"test example 0: the 0-shot prompt has \d+ tokens, more than max_prompt_tokens 9"):
+    message = r"test example 0: the 0-shot prompt has \d+ tokens, more than max_prompt_tokens 9"
+    with pytest.raises(JobError, match=message):
         requests_for(test, builder, None, 0, 9)
 
 
@@ -209,8 +213,9 @@ def test_untrained_model_with_and_without_demonstrations(model_folder: Path, spl
 
 def evaluate(model_folder: Path, checkpoints: Path, test: Path, folder: Path) -> pd.DataFrame:
     spec = study().eval_checkpoint("tiny", "sft", "0", "42", "short")
-    generation.evaluate_checkpoints(spec, model_folder, checkpoints, test, folder / "state", folder / "predictions.parquet")
-    return pd.read_parquet(folder / "predictions.parquet")
+    output = folder / "predictions.parquet"
+    generation.evaluate_checkpoints(spec, model_folder, checkpoints, test, folder / "state", output)
+    return pd.read_parquet(output)
 
 
 def test_every_checkpoint_answers_every_question(model_folder: Path, checkpoints: Path, splits, tmp_path: Path):
@@ -221,8 +226,6 @@ def test_every_checkpoint_answers_every_question(model_folder: Path, checkpoints
 
 
 def test_an_adapter_that_training_did_not_write(model_folder: Path, checkpoints: Path, splits, tmp_path: Path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(checkpoints, copy)
     (copy / "checkpoint-6" / "adapter_model.safetensors").write_bytes(

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tiny import random_prompts
 
 from fewshot_distillation.data.prompts import Prompt
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of
 from fewshot_distillation.modeling.prefix import PrefixReader, common_length, shared_prefix
 from fewshot_distillation.teacher.activations import hidden_states
+from tiny import random_prompts
 
 
 def as_prompt(ids: list[int]) -> Prompt:
@@ -82,6 +82,17 @@ def test_capture_of_chosen_layers_and_positions(model):
         decoder(ids)
     assert len(layers) == 1 and layers[0].shape == (2, 3, 32)
     torch.testing.assert_close(layers[0][1], everything[1][1, [0, 1, 3]])
+
+
+@torch.inference_mode()
+def test_what_was_captured_first_counts(model):
+    """Gradient checkpointing runs layers a second time."""
+    decoder = decoder_of(model)
+    with Capture(decoder).at(torch.tensor([[1]])) as layers:
+        decoder(torch.tensor([[5, 6]]))
+        first = [layer.clone() for layer in layers]
+        decoder(torch.tensor([[7, 8]]))
+    assert len(layers) == 2 and all(torch.equal(a, b) for a, b in zip(layers, first, strict=True))
 
 
 @torch.inference_mode()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import fetched_model
 
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.sources import FilesModel
@@ -14,6 +13,7 @@ from fewshot_distillation.data.models import fetch_model, read_manifest
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
+from tiny import fetched_model
 
 
 def spec_of(source: Path) -> ModelSpec:

@@ -1,12 +1,12 @@
 """Prompts: the same tokens for teacher, student and evaluation, and positions that mean what they say."""
 
 import pytest
-from tiny import make_tokenizer
 
 from fewshot_distillation.data.datasets import same_question
 from fewshot_distillation.data.prompts import Demonstrations, PromptBuilder, check_same_query
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
+from tiny import make_tokenizer
 
 ROWS = word_problems(20, 1, seed=2)["train"]
 QUESTION = "Ann has 3 coins. How many coins does Ann have?"

@@ -62,7 +62,7 @@ def test_answers_survive_tokenisation(train: list[dict], qwen: PromptBuilder):
 
 
 def test_demonstrations_are_always_eight(train: list[dict]):
-    """A few questions of the training split differ in spaces only, so the question's copy has to be left out too."""
+    """One that is drawn for itself is left out, and another one stands in for it."""
     for policy in ("per_example", "fixed"):
         demonstrations = Demonstrations(train, 8, policy, 42)
         for index, row in enumerate(train):

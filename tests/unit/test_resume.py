@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from training import Setup, adapter_of
 
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student.state import load_state, save_state
 from fewshot_distillation.student.trainer import Trainer
+from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
 
@@ -142,7 +142,8 @@ def test_a_finished_run_is_not_trained_again(setup: Setup, tmp_path: Path):
 def test_two_runs_give_the_same_bytes(setup: Setup, undisturbed, tmp_path: Path):
     again = digests(setup.train("layerwise", tmp_path))
     assert again == digests(undisturbed["layerwise"])
-    adapters = {f"checkpoint-{n}/{file}" for n in (3, 6) for file in ("adapter_model.safetensors", "adapter_config.json")}
+    files = ("adapter_model.safetensors", "adapter_config.json")
+    adapters = {f"checkpoint-{n}/{file}" for n in (3, 6) for file in files}
     assert set(again) == {f"checkpoints/{name}" for name in adapters | {"manifest.json"}}
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny import write_rows
 
 from fewshot_distillation.config.specs import ScoreSpec
 from fewshot_distillation.evaluation.scoring import judge, score, summarise, summarise_icl_gap
 from fewshot_distillation.runtime.errors import JobError
+from tiny import write_rows
 
-TEST = [{"question": f"Question {n}?", "answer": f"#### {value}"} for n, value in enumerate(("18", "1,000", "-3", "2.5"))]
+REFERENCES = ("18", "1,000", "-3", "2.5")
+TEST = [{"question": f"Question {n}?", "answer": f"#### {value}"} for n, value in enumerate(REFERENCES)]
 # Step, question, text, finish reason; right by the mark, right only leniently, wrong, unparsed, truncated.
 ANSWERS = [
     (3, 0, "#### 18.0", "stop"),

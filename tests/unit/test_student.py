@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny import study, train_spec
 
 from fewshot_distillation.data.datasets import read_jsonl
 from fewshot_distillation.modeling.hidden_states import decoder_of
+from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.batches import build_sequences, collate, examples_of_step
 from fewshot_distillation.student.model import Student, add_lora
+from tiny import study, train_spec
 
 PAD = 0
 
@@ -104,16 +105,15 @@ def test_student_states_are_those_of_the_adapted_model(peft_model, sequences):
     last = raw[0][0] if isinstance(raw[0], tuple) else raw[0]
     places = [s.prompt.question_end for s in sequences]
     states = torch.stack([torch.stack([layer[n, p] for layer in (first, last)]) for n, p in enumerate(places)])
-    torch.testing.assert_close(sums["cosine"], F.cosine_similarity(states, teacher, dim=-1).sum(0), rtol=1e-4, atol=1e-4)
+    cosine = F.cosine_similarity(states, teacher, dim=-1).sum(0)
+    torch.testing.assert_close(sums["cosine"], cosine, rtol=1e-4, atol=1e-4)
     distance = (F.normalize(states, dim=-1) - F.normalize(teacher, dim=-1)).square().sum()
     torch.testing.assert_close(sums["distillation"], distance, rtol=1e-4, atol=1e-4)
 
 
 def test_chosen_layers_only(peft_model, sequences):
     spec = train_spec("layerwise", conditions__layerwise__layers=[1])
-    sums = Student(peft_model, spec.condition)(
-        collate(sequences, "question_end", PAD), torch.randn(4, 1, 32)
-    )
+    sums = Student(peft_model, spec.condition)(collate(sequences, "question_end", PAD), torch.randn(4, 1, 32))
     assert sums["cosine"].shape == (1,)
 
 
@@ -124,8 +124,6 @@ def test_only_the_adapter_is_trained(peft_model):
 
 
 def test_the_seed_decides_the_fresh_adapter(model_folder: Path):
-    from fewshot_distillation.modeling.load import load_model
-
     def fresh(seed: int) -> torch.Tensor:
         adapted = add_lora(load_model(model_folder, "fp32"), train_spec().lora, seed)
         return torch.cat([p.flatten() for p in adapted.parameters() if p.requires_grad])

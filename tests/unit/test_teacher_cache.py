@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import study
 
 from fewshot_distillation.data.datasets import read_jsonl
 from fewshot_distillation.modeling.load import load_model
@@ -14,6 +13,7 @@ from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.teacher import activations, logits
 from fewshot_distillation.teacher.cache import TeacherCache, concatenate, save_shard, to_float16
+from tiny import study
 
 
 def precompute(folder: Path, model_folder: Path, train: Path, teacher: str = "fewshot") -> Path:

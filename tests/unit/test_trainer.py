@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from training import Setup, adapter_of
 
 from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.student.batches import examples_of_step
 from fewshot_distillation.student.targets import Targets
+from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
 # Masks are drawn for each micro batch, so only without dropout may the cut into micro batches not matter.
@@ -60,6 +61,19 @@ def test_loss_is_what_the_documentation_says(setup: Setup):
     plain = setup.trainer("sft", **NO_DROPOUT).step(1)
     assert plain["loss"] == plain["ce"] == pytest.approx(row["ce"])
     assert plain["tokens"] == row["tokens"] > 0
+
+
+def test_the_first_steps_are_an_epoch(setup: Setup, monkeypatch):
+    """Twelve examples in three steps of four; counting steps from another number would leave some out."""
+    trainer, seen = setup.trainer("sft"), []
+    forward = trainer._micro_batch
+    monkeypatch.setattr(
+        trainer, "_micro_batch", lambda examples, seed: seen.extend(examples) or forward(examples, seed)
+    )
+    for step in range(1, 4):
+        trainer.step(step)
+    assert sorted(seen) == list(range(12))
+    assert [sorted(seen[n : n + 4]) for n in (0, 4, 8)] == [sorted(examples_of_step(n, 4, 12, 42)) for n in range(3)]
 
 
 def test_lambda_zero_is_plain_fine_tuning(setup: Setup):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..config.catalogue import BASE
 from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged
@@ -17,16 +18,19 @@ TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
 def build_tables(
     spec: AggregateSpec, accuracy: pd.DataFrame, judged: pd.DataFrame, gaps: list[dict]
 ) -> dict[str, pd.DataFrame]:
-    """All tables by name."""
-    comparison = Comparison(accuracy, judged, spec.labels, spec.plain, spec.confidence)
-    models = list(dict.fromkeys(accuracy.loc[accuracy["condition"] != "base", "model"]))
-    sweeps = {model: {tuple(run) for run in runs} for model, runs in spec.sweeps.items()}
-    return {
-        "main_comparison": _stack([comparison.main_comparison(m, spec.default_lambda) for m in models]),
-        "lambda_sweep": _stack([comparison.lambda_sweep(m, sweeps[m]) for m in models if sweeps.get(m)]),
-        "checkpoint_curve": _stack([comparison.checkpoint_curve(m) for m in models]),
-        "icl_gap": icl_gap(gaps),
-    }
+    """All tables by name; those about training are empty where nothing was trained."""
+    models = list(dict.fromkeys(accuracy.loc[accuracy["condition"] != BASE, "model"]))
+    tables = {name: pd.DataFrame() for name in TABLES} | {"icl_gap": icl_gap(gaps)}
+    if models:
+        comparison = Comparison(accuracy, judged, spec.labels, spec.plain, spec.confidence)
+        main = {model: {tuple(run) for run in runs} for model, runs in spec.main.items()}
+        sweeps = {model: {tuple(run) for run in runs} for model, runs in spec.sweeps.items()}
+        tables |= {
+            "main_comparison": _stack([comparison.main_comparison(m, main[m]) for m in models]),
+            "lambda_sweep": _stack([comparison.lambda_sweep(m, sweeps[m]) for m in models if sweeps[m]]),
+            "checkpoint_curve": _stack([comparison.checkpoint_curve(m) for m in models]),
+        }
+    return tables
 
 
 def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -34,42 +38,38 @@ def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def aggregate(
-    spec: AggregateSpec,
-    accuracy: list[str],
-    judged: list[str],
-    gaps: list[str],
-    notes: list[str],
-    outputs: dict[str, Path],
+    spec: AggregateSpec, folders: list[Path], gaps: list[Path], teachers: list[Path], outputs: dict[str, Path]
 ) -> None:
     """Write the tables and the summary.
 
     Args:
-        accuracy, judged: of all runs and baselines.
+        folders: of all runs and baselines, with their accuracy.csv and judged.parquet.
         gaps: phase 0 summaries.
-        notes: JSON files that describe teacher caches and training runs, quoted in the summary.
+        teachers: JSON files that describe teacher caches, quoted in the summary.
         outputs: where each table and `summary` belong.
     """
-    gap_summaries = [json.loads(Path(path).read_text()) for path in gaps]
-    tables = build_tables(spec, read_accuracy(accuracy), read_judged(judged), gap_summaries)
+    gap_summaries = [json.loads(path.read_text()) for path in gaps]
+    accuracy = read_accuracy([folder / "accuracy.csv" for folder in folders])
+    judged = read_judged([folder / "judged.parquet" for folder in folders])
+    tables = build_tables(spec, accuracy, judged, gap_summaries)
     for name in TABLES:
         with atomic_path(outputs[name]) as temporary:
             tables[name].to_csv(temporary, index=False)
+    manifests = [folder / "checkpoints" / "manifest.json" for folder in folders]
+    notes = {str(path): json.loads(path.read_text()) for path in [*teachers, *manifests] if path.exists()}
     write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes))
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(table.to_json(orient="records"))
-
-
-def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: list[str]) -> dict:
+def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: dict[str, dict]) -> dict:
+    digests = ("files", "demonstrations", "cache", "model", "dataset")
     return {
         "metric": spec.metric,
         "confidence": spec.confidence,
         "icl_gap": gaps,
         **{name: _records(tables[name]) for name in TABLES if name != "icl_gap"},
-        "notes": {path: _without_digests(json.loads(Path(path).read_text())) for path in notes},
+        "notes": {path: {k: v for k, v in note.items() if k not in digests} for path, note in notes.items()},
     }
 
 
-def _without_digests(note: dict) -> dict:
-    return {key: value for key, value in note.items() if key not in ("files", "prompts", "cache", "model", "dataset")}
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(table.to_json(orient="records"))

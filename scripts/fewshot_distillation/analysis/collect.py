@@ -5,8 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 
-def read_accuracy(paths: list[str]) -> pd.DataFrame:
+def read_accuracy(paths: list[str | Path]) -> pd.DataFrame:
     """Rows of several accuracy.csv; columns that only training runs have are empty for untrained models."""
+    if not paths:
+        return pd.DataFrame(columns=["model", "condition"])
     table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
     for column in ("lambda", "seed", "schedule", "phase"):
         if column not in table:
@@ -14,7 +16,7 @@ def read_accuracy(paths: list[str]) -> pd.DataFrame:
     return table
 
 
-def read_metrics(paths: list[str]) -> pd.DataFrame:
+def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
     """Rows of several metrics.csv, with condition, λ, seed and schedule from the folders they lie in."""
     parts = []
     for path in paths:
@@ -30,10 +32,11 @@ def read_metrics(paths: list[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def read_judged(paths: list[str]) -> pd.DataFrame:
+def read_judged(paths: list[str | Path]) -> pd.DataFrame:
     """Question by question: was the answer right? One row for each question, step and run."""
     columns = ["model", "condition", "lambda", "seed", "schedule", "step", "shots", "question_index", "correct"]
-    return pd.concat([pd.read_parquet(path).reindex(columns=columns) for path in paths], ignore_index=True)
+    parts = [pd.read_parquet(path).reindex(columns=columns) for path in paths]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def last_step(table: pd.DataFrame) -> pd.DataFrame:

@@ -49,8 +49,8 @@ def _introduction(summary: dict[str, Any]) -> str:
     return (
         f"An answer counts as right if {metric}. Intervals cover {level}: Wilson's score interval for an accuracy, the "
         "normal approximation for paired proportions for a difference. Conditions are compared question by question "
-        "with McNemar's exact test; p-values of a table are corrected with Holm's method. Every number here comes from "
-        "`summary.json` and `tables/`."
+        "with McNemar's exact test; the p-values of a model in a table are corrected with Holm's method. Every number "
+        "here comes from `summary.json` and `tables/`."
     )
 
 
@@ -91,10 +91,8 @@ def _verdict(row: Row, other: str) -> str:
     say = (
         f"differs from {other}" if p < 0.05 else f"can't be told from {other}"
     )  # 5 % is the level at which Holm's correction holds the whole table
-    return (
-        f"{points(difference)} ({interval}; p = {p:.2g} after correction), so it {say}. A difference of "
-        f"{detectable:.1f} points would be found four times out of five."
-    )
+    found = f" A difference of {detectable:.1f} points would be found four times out of five." if detectable else ""
+    return f"{points(difference)} ({interval}; p = {p:.2g} after correction), so it {say}.{found}"
 
 
 def _main(summary: dict[str, Any], spec: AnalysisSpec, model: str) -> str:
@@ -119,19 +117,30 @@ def _main(summary: dict[str, Any], spec: AnalysisSpec, model: str) -> str:
     return "\n".join(lines) + (f"\n\n{caution}" if caution else "")
 
 
+def _name(row: Row) -> str:
+    return f"{row['label']}, {row['schedule']}, seed {row['seed']:.0f}"
+
+
 def _sweep(rows: list[Row]) -> str:
-    swept = [row for row in rows if row["lambda"] > 0]
-    shown = ", ".join(f"{percent(row['accuracy'])} at λ = {row['lambda']:g}" for row in swept)
-    tested = [row for row in swept if row["vs_plain_p_holm"] is not None]
+    swept = {row["condition"] for row in rows if row["lambda"] > 0}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["condition"] in swept:
+            groups.setdefault(_name(row), []).append(row)
+    lines = []
+    for name, group in groups.items():
+        shown = ", ".join(f"{percent(row['accuracy'])} at λ = {row['lambda']:g}" for row in group)
+        lines.append(f"Over the weight λ the accuracy of {name} is {shown}.")
+    tested = [row for row in rows if row["vs_plain_p_holm"] is not None]
     different = [row for row in tested if row["vs_plain_p_holm"] < 0.05]
-    verdict = (
-        "No λ differs from plain fine-tuning by more than chance explains."
-        if not different
-        else "After correction these differ from plain fine-tuning: "
-        + ", ".join(f"λ = {row['lambda']:g} ({points(row['vs_plain_difference'])})" for row in different)
-        + "."
-    )
-    return f"Over the weight λ the accuracy is {shown}." + (f" {verdict}" if tested else "")
+    if different:
+        shown = ", ".join(
+            f"{_name(row)} at λ = {row['lambda']:g} ({points(row['vs_plain_difference'])})" for row in different
+        )
+        lines.append(f"After correction these differ from plain fine-tuning: {shown}.")
+    elif tested:
+        lines.append("No λ differs from plain fine-tuning by more than chance explains.")
+    return " ".join(lines)
 
 
 def _curve(rows: list[Row]) -> str:
@@ -143,7 +152,7 @@ def _curve(rows: list[Row]) -> str:
     if not different:
         return text + "none is significant after correction."
     shown = ", ".join(
-        f"{row['label']} at λ = {row['lambda']:g}, step {row['step']} ({points(row['vs_plain_difference'])})"
+        f"{_name(row)}, λ = {row['lambda']:g}, step {row['step']} ({points(row['vs_plain_difference'])})"
         for row in different
     )
     return text + f"significant after correction: {shown}."
@@ -172,9 +181,10 @@ def _checks(summary: dict[str, Any]) -> str:
             )
         elif note["truncated"]:
             lines.append(f"- **`{path}`: {note['truncated']} of {note['examples']} training answers were cut.**")
-    worst = max(summary["checkpoint_curve"], key=lambda row: row["unparsed"] + row["truncated"])
-    lines.append(
-        f"- Most answers without a number or cut at the length limit: {worst['label']}, step {worst['step']}: "
-        f"{percent(worst['unparsed'])} unparsed, {percent(worst['truncated'])} truncated."
-    )
+    if summary["checkpoint_curve"]:
+        worst = max(summary["checkpoint_curve"], key=lambda row: row["unparsed"] + row["truncated"])
+        lines.append(
+            f"- Most answers without a number or cut at the length limit: {_name(worst)}, step {worst['step']}: "
+            f"{percent(worst['unparsed'])} unparsed, {percent(worst['truncated'])} truncated."
+        )
     return "\n".join(lines)

@@ -11,7 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 def proportion_interval(correct: int, n: int, confidence: float) -> tuple[float, float]:
     """Wilson score interval of correct / n."""
     low, high = proportion_confint(correct, n, alpha=1 - confidence, method="wilson")
-    return float(low), float(high)
+    # Rounding may leave a bound on the wrong side of an accuracy of 0 or 1.
+    return min(float(low), correct / n), max(float(high), correct / n)
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray, confidence: float) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
+from ..config.catalogue import BASE
 from .collect import last_step
 from .statistics import paired_difference
 
@@ -32,7 +33,7 @@ class Comparison:
         }
 
     def _answers(self, row: pd.Series | dict) -> pd.Series | None:
-        base = row["condition"] == "base"
+        base = row["condition"] == BASE
         run = (-1.0, -1, "") if base else (row["lambda"], row["seed"], row["schedule"])
         return self.right.get((row["model"], row["condition"], *run, row["step"], row["shots"]))
 
@@ -71,49 +72,39 @@ class Comparison:
         rows = rows.copy()
         base = [f"Base · {shots}-shot" if shots == 0 else f"A · {shots}-shot" for shots in rows["shots"]]
         named = [self.labels.get(name, name) for name in rows["condition"]]
-        rows.insert(
-            0, "label", [b if c == "base" else n for b, n, c in zip(base, named, rows["condition"], strict=True)]
-        )
+        rows.insert(0, "label", [b if c == BASE else n for b, n, c in zip(base, named, rows["condition"], strict=True)])
         return rows
 
-    def main_comparison(self, model: str, default_lambda: dict[str, float]) -> pd.DataFrame:
-        """Untrained model and every condition at its own λ, at the end of the longest schedule."""
+    def _of_runs(self, model: str, runs: set[tuple]) -> pd.DataFrame:
+        """The last checkpoint of each of these runs."""
         mine = self.accuracy[self.accuracy["model"] == model]
-        base = mine[mine["condition"] == "base"].sort_values("shots")
-        trained = _at_own_lambda(mine[mine["condition"] != "base"], default_lambda)
-        final = last_step(trained)
-        longest = final.loc[final["step"].idxmax(), "schedule"]
+        return last_step(mine[[tuple(row) in runs for row in mine[RUN].itertuples(index=False)]])
+
+    def main_comparison(self, model: str, runs: set[tuple]) -> pd.DataFrame:
+        """Untrained model and every condition at its own λ, at the end of its longest schedule."""
+        mine = self.accuracy[self.accuracy["model"] == model]
+        base = mine[mine["condition"] == BASE].sort_values("shots")
         order = {name: n for n, name in enumerate(self.labels)}
-        final = final[final["schedule"] == longest].sort_values(
-            ["condition", "seed"], key=lambda c: c.map(order).fillna(c)
+        final = self._of_runs(model, runs).sort_values(
+            ["condition", "seed"], key=lambda column: column.map(order) if column.name == "condition" else column
         )
         rows = self.labelled(pd.concat([base, final], ignore_index=True))[["label", *RUN, "step", "shots", *RATES]]
-        fewshot = int(base["shots"].max()) if len(base) else None
-        teacher = {"condition": "base", "lambda": None, "seed": None, "schedule": None, "step": 0, "shots": fewshot}
-        rows = self.against(rows, None if fewshot is None else teacher, "vs_fewshot")
+        fewshot = int(base["shots"].max()) if len(base) else 0
+        teacher = {"condition": BASE, "lambda": None, "seed": None, "schedule": None, "step": 0, "shots": fewshot}
+        rows = self.against(rows, teacher if fewshot else None, "vs_fewshot")
         return self.against_plain(rows)
 
     def lambda_sweep(self, model: str, runs: set[tuple]) -> pd.DataFrame:
         """The last checkpoint of each run of a sweep."""
-        mine = self.accuracy[self.accuracy["model"] == model]
-        chosen = mine[[tuple(row) in runs for row in mine[RUN].itertuples(index=False)]]
-        rows = self.labelled(last_step(chosen).sort_values(["condition", "schedule", "seed", "lambda"]))
+        final = self._of_runs(model, runs).sort_values(["condition", "schedule", "seed", "lambda"])
+        rows = self.labelled(final)
         return self.against_plain(rows[["label", *RUN, "step", "shots", *RATES]].reset_index(drop=True))
 
     def checkpoint_curve(self, model: str) -> pd.DataFrame:
         """Every checkpoint of every run."""
-        mine = self.accuracy[(self.accuracy["model"] == model) & (self.accuracy["condition"] != "base")]
+        mine = self.accuracy[(self.accuracy["model"] == model) & (self.accuracy["condition"] != BASE)]
         rows = self.labelled(mine.sort_values([*RUN, "step"]))
         return self.against_plain(rows[["label", *RUN, "step", "shots", *RATES]].reset_index(drop=True))
-
-
-def _at_own_lambda(runs: pd.DataFrame, default_lambda: dict[str, float]) -> pd.DataFrame:
-    """Rows at each condition's own λ; where the grid doesn't have it, at its smallest."""
-    chosen = []
-    for condition, part in runs.groupby("condition", sort=False):
-        own = default_lambda[condition]
-        chosen.append(part[part["lambda"] == (own if own in set(part["lambda"]) else part["lambda"].min())])
-    return pd.concat(chosen)
 
 
 def icl_gap(summaries: list[dict]) -> pd.DataFrame:

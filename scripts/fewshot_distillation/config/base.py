@@ -27,7 +27,7 @@ def suggest(name: object, valid: Iterable[str]) -> str:
 class Strict(BaseModel):
     """A configuration class in which an unknown key is an error that names the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from .base import Strict
 from .sources import DatasetSource, ModelSource
 
+# What tables call the untrained model, in the place of a condition.
+BASE = "base"
+
 Position = Literal["question_end", "prompt_end"]
 POSITIONS: tuple[Position, ...] = ("question_end", "prompt_end")
 
@@ -81,9 +84,9 @@ class HiddenStates(Distillation):
     )
 
     @model_validator(mode="after")
-    def _distinct_layers(self) -> "HiddenStates":
-        if self.layers != "all" and (not self.layers or len(set(self.layers)) != len(self.layers)):
-            raise ValueError(f"layers must be 'all' or distinct layer numbers, not {self.layers}")
+    def _ascending_layers(self) -> "HiddenStates":
+        if self.layers != "all" and (not self.layers or self.layers != sorted(set(self.layers))):
+            raise ValueError(f"layers must be 'all' or ascending layer numbers without repetition, not {self.layers}")
         return self
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .base import ConfigError
-from .catalogue import Teacher
+from .catalogue import BASE, Teacher
 from .specs import (
     ActivationsSpec,
     AggregateSpec,
@@ -67,12 +67,6 @@ class Study:
         """Models that are trained."""
         return list(dict.fromkeys(run.model for run in self.runs))
 
-    @property
-    def used_models(self) -> list[str]:
-        """Models that any job reads."""
-        gap_models = [m for gap in self.config.icl_gap.values() for m in gap.models]
-        return list(dict.fromkeys([*self.models, *gap_models]))
-
     def runs_of(self, model: str) -> list[Run]:
         return [run for run in self.runs if run.model == model]
 
@@ -85,6 +79,16 @@ class Study:
             if run.condition not in lams or run.lam == own:
                 lams[run.condition] = run.lam
         return [run for run in runs if run.lam == lams[run.condition]]
+
+    def main_runs(self, model: str) -> list[Run]:
+        """Of the default runs those with each condition's longest schedule."""
+        runs = self.default_runs(model)
+        longest: dict[str, str] = {}
+        for run in runs:
+            best = longest.setdefault(run.condition, run.schedule)
+            if self.config.schedules[run.schedule].max_steps > self.config.schedules[best].max_steps:
+                longest[run.condition] = run.schedule
+        return [run for run in runs if run.schedule == longest[run.condition]]
 
     def sweep_runs(self, model: str) -> list[Run]:
         """Runs of conditions with several λ, with the plain fine-tuning that they are measured against.
@@ -109,7 +113,7 @@ class Study:
         return next((name for name, gap in self.config.icl_gap.items() if model in gap.models), None)
 
     def matched_layers(self) -> dict[str, list[int]]:
-        """Highest layer number asked for, per model and condition, for the check against the model itself."""
+        """Layers that any condition matches, for each model, to be checked against the model itself."""
         wanted: dict[str, list[int]] = {}
         for run in self.runs:
             condition = self.config.conditions[run.condition]
@@ -126,7 +130,10 @@ class Study:
         for model, layers in self.matched_layers().items():
             manifest = folder / model / "manifest.json"
             if manifest.is_file():
-                check_layers(model, layers, json.loads(manifest.read_text())["num_layers"])
+                found = json.loads(manifest.read_text())
+                # A manifest of another source is about to be replaced.
+                if found["model"] == self.model_spec(model).model_dump(mode="json"):
+                    check_layers(model, layers, found["num_layers"])
 
     # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
 
@@ -175,7 +182,7 @@ class Study:
         readers = [c for c in self.config.conditions.values() if c.target == "logits" and c.teacher == teacher]
         return LogitsSpec(
             activations=self.precompute_activations(model, teacher),
-            top_k=max(c.top_k for c in readers),
+            top_k=max((c.top_k for c in readers), default=1024),
             temperatures=sorted({1.0, *(c.temperature for c in readers)}),
         )
 
@@ -196,7 +203,6 @@ class Study:
             schedule=self.config.schedules[schedule],
             lora=self.config.lora,
             training=self.config.training,
-            max_prompt_tokens=self.config.max_prompt_tokens,
             precision=self.config.precision,
         )
 
@@ -219,14 +225,14 @@ class Study:
         )
 
     def score_baseline(self, model: str, shots: str) -> ScoreSpec:
-        return self._score(model=model, condition="base")
+        return self._score(model=model, condition=BASE)
 
     def score_icl_gap(self, phase: str, model: str) -> ScoreSpec:
-        return self._score(model=model, condition="base", phase=phase)
+        return self._score(model=model, condition=BASE, phase=phase)
 
     def icl_gap_summary(self, phase: str) -> IclGapSummarySpec:
         gap = self.config.icl_gap[phase]
-        return IclGapSummarySpec(phase=phase, models=gap.models, min_gap=gap.min_gap, min_floor=gap.min_floor)
+        return IclGapSummarySpec(phase=phase, min_gap=gap.min_gap, min_floor=gap.min_floor)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -251,15 +257,14 @@ class Study:
         return next((n for n, c in self.config.conditions.items() if c.target == "none" and n in trained), None)
 
     def aggregate(self) -> AggregateSpec:
-        sweeps = {
-            model: [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in self.sweep_runs(model)]
-            for model in self.models
-        }
+        def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
+            return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
+
         return AggregateSpec(
             labels=self.labels,
             plain=self.plain,
-            default_lambda={name: condition.lam for name, condition in self.config.conditions.items()},
-            sweeps=sweeps,
+            main={model: rows(self.main_runs(model)) for model in self.models},
+            sweeps={model: rows(self.sweep_runs(model)) for model in self.models},
             confidence=self.config.confidence,
             metric=self.config.metric,
         )

@@ -7,6 +7,8 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from .base import Strict
 
+# Paths become inputs of rules, where braces would be wildcards.
+LocalPath = Annotated[str, StringConstraints(pattern=r"^[^{}<>\n]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -20,7 +22,7 @@ class HubModel(Strict):
 class FilesModel(Strict):
     """A local folder in the Hugging Face layout (config.json, *.safetensors, tokenizer files)."""
 
-    files: str = Field(description="Folder; relative paths are seen from the working folder.")
+    files: LocalPath = Field(description="Folder; relative paths are seen from the working folder.")
 
 
 class WheelModel(Strict):
@@ -45,8 +47,8 @@ class FilesDataset(Strict):
     """Two local JSONL files with a `question` and an `answer` in every row."""
 
     class Paths(Strict):
-        train: str = Field(description="JSONL file of training examples.")
-        test: str = Field(description="JSONL file of test examples.")
+        train: LocalPath = Field(description="JSONL file of training examples.")
+        test: LocalPath = Field(description="JSONL file of test examples.")
 
     files: Paths = Field(description="The two files; relative paths are seen from the working folder.")
 

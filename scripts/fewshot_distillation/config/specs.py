@@ -13,6 +13,7 @@ from .base import Strict
 from .catalogue import Condition, Evaluation, Lora, Schedule, Teacher, Training
 from .sources import DatasetSource, ModelSource
 
+RunKey = tuple[str, str, float, int, str]
 Precision = Literal["bf16", "fp32"]
 
 
@@ -95,7 +96,6 @@ class TrainSpec(JobSpec):
     schedule: Schedule
     lora: Lora
     training: Training
-    max_prompt_tokens: int
     precision: Precision
 
 
@@ -122,7 +122,6 @@ class IclGapSummarySpec(JobSpec):
     """Which of the candidate models to use."""
 
     phase: str
-    models: list[str]
     min_gap: float
     min_floor: float
 
@@ -142,14 +141,14 @@ class PlotSpec(JobSpec):
 class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
-    `plain` is the condition that the others are measured against; `sweeps` lists the runs (model, condition, λ, seed,
-    schedule) of each model's λ sweep.
+    `plain` is the condition that the others are measured against; `main` and `sweeps` list the runs (model, condition,
+    λ, seed, schedule) of each model's main comparison and λ sweep.
     """
 
     labels: dict[str, str]
     plain: str | None
-    default_lambda: dict[str, float]
-    sweeps: dict[str, list[tuple[str, str, float, int, str]]]
+    main: dict[str, list[RunKey]]
+    sweeps: dict[str, list[RunKey]]
     confidence: float
     metric: Literal["strict", "flexible"]
 

@@ -5,7 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
-from .catalogue import Condition, Dataset, Evaluation, Lora, Model, Schedule, Teacher, Training
+from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Teacher, Training
+
+
+def _ascending(name: str, values: list[Any]) -> None:
+    if values != sorted(set(values)):
+        raise ValueError(f"{name} must be ascending without repetition, not {values}")
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class IclGap(Strict):
@@ -18,9 +26,10 @@ class IclGap(Strict):
     min_floor: float = Field(0.05, ge=0, le=1, description="Least accuracy with the fewest shots.")
 
     @model_validator(mode="after")
-    def _ascending(self) -> "IclGap":
-        if self.shots != sorted(set(self.shots)):
-            raise ValueError(f"shots must be ascending without repetition, not {self.shots}")
+    def _sensible(self) -> "IclGap":
+        _ascending("shots", self.shots)
+        if len(set(self.models)) != len(self.models):
+            raise ValueError(f"models must not repeat, not {self.models}")
         return self
 
 
@@ -30,6 +39,11 @@ class Baselines(Strict):
     shots: list[Annotated[int, Field(ge=0, le=64)]] = Field([0, 8], min_length=1, description="Shots to evaluate.")
     demonstrations: Literal["per_example", "fixed"] = Field("per_example", description="As for a teacher.")
     seed: int = Field(42, ge=0, description="Seed of the draw of demonstrations.")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Baselines":
+        _ascending("shots", self.shots)
+        return self
 
 
 class Grid(Strict):
@@ -41,7 +55,7 @@ class Grid(Strict):
     lambdas: list[Annotated[float, Field(ge=0)]] | None = Field(
         None, min_length=1, description="Weights λ in place of each condition's own; plain fine-tuning has none."
     )
-    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1, description="In place of `seeds`.")
+    seeds: list[Seed] | None = Field(None, min_length=1, description="In place of `seeds`.")
 
 
 class Plots(Strict):
@@ -57,7 +71,7 @@ class Config(Strict):
 
     results: str = Field("results", pattern=r"^[^{}<>*?\[\]\n]+$", description="Folder of everything that is produced.")
     dataset: str = Field(description="Name of the dataset of this study.")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([42], min_length=1, description="Seeds of the training runs.")
+    seeds: list[Seed] = Field([42], min_length=1, description="Seeds of the training runs.")
     precision: Literal["bf16", "fp32"] = Field(
         "bf16", description="bf16 where the device has it (float32 otherwise, which the log says), or fp32."
     )
@@ -92,6 +106,8 @@ class Config(Strict):
         def check(where: str, names: list[str], valid: dict[str, Any]) -> None:
             wrong.extend(f"{where}: unknown name '{n}'; {suggest(n, valid)}" for n in names if n not in valid)
 
+        if BASE in self.conditions:
+            wrong.append(f"conditions: the name '{BASE}' is taken by the untrained model; choose another")
         check("dataset", [self.dataset], self.datasets)
         for name, condition in self.conditions.items():
             if condition.target != "none":

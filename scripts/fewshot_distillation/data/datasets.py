@@ -1,7 +1,6 @@
 """Rows of a dataset, from its source to train.jsonl and test.jsonl, checked on the way."""
 
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,51 +9,10 @@ from ..config.sources import FilesDataset, GeneratedDataset, HubDataset
 from ..config.specs import DatasetSpec
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json, write_text
-from .gold import gold
+from .rows import Row, checked_row, read_jsonl, same_question
 from .word_problems import word_problems
 
-Row = dict[str, str]
 SPLITS = ("train", "test")
-
-
-def read_jsonl(path: Path) -> list[Row]:
-    """Rows with a question and an answer that ends in `#### n`.
-
-    Raises:
-        JobError: names the file and the line that is wrong.
-    """
-    rows = []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise JobError(f"{path} line {number}: not valid JSON ({error})") from None
-            rows.append(checked_row(row, f"{path} line {number}"))
-    return rows
-
-
-def checked_row(row: Any, where: str) -> Row:
-    """The question and answer of a row; JobError names `where` if one is missing or has no final number."""
-    if not isinstance(row, dict):
-        raise JobError(f"{where}: a row must be an object with 'question' and 'answer'")
-    for key in ("question", "answer"):
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            raise JobError(f"{where}: the row has no '{key}'")
-    try:
-        gold(row["answer"])
-    except ValueError as error:
-        raise JobError(f"{where}: {error}") from None
-    return {"question": row["question"], "answer": row["answer"]}
-
-
-def same_question(question: str) -> str:
-    """What counts as the same question: words and numbers, whatever the case, spaces and punctuation."""
-    return re.sub(r"[\W_]+", " ", question.casefold()).strip()
 
 
 def check_disjoint(train: list[Row], test: list[Row]) -> None:
@@ -76,9 +34,13 @@ def check_disjoint(train: list[Row], test: list[Row]) -> None:
 def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Any]], str]:
     from datasets import load_dataset
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
-    loaded = load_dataset(source.hub, source.name, revision=commit)
+    try:
+        commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
+        loaded = load_dataset(source.hub, source.name, revision=commit)
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        raise JobError(f"{source.hub} at {source.revision} can't be fetched from the hub: {error}") from None
     missing = [split for split in SPLITS if split not in loaded]
     if missing:
         raise JobError(f"{source.hub}: split {missing[0]} is missing; it has {', '.join(loaded)}")

@@ -1,6 +1,5 @@
 """A model from its source to a folder of safetensors and tokenizer files; nothing that is fetched runs as code."""
 
-import json
 import logging
 import re
 import shutil
@@ -154,17 +153,3 @@ def _describe(folder: Path) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "parameters": parameters,
     }
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a fetched model, after a check that every file is there in full.
-
-    Raises:
-        JobError: a file is missing or has another size.
-    """
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise JobError(f"{path} is missing or not whole; delete {folder}/manifest.json and fetch the model again")
-    return manifest

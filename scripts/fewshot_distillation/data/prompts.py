@@ -4,13 +4,17 @@ One builder serves teacher, student and every evaluation backend, so the same qu
 """
 
 import random
+import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, meta
+
 from ..runtime.errors import JobError
-from .datasets import Row, same_question
+from .rows import Row, same_question
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,17 @@ class PromptBuilder:
         """An argument that the template doesn't read is ignored without a word, so ask the template itself."""
         if self.arguments and not self.is_chat:
             raise JobError(f"chat_template {self.arguments}: the tokenizer has no chat template")
-        for name in self.arguments:
-            if name not in self.tokenizer.chat_template:
-                raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
+        if self.arguments:
+            known = meta.find_undeclared_variables(
+                Environment(extensions=["jinja2.ext.loopcontrols"]).parse(self._template())
+            )
+            for name in self.arguments:
+                if name not in known:
+                    raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
+
+    def _template(self) -> str:
+        """The source of the chat template, without the marks that only training frameworks read."""
+        return re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", self.tokenizer.get_chat_template())
 
     def _render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
         return self.tokenizer.apply_chat_template(
@@ -94,6 +106,8 @@ class PromptBuilder:
     @cached_property
     def end_of_turn(self) -> int:
         """The token with which a model ends its answer: in a chat, the one that its template writes there."""
+        if self.tokenizer.eos_token_id is None:
+            raise JobError("the tokenizer has no end-of-sequence token, so answers would never end")
         if not self.is_chat:
             return self.tokenizer.eos_token_id
         marker = "ANSWER"
@@ -119,15 +133,17 @@ class Demonstrations:
     """
 
     def __init__(self, pool: list[Row], shots: int, policy: str, seed: int) -> None:
-        if shots >= len(pool):
-            raise JobError(f"{shots} demonstrations can't be drawn from {len(pool)} training examples")
         self.pool, self.shots, self.policy, self.seed = pool, shots, policy, seed
+        self.asked = Counter(same_question(row["question"]) for row in pool)
+        if shots + max(self.asked.values()) > len(pool):
+            raise JobError(f"{shots} demonstrations can't be drawn from {len(pool)} training examples")
 
     def draw(self, split: str, index: int, question: str) -> list[Row]:
-        """Demonstrations for one question; one more is drawn, to stand in if the question itself comes up."""
+        """Demonstrations for one question; more are drawn, to stand in where the question itself comes up."""
         key = f"{self.seed} fixed" if self.policy == "fixed" else f"{self.seed} {split} {index}"
-        drawn = random.Random(key).sample(range(len(self.pool)), self.shots + 1)
         asked = same_question(question)
+        # The same number of spares for all, so that fixed demonstrations don't depend on the question.
+        drawn = random.Random(key).sample(range(len(self.pool)), self.shots + max(self.asked.values()))
         rows = [row for row in (self.pool[i] for i in drawn) if same_question(row["question"]) != asked]
         return rows[: self.shots]
 

@@ -1,6 +1,7 @@
 """Seeded grade-school word problems in GSM8K's format: worked steps, then `#### n`."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 
 NAMES = """
@@ -149,22 +150,40 @@ TEMPLATES: dict[int, tuple[Template, ...]] = {
 WEIGHTS = {1: 0.55, 2: 0.35, 3: 0.1}
 
 
+# Of the sums that a template can ask for, this share is for the test split alone.
+TEST_SHARE = 0.25
+
+
 def word_problems(train: int, test: int, seed: int) -> dict[str, list[dict[str, str]]]:
-    """Rows of both splits; no question occurs twice, so the splits are disjoint.
+    """Rows of both splits. No question occurs twice, and no sum (a template with its numbers) is in both splits.
 
-    The test split is drawn first, so it stays the same when the size of the training split changes.
+    Names and things alone would make two questions of one sum, and a model could answer the test from memory. The
+    splits are drawn independently, so the size of one doesn't change the other.
     """
-    rows = _distinct(random.Random(f"word problems {seed}"))
-    return {"test": [next(rows) for _ in range(test)], "train": [next(rows) for _ in range(train)]}
+    return {"train": _draw(train, seed, "train"), "test": _draw(test, seed, "test")}
 
 
-def _distinct(r: random.Random) -> Iterator[dict[str, str]]:
+def _draw(count: int, seed: int, split: str) -> list[dict[str, str]]:
+    problems = (row for part, row in _distinct(random.Random(f"{seed} {split}"), seed) if part == split)
+    return [next(problems) for _ in range(count)]
+
+
+def _distinct(r: random.Random, seed: int) -> Iterator[tuple[str, dict[str, str]]]:
+    """Distinct questions, each with the split that its sum belongs to."""
     seen: set[str] = set()
     while True:
-        first, second = r.sample(NAMES, 2)
         (steps_wanted,) = r.choices(list(WEIGHTS), list(WEIGHTS.values()))
         template = r.choice(TEMPLATES[steps_wanted])
+        first, second = r.sample(NAMES, 2)
         question, steps, result = template(r, first, second, r.choice(ITEMS))
         if question not in seen:
             seen.add(question)
-            yield {"question": question, "answer": "\n".join([*steps, f"#### {result}"])}
+            numbers = " ".join(re.findall(r"\d+", question))
+            held_out = random.Random(f"{seed} {template.__name__} {numbers}").random() < TEST_SHARE
+            yield (
+                "test" if held_out else "train",
+                {
+                    "question": question,
+                    "answer": "\n".join([*steps, f"#### {result}"]),
+                },
+            )

@@ -1,28 +1,31 @@
 """The number in what a model wrote, read strictly (after `####`) or flexibly."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-# A number as people write it: sign, currency, thousands separators, decimals.
-NUMBER = r"[-−+]?\s?[$€£]?\s?[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-−+]?\s?[$€£]?\s?\.\d+"
-_NUMBER = re.compile(NUMBER)
-_MARKED = re.compile(rf"####[\s*=]*({NUMBER})")
-_SIGN_OR_DIGITS = re.compile(r"[^\d.\-]")
+# A number as people write it: thousands separators, decimals; a sign or a currency touches it.
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+_CURRENCY = r"(?:\\?[$€£]\s?(?P<inner>[-−]?))?"
+# In running text a hyphen that follows a word, or stands apart from its number, is no minus: `Day-3`, `- 18`, `7 - 3`.
+_IN_TEXT = re.compile(rf"(?:(?<![\w)])(?P<sign>[-−]))?{_CURRENCY}(?P<digits>{_DIGITS})")
+_MARKED = re.compile(
+    rf"####[\s*:=+]*(?P<sign>[-−]?)\s?{_CURRENCY}(?P<digits>\d{{1,3}}(?: \d{{3}})+(?!\d)|{_DIGITS})"
+    r"(?:/(?P<divisor>[1-9]\d*))?"
+)
 
 
-def to_decimal(text: str) -> Decimal | None:
-    """The value of a written number, or None."""
-    cleaned = _SIGN_OR_DIGITS.sub("", text.replace("−", "-")).rstrip(".")
-    try:
-        return Decimal(cleaned)
-    except InvalidOperation:
-        return None
+def _value(match: re.Match) -> Decimal:
+    number = Decimal(re.sub(r"[, ]", "", match["digits"]))
+    divisor = match.groupdict().get("divisor")
+    if divisor:
+        number /= Decimal(divisor)
+    return -number if match["sign"] or match["inner"] else number
 
 
 def strict(text: str) -> Decimal | None:
     """The number after the first `####` that has one: what comes after the answer was given doesn't count."""
     match = _MARKED.search(text)
-    return to_decimal(match.group(1)) if match else None
+    return _value(match) if match else None
 
 
 def flexible(text: str) -> Decimal | None:
@@ -30,12 +33,7 @@ def flexible(text: str) -> Decimal | None:
     marked = strict(text)
     if marked is not None:
         return marked
-    # A minus between two numbers is subtraction, not a sign: `7 - 3` ends in 3.
-    matches = list(_NUMBER.finditer(text))
-    if not matches:
-        return None
-    last = matches[-1]
-    number = last.group()
-    if number[0] in "-−" and re.search(r"[\d)]\s*$", text[: last.start()]):
-        number = number[1:]
-    return to_decimal(number)
+    last = None
+    for match in _IN_TEXT.finditer(text):
+        last = match
+    return _value(last) if last else None

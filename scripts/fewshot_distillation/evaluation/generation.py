@@ -8,8 +8,8 @@ import pandas as pd
 
 from ..config.catalogue import Evaluation
 from ..config.specs import EvaluateSpec, GenerationSpec
-from ..data.datasets import Row, read_jsonl
 from ..data.prompts import Demonstrations, PromptBuilder
+from ..data.rows import Row, read_jsonl
 from ..runtime.errors import JobError
 from ..runtime.files import atomic_path, sha256
 from ..runtime.progress import progress

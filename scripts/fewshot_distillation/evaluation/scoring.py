@@ -7,8 +7,8 @@ import pandas as pd
 
 from ..analysis.statistics import proportion_interval
 from ..config.specs import ScoreSpec
-from ..data.datasets import Row, read_jsonl
 from ..data.gold import gold
+from ..data.rows import Row, read_jsonl
 from ..runtime.errors import JobError
 from ..runtime.files import atomic_path
 from . import answers
@@ -89,7 +89,8 @@ def summarise_icl_gap(accuracy: pd.DataFrame, parameters: dict[str, int], min_ga
     models = {}
     for model, part in accuracy.sort_values("shots").groupby("model", sort=False):
         few, many = part.iloc[0], part.iloc[-1]
-        gap = many["accuracy"] - few["accuracy"]
+        # Rounded, so that 6 of 20 against 5 of 20 is a gap of 0.05 and not a hair less.
+        gap = round(many["accuracy"] - few["accuracy"], 9)
         models[model] = {
             "parameters": parameters[model],
             "accuracy": json.loads(

@@ -8,8 +8,9 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from ..data.models import read_manifest
+from ..data.manifest import read_manifest
 from ..runtime.errors import JobError
+from .hidden_states import decoder_of, logits_of
 
 log = logging.getLogger("fewshot_distillation")
 transformers_logging.disable_progress_bar()
@@ -50,4 +51,23 @@ def load_model(folder: Path, precision: str) -> PreTrainedModel:
         )
     except (OSError, ValueError) as error:
         raise JobError(f"{folder}: can't be loaded as a causal language model: {error}") from None
-    return model.to(where).eval().requires_grad_(False)
+    model = model.to(where).eval().requires_grad_(False)
+    _check_parts(model, folder)
+    return model
+
+
+@torch.inference_mode()
+def _check_parts(model: PreTrainedModel, folder: Path) -> None:
+    """Layers, final norm and head must make up the model: some scale their logits on the way.
+
+    Raises:
+        JobError: the parts are missing, or logits put together from them differ from the model's own.
+    """
+    decoder = decoder_of(model)
+    if not hasattr(decoder, "layers") or not hasattr(decoder, "norm"):
+        raise JobError(f"{folder}: {type(model).__name__} has no decoder with `layers` and a final `norm`")
+    ids = torch.arange(1, 5, device=model.device).unsqueeze(0)
+    ours = logits_of(model, decoder(input_ids=ids, use_cache=False).last_hidden_state)
+    theirs = model(input_ids=ids, use_cache=False).logits.float()
+    if not torch.allclose(ours, theirs, rtol=0.02, atol=0.02 * theirs.abs().max().item()):
+        raise JobError(f"{folder}: {type(model).__name__} changes its logits after the head in a way not known here")

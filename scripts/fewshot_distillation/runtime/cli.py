@@ -19,7 +19,7 @@ from ..config.digests import code_digest
 from ..config.specs import JobSpec
 from .errors import JobError
 from .files import sha256, write_json
-from .provenance import provenance
+from .provenance import provenance, versions
 from .workspace import Workspace
 
 log = logging.getLogger("fewshot_distillation")
@@ -53,6 +53,7 @@ class Job(Generic[S]):
             "spec": spec,
             "code": code_digest(self.program, *modules),
             "inputs": {str(path): sha256(path) for path in inputs},
+            "versions": versions(),
         }
         name = hashlib.sha256(f"{self.spec.digest()} {key['outputs']}".encode()).hexdigest()[:16]
         work = Workspace(Path(self.paths.state) / self.program.removesuffix(".py") / name, outputs, key)

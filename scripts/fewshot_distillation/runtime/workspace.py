@@ -81,6 +81,9 @@ class Workspace:
         return note.is_file() and json.loads(note.read_text()) == folder_digests(self.folder / "outputs")
 
     def _finish(self) -> None:
+        missing = [name for name in self.outputs if not self[name].exists()]
+        if missing:
+            raise FileNotFoundError(f"the job did not write {', '.join(missing)}")
         write_json(self.folder / FINISHED, folder_digests(self.folder / "outputs"))
         self._publish()
         for path in self.folder.iterdir():
@@ -90,10 +93,12 @@ class Workspace:
     def _publish(self) -> None:
         for name, target in self.outputs.items():
             target.parent.mkdir(parents=True, exist_ok=True)
+            for leftover in target.parent.glob(f".{target.name}.*"):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
             if self[name].is_dir():
                 shutil.copytree(self[name], fresh, copy_function=_link)
-                retired = fresh.with_suffix(".old")
+                retired = fresh.with_name(f"{fresh.name}.old")
                 if target.exists():
                     os.replace(target, retired)
                 os.replace(fresh, target)
@@ -114,8 +119,12 @@ def _link(source: str | Path, target: str | Path) -> None:
 def remove_finished(state: Path) -> None:
     """Delete the workspaces whose jobs are done; unfinished work stays."""
     for note in state.glob(f"*/*/{FINISHED}"):
-        shutil.rmtree(note.parent, ignore_errors=True)
-        note.parent.with_suffix(".lock").unlink(missing_ok=True)
+        path = note.parent.with_suffix(".lock")
+        with open(path, "w") as lock, contextlib.suppress(BlockingIOError):
+            # A job of another driver may be about to publish.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(note.parent, ignore_errors=True)
+            path.unlink(missing_ok=True)
     for folder in (*state.glob("*"), state):
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data.datasets import Row
 from ..data.prompts import Prompt, PromptBuilder
+from ..data.rows import Row
 from ..runtime.errors import JobError
 
 

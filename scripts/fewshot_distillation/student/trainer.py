@@ -7,6 +7,7 @@ spread over more processes, sees the same examples with the same dropout masks a
 import json
 import logging
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from transformers import get_scheduler
 
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
-from ..data.datasets import read_jsonl
 from ..data.prompts import PromptBuilder
+from ..data.rows import read_jsonl
 from ..modeling.load import load_model
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
@@ -50,7 +51,9 @@ class Trainer:
         training = spec.training
         optimizer = torch.optim.AdamW(trained, lr=training.lr, weight_decay=training.weight_decay)
         # The scheduler isn't given to accelerate, which would step it once per process instead of once per step.
-        self.schedule = get_scheduler(training.scheduler, optimizer, training.warmup_steps, spec.schedule.max_steps)
+        # Of its schedules only "constant" would leave out the warm-up.
+        kind = "constant_with_warmup" if training.scheduler == "constant" else training.scheduler
+        self.schedule = get_scheduler(kind, optimizer, training.warmup_steps, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
         self._check_processes()
@@ -157,6 +160,9 @@ def train(
     pad_id = builder.tokenizer.pad_token_id
     trainer = Trainer(spec, model_folder, sequences, builder.end_of_turn if pad_id is None else pad_id, targets)
     states, checkpoints = work.folder / "steps", work["checkpoints"]
+    work["tensorboard"].mkdir(exist_ok=True)  # an output, even where no tracker writes files
+    for unfinished in checkpoints.glob(".*"):
+        shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
     done, metrics = trainer.resume(states)
     accelerator = trainer.accelerator
     _start_trackers(accelerator, spec, trackers, work["tensorboard"], done)
@@ -178,15 +184,17 @@ def train(
     accelerator.end_training()
     if accelerator.is_main_process:
         pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
-        (checkpoints / "manifest.json").unlink(missing_ok=True)
-        manifest = {"examples": len(sequences), "truncated": cut, "files": folder_digests(checkpoints)}
-        write_json(checkpoints / "manifest.json", manifest)
+        files = {n: f for n, f in folder_digests(checkpoints).items() if n.startswith("checkpoint-")}
+        write_json(checkpoints / "manifest.json", {"examples": len(sequences), "truncated": cut, "files": files})
 
 
 def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:
     """Log through accelerate; steps after the saved one are logged again, so TensorBoard drops their old values."""
     accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder))
     accelerator.log_with = filter_trackers(list(names), str(folder))
+    missing = sorted(set(names) - {str(getattr(found, "value", found)) for found in accelerator.log_with})
+    if missing:
+        raise JobError(f"trackers: {missing[0]} isn't installed; install it or take it out of the configuration")
     settings = {
         "condition": spec.condition_name,
         "lambda": spec.lam,

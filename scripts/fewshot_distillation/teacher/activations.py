@@ -8,8 +8,8 @@ import torch
 
 from ..config.catalogue import POSITIONS
 from ..config.specs import ActivationsSpec
-from ..data.datasets import Row, read_jsonl
 from ..data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
+from ..data.rows import Row, read_jsonl
 from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.load import load_model
 from ..modeling.prefix import PrefixReader
@@ -98,7 +98,8 @@ def _meta(spec, builder, prompts, train, model_folder, train_path, output) -> di
     return {
         "model": sha256(model_folder / "manifest.json"),
         "dataset": sha256(train_path),
-        "prompts": digest.hexdigest(),
+        # Of the prompts as tokens, so of which demonstrations were drawn and in what order.
+        "demonstrations": digest.hexdigest(),
         "cache": sha256(output),
         "teacher": spec.teacher.model_dump(),
         "examples": len(train),

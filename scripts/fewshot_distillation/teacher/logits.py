@@ -10,7 +10,8 @@ from ..config.catalogue import POSITIONS
 from ..config.specs import LogitsSpec
 from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
-from ..runtime.files import write_json
+from ..runtime.errors import JobError
+from ..runtime.files import sha256, write_json
 from ..runtime.progress import progress
 from .cache import TeacherCache, concatenate, save_shard, to_float16
 
@@ -56,12 +57,11 @@ def _shard(model, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> di
     for name in POSITIONS:
         hidden = source.get(name, rows)[:, -1].to(model.device)
         found = top_k(logits_from_layer_output(model, hidden), spec.top_k, spec.temperatures)
-        where = f"training examples {rows[0]} to {rows[-1]}, {name}"
         found["values"] = torch.stack(
             [to_float16(v, f"training example {i}, {name}") for i, v in zip(rows, found["values"].cpu(), strict=True)]
         )
         if not torch.isfinite(found["logsumexp"]).all():
-            raise ArithmeticError(f"{where}: log-sum-exp is not finite")
+            raise JobError(f"training examples {rows[0]} to {rows[-1]}, {name}: the teacher's logits are not finite")
         tensors |= {f"{name}.{key}": value.cpu() for key, value in found.items()}
     return tensors
 
@@ -69,7 +69,13 @@ def _shard(model, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> di
 def _audit(path: Path, spec: LogitsSpec) -> dict:
     """Mean and least coverage of the top k, and the teacher's certainty, at each position."""
     cache = TeacherCache(path)
-    audit = {"top_k": spec.top_k, "temperatures": spec.temperatures, "examples": cache.rows, "positions": {}}
+    audit = {
+        "cache": sha256(path),
+        "top_k": spec.top_k,
+        "temperatures": spec.temperatures,
+        "examples": cache.rows,
+        "positions": {},
+    }
     everything = list(range(cache.rows))
     for name in POSITIONS:
         part = {key: cache.get(f"{name}.{key}", everything) for key in ("values", "logsumexp")}

@@ -1,23 +1,28 @@
 """Accuracy against training step, with the untrained model as reference."""
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...config.catalogue import BASE
 from ...config.specs import PlotSpec
 from .style import by_run, errors, look, new_figure, percent, reference_lines
 
 
 def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     figure, (axes,) = new_figure(spec)
-    trained = accuracy[accuracy["condition"] != "base"]
-    several = trained["schedule"].nunique() > 1
+    trained = accuracy[accuracy["condition"] != BASE]
+    schedules = list(dict.fromkeys(trained["schedule"]))
+    strokes = dict(zip(schedules, cycle(("-", "--", ":", "-.")), strict=False))
     # Conditions stand side by side at each step, so that their error bars don't hide one another.
     conditions = [name for name in spec.labels if name in set(trained["condition"])]
     spread = 0.006 * trained["step"].max()
     for (condition, schedule, seed), part in by_run(trained, "condition", "schedule", "seed"):
         part = part.sort_values("step")
         shift = (conditions.index(condition) - (len(conditions) - 1) / 2) * spread
-        first = (schedule, seed) == tuple(trained.loc[trained["condition"] == condition, ["schedule", "seed"]].iloc[0])
+        same = trained[(trained["condition"] == condition) & (trained["schedule"] == schedule)]
+        name = spec.labels[condition] + (f", {schedule}" if len(schedules) > 1 else "")
         axes.errorbar(
             part["step"] + shift,
             part["accuracy"],
@@ -25,8 +30,8 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
             capsize=2,
             linewidth=1.4,
             markersize=4,
-            label=spec.labels[condition] if first else None,
-            linestyle="-" if not several or schedule == trained["schedule"].iloc[0] else "--",
+            label=name if seed == same["seed"].iloc[0] else None,
+            linestyle=strokes[schedule],
             **look(spec, condition),
         )
     reference_lines(axes, accuracy)

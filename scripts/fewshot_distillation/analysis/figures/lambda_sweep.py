@@ -5,22 +5,23 @@ from matplotlib.figure import Figure
 
 from ...config.specs import PlotSpec
 from ..collect import last_step
-from .style import BASE, by_run, errors, look, new_figure, percent
+from .style import GREY, by_run, errors, look, new_figure, percent
 
 
 def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     figure, (axes,) = new_figure(spec)
     final = last_step(accuracy)
-    lambdas = sorted(set(final["lambda"]) - {0.0})
+    # The condition that is swept has λ above 0; plain fine-tuning has none and is the reference.
+    swept = final["condition"].isin(set(final.loc[final["lambda"] > 0, "condition"]))
+    lambdas = sorted(set(final.loc[swept, "lambda"]))
     # λ is a list of a few values, so they stand evenly spaced, whatever their size.
     place = {lam: n for n, lam in enumerate(lambdas)}
-    plain = final[~final["condition"].isin(set(final.loc[final["lambda"] > 0, "condition"]))]
-    for row in plain.itertuples():
+    for row in final[~swept].itertuples():
         name = f"{spec.labels[row.condition]} ({row.accuracy:.1%})"
-        axes.axhline(row.accuracy, color=BASE, linestyle="dashed", linewidth=1.2, label=name)
-        axes.axhspan(row.low, row.high, color=BASE, alpha=0.12, linewidth=0)
-    for (condition, schedule, seed), part in by_run(final.drop(plain.index), "condition", "schedule", "seed"):
-        part = part[part["lambda"] > 0].sort_values("lambda")
+        axes.axhline(row.accuracy, color=GREY, linestyle="dashed", linewidth=1.2, label=name)
+        axes.axhspan(row.low, row.high, color=GREY, alpha=0.12, linewidth=0)
+    for (condition, schedule, seed), part in by_run(final[swept], "condition", "schedule", "seed"):
+        part = part.sort_values("lambda")
         several = final["schedule"].nunique() > 1 or final["seed"].nunique() > 1
         name = spec.labels[condition] + (f", {schedule}, seed {seed:.0f}" if several else "")
         axes.errorbar(

@@ -8,19 +8,17 @@ from .style import by_run, look, new_figure
 
 
 def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
-    longest = metrics.loc[metrics["step"].idxmax(), "schedule"]
-    metrics = metrics[metrics["schedule"] == longest]
     figure, (left, right) = new_figure(spec, height=0.46, columns=2)
     window = max(1, round(metrics["step"].max() / 40))
     for (condition, seed), part in by_run(metrics, "condition", "seed"):
         part = part.sort_values("step")
         colour = look(spec, condition)["color"]
-        first = seed == metrics["seed"].iloc[0]
+        first = seed == metrics.loc[metrics["condition"] == condition, "seed"].iloc[0]
         smooth = part.set_index("step").rolling(window, min_periods=1).mean(numeric_only=True)
         left.plot(
             smooth.index, smooth["ce"], color=colour, linewidth=1.3, label=spec.labels[condition] if first else None
         )
-        if "distillation" in part and part["distillation"].notna().any():
+        if "distillation" in part and (part["lambda"] * part["distillation"]).max() > 0:
             right.plot(smooth.index, smooth["lambda"] * smooth["distillation"], color=colour, linewidth=1.3)
     left.set_ylabel("Cross-entropy per answer token (nats)")
     right.set_ylabel("λ · distillation loss")

@@ -4,21 +4,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from ...config.catalogue import BASE
 from ...config.specs import PlotSpec
 from ..collect import last_step
-from .style import BASE, COLOURS, errors, new_figure
+from .style import COLOURS, GREY, errors, new_figure
 
 
 def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
-    base = accuracy[accuracy["condition"] == "base"].sort_values("shots")
-    final = last_step(accuracy[accuracy["condition"] != "base"])
-    final = final[final["schedule"] == final.loc[final["step"].idxmax(), "schedule"]]
+    base = accuracy[accuracy["condition"] == BASE].sort_values("shots")
+    final = last_step(accuracy[accuracy["condition"] != BASE])
     places = {name: n for n, name in enumerate(spec.labels)}
     final = final.sort_values(["condition", "seed"], key=lambda c: c.map(places) if c.name == "condition" else c)
     several = final["seed"].nunique() > 1
     names = [f"Base, {k}-shot" if k == 0 else f"A · {k}-shot" for k in base["shots"]]
     names += [spec.labels[r.condition] + (f", seed {r.seed:.0f}" if several else "") for r in final.itertuples()]
-    colours = [BASE] * len(base) + [COLOURS[places[c] % len(COLOURS)] for c in final["condition"]]
+    colours = [GREY] * len(base) + [COLOURS[places[c] % len(COLOURS)] for c in final["condition"]]
     rows = pd.concat([base, final], ignore_index=True)
     figure, (axes,) = new_figure(spec, height=0.12 + 0.065 * len(rows))
     heights = range(len(rows))
@@ -32,5 +32,6 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"Accuracy on the test questions ({spec.confidence:.0%} intervals)")
-    axes.set_title(f"{spec.model} after {int(final['step'].max())} steps", loc="left")
+    steps = " or ".join(str(step) for step in sorted(set(final["step"])))
+    axes.set_title(f"{spec.model} after {steps} steps", loc="left")
     return figure

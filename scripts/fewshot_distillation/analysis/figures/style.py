@@ -1,28 +1,26 @@
 """One look for all figures: colours that colour-blind readers can tell apart, sizes that survive print."""
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import matplotlib
 import pandas as pd
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from ...config.catalogue import BASE
 from ...config.specs import PlotSpec
 
 # Okabe and Ito's palette; black and grey are kept for the untrained model.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-BASE = "#555555"
+GREY = "#555555"
 
 
 def new_figure(spec: PlotSpec, height: float = 0.6, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure of the configured width, and as high as this fraction of it."""
-    plt.rcParams.update(
+    matplotlib.rcParams.update(
         {
             "font.size": spec.font_size,
             "axes.spines.top": False,
@@ -35,16 +33,15 @@ def new_figure(spec: PlotSpec, height: float = 0.6, columns: int = 1) -> tuple[F
             "pdf.fonttype": 42,
         }
     )
-    figure, axes = plt.subplots(
-        1, columns, figsize=(spec.width, spec.width * height), squeeze=False, layout="constrained"
-    )
-    return figure, list(axes[0])
+    figure = Figure(figsize=(spec.width, spec.width * height), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def look(spec: PlotSpec, condition: str) -> dict[str, str]:
     """Colour and marker of a condition, the same in every figure."""
     place = list(spec.labels).index(condition)
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+    # The second time round the colours, every condition gets another marker than the first time.
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place + place // 6) % len(MARKERS)]}
 
 
 def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
@@ -54,17 +51,16 @@ def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
 
 def errors(part: pd.DataFrame) -> list[pd.Series]:
     """Lengths of the error bars below and above."""
-    return [part["accuracy"] - part["low"], part["high"] - part["accuracy"]]
+    return [(part["accuracy"] - part["low"]).clip(lower=0), (part["high"] - part["accuracy"]).clip(lower=0)]
 
 
-def reference_lines(axes: Axes, accuracy: pd.DataFrame, horizontal: bool = True) -> None:
-    """The untrained model, with its shots, as dashed lines with bands of their intervals."""
-    styles = ("dashed", "dashdot", "dotted")
-    base = accuracy[accuracy["condition"] == "base"].sort_values("shots")
-    for row, style in zip(base.itertuples(), styles, strict=False):
+def reference_lines(axes: Axes, accuracy: pd.DataFrame) -> None:
+    """The untrained model, with its shots, as grey lines with bands of their intervals."""
+    base = accuracy[accuracy["condition"] == BASE].sort_values("shots")
+    for row, style in zip(base.itertuples(), cycle(("dashed", "dashdot", "dotted")), strict=False):
         name = f"Base, {row.shots}-shot" if row.shots == 0 else f"A · {row.shots}-shot"
-        axes.axhline(row.accuracy, color=BASE, linestyle=style, linewidth=1.2, label=f"{name} ({row.accuracy:.1%})")
-        axes.axhspan(row.low, row.high, color=BASE, alpha=0.10, linewidth=0)
+        axes.axhline(row.accuracy, color=GREY, linestyle=style, linewidth=1.2, label=f"{name} ({row.accuracy:.1%})")
+        axes.axhspan(row.low, row.high, color=GREY, alpha=0.10, linewidth=0)
 
 
 def by_run(table: pd.DataFrame, *keys: str) -> Iterator[tuple[tuple, pd.DataFrame]]:

@@ -1,0 +1,61 @@
+"""A finished study by hand: one model, three conditions, two checkpoints, ten questions."""
+
+import pandas as pd
+
+from fewshot_distillation.config.specs import PlotSpec
+from fewshot_distillation.evaluation.scoring import proportion_interval
+
+LABELS = {"sft": "B · SFT", "layerwise": "C · layer-wise", "logit_kl": "D · logit KL"}
+QUESTIONS = 10
+# Questions that are answered right, of ten, by condition, λ, seed, schedule, step and shots.
+RIGHT = {
+    ("base", None, None, None, 0, 0): {0},
+    ("base", None, None, None, 0, 8): {0, 1, 2, 3},
+    ("sft", 0.0, 42, "short", 3, 0): {0, 1, 2},
+    ("sft", 0.0, 42, "short", 6, 0): {0, 1, 2, 3, 4},
+    ("layerwise", 0.1, 42, "short", 3, 0): {0, 1},
+    ("layerwise", 0.1, 42, "short", 6, 0): {0, 1, 2, 3, 4},
+    ("layerwise", 0.5, 42, "short", 3, 0): {0, 1, 2, 3},
+    ("layerwise", 0.5, 42, "short", 6, 0): {1, 2, 3, 4, 5, 6, 7, 8, 9},
+    ("logit_kl", 0.5, 42, "short", 3, 0): {5},
+    ("logit_kl", 0.5, 42, "short", 6, 0): {0, 1, 2, 3},
+}
+RUN_KEYS = ("condition", "lambda", "seed", "schedule", "step", "shots")
+
+
+def accuracy() -> pd.DataFrame:
+    """accuracy.csv of all runs and baselines."""
+    rows = []
+    for key, right in RIGHT.items():
+        k = len(right)
+        low, high = proportion_interval(k, QUESTIONS, 0.95)
+        rates = {"strict": k / QUESTIONS, "flexible": k / QUESTIONS, "unparsed": 0.1, "truncated": 0.2}
+        counts = {"n": QUESTIONS, "correct": k, "accuracy": k / QUESTIONS, "low": low, "high": high}
+        rows.append({"model": "tiny", **dict(zip(RUN_KEYS, key, strict=True)), **counts, **rates, "phase": None})
+    return pd.DataFrame(rows)
+
+
+def judged() -> pd.DataFrame:
+    """judged.parquet of all runs and baselines; questions in another order in every run."""
+    rows = []
+    for number, (key, right) in enumerate(RIGHT.items()):
+        for q in range(QUESTIONS):
+            q = (7 * q + number) % QUESTIONS
+            run = dict(zip(RUN_KEYS, key, strict=True))
+            rows.append({"model": "tiny", **run, "question_index": q, "correct": q in right})
+    return pd.DataFrame(rows)
+
+
+def metrics(steps: int = 6) -> pd.DataFrame:
+    """metrics.csv of three conditions, as `read_metrics` puts them together."""
+    rows = []
+    for condition, lam in (("sft", 0.0), ("layerwise", 0.5), ("logit_kl", 0.5)):
+        for step in range(1, steps + 1):
+            extra = {} if condition == "sft" else {"distillation": 4.0 / step}
+            run = {"condition": condition, "lambda": lam, "seed": 42, "schedule": "short"}
+            rows.append({"step": step, "loss": 2.0 / step, "ce": 2.0 / step, "lr": 1e-4, **run, **extra})
+    return pd.DataFrame(rows)
+
+
+def plot_spec(figure: str) -> PlotSpec:
+    return PlotSpec(figure=figure, model="tiny", labels=LABELS, dpi=60, width=6.5, font_size=9, confidence=0.95)

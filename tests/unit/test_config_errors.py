@@ -1,0 +1,207 @@
+"""Errors in the configuration: one sentence with the key, the value, and what is allowed or was probably meant."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.grid import check_layers
+from fewshot_distillation.config.study import load
+from tiny import edited
+
+HEAD = "The configuration is wrong:\n"
+SHA = "0" * 64
+WHEEL = {"wheel": "tiny==1.0", "gguf": "a.gguf", "sha256": SHA}
+
+
+def error_of(config: dict) -> str:
+    with pytest.raises(ConfigError) as error:
+        load(config)
+    text = str(error.value)
+    assert text.startswith(HEAD)
+    return text.removeprefix(HEAD)
+
+
+def grid(**changes) -> dict:
+    return {"models": ["tiny"], "conditions": ["layerwise"], "schedules": ["short"]} | changes
+
+
+CASES = {
+    # Names that nothing defines.
+    "dataset": ({"dataset": "problem"}, ["dataset: unknown name 'problem'", "did you mean 'problems'?"]),
+    "model in a study": (
+        {"studies__main": grid(models=["tinny"])},
+        ["studies.main.models: unknown name 'tinny'", "did you mean 'tiny'? Allowed: tiny"],
+    ),
+    "condition in a study": (
+        {"studies__main": grid(conditions=["layrwise"])},
+        ["studies.main.conditions: unknown name 'layrwise'", "'layerwise'", "Allowed: layerwise, logit_kl, sft"],
+    ),
+    "schedule in a study": (
+        {"studies__main": grid(schedules=["shor"])},
+        ["studies.main.schedules: unknown name 'shor'", "did you mean 'short'? Allowed: long, short"],
+    ),
+    "teacher of a condition": (
+        {"conditions__layerwise__teacher": "fewshoot"},
+        ["conditions.layerwise.teacher: unknown name 'fewshoot'", "did you mean 'fewshot'?"],
+    ),
+    "model of phase 0": ({"icl_gap__phase0__models": ["x"]}, ["icl_gap.phase0.models: unknown name 'x'", "tiny"]),
+    # Steps.
+    "checkpoint beyond the end": (
+        {"schedules__short__checkpoints": [3, 7]},
+        ["schedules.short: checkpoint step 7 lies beyond max_steps 6"],
+    ),
+    "checkpoints out of order": (
+        {"schedules__short__checkpoints": [6, 3]},
+        ["schedules.short: checkpoints must be ascending without repetition, not [6, 3]"],
+    ),
+    "repeated checkpoints": (
+        {"schedules__short__checkpoints": [3, 3]},
+        ["schedules.short: checkpoints must be ascending without repetition, not [3, 3]"],
+    ),
+    "checkpoint zero": ({"schedules__short__checkpoints": [0, 3]}, ["schedules.short.checkpoints.0", "1", "it is 0"]),
+    "no checkpoint": ({"schedules__short__checkpoints": []}, ["schedules.short.checkpoints", "at least 1", "it is []"]),
+    "shots out of order": ({"icl_gap__phase0__shots": [4, 0]}, ["icl_gap.phase0: shots must be ascending", "[4, 0]"]),
+    # Numbers out of range.
+    "negative lambda of a condition": (
+        {"conditions__layerwise__lambda": -0.5},
+        ["conditions.layerwise.lambda: ", "greater than or equal to 0", "it is -0.5"],
+    ),
+    "negative lambda of a study": (
+        {"studies__main": grid(lambdas=[0.5, -1.0])},
+        ["studies.main.lambdas.1: ", "greater than or equal to 0", "it is -1.0"],
+    ),
+    "infinite lambda": (
+        {"conditions__layerwise__lambda": float("inf")},
+        ["conditions.layerwise.lambda: ", "it is inf"],
+    ),
+    "lambda that is no number": ({"conditions__layerwise__lambda": float("nan")}, ["conditions.layerwise.lambda: "]),
+    "lambda of plain fine-tuning": ({"conditions__sft__lambda": 0.5}, ["conditions.sft.lambda: ", "it is 0.5"]),
+    "micro batch": (
+        {"training__micro_batch_size": 3},
+        ["training: micro_batch_size 3 does not divide effective_batch_size 4"],
+    ),
+    "zero temperature": ({"conditions__logit_kl__temperature": 0}, ["conditions.logit_kl.temperature: ", "it is 0"]),
+    "text for a number": ({"training__lr": "fast"}, ["training.lr: ", "number", "it is 'fast'"]),
+    "precision": ({"precision": "fp16"}, ["precision: ", "'bf16' or 'fp32'", "it is 'fp16'"]),
+    "no seeds": ({"seeds": []}, ["seeds: ", "at least 1", "it is []"]),
+    # Keys that nobody knows, at several depths.
+    "key at the top": ({"dataste": "x"}, ["unknown key 'dataste'", "did you mean 'dataset'?"]),
+    "key of training": ({"training__warmup": 3}, ["training: unknown key 'warmup'", "'warmup_steps'"]),
+    "key of a condition": (
+        {"conditions__layerwise__normalise": True},
+        ["conditions.layerwise: unknown key 'normalise'", "did you mean 'normalize'?"],
+    ),
+    "key of a model's GPUs": (
+        {"models__tiny__gpus": {"trian": 2}},
+        ["models.tiny.gpus: unknown key 'trian'", "'train'"],
+    ),
+    "key of a source": (
+        {"models__tiny__source": {"hub": "a/b", "revison": "main"}},
+        ["models.tiny.source: unknown key 'revison'", "did you mean 'revision'?"],
+    ),
+    "key of a study": ({"studies__main": grid(lambda_=[1])}, ["studies.main: unknown key 'lambda_'", "'lambdas'"]),
+    "key that another target has": (
+        {"conditions__layerwise__temperature": 2.0},
+        ["conditions.layerwise: unknown key 'temperature'", "Allowed: ", "normalize"],
+    ),
+    # Layers, targets and sources.
+    "repeated layers": (
+        {"conditions__layerwise__layers": [1, 1]},
+        ["conditions.layerwise: layers must be 'all' or distinct layer numbers, not [1, 1]"],
+    ),
+    "no layers": ({"conditions__layerwise__layers": []}, ["conditions.layerwise: layers must be 'all' or distinct"]),
+    "target": (
+        {"conditions__layerwise__target": "attention"},
+        ["conditions.layerwise: target must be hidden_states or logits"],
+    ),
+    "missing teacher": (
+        {"conditions__layerwise": {"label": "C", "target": "hidden_states"}},
+        ["conditions.layerwise.teacher: field required"],
+    ),
+    "source without a key that says what it is": (
+        {"models__tiny__source": {"folder": "x"}},
+        ["models.tiny.source: a source is a mapping with one of the keys hub, files, wheel"],
+    ),
+    "source that is a text": (
+        {"datasets__problems__source": "gsm8k"},
+        ["datasets.problems.source: a source is a mapping with one of the keys hub, files, generator", "'gsm8k'"],
+    ),
+    "short digest": (
+        {"models__tiny__source": WHEEL | {"sha256": "abc"}},
+        ["models.tiny.source.sha256: ", "[0-9a-f]{64}", "it is 'abc'"],
+    ),
+    "digest with capitals": ({"models__tiny__source": WHEEL | {"sha256": "A" * 64}}, ["models.tiny.source.sha256: "]),
+    "unpinned wheel": (
+        {"models__tiny__source": WHEEL | {"wheel": "tiny"}},
+        ["models.tiny.source.wheel: ", "it is 'tiny'"],
+    ),
+    "generator": (
+        {"datasets__problems__source": {"generator": "poems"}},
+        ["datasets.problems.source.generator: ", "'word_problems'", "it is 'poems'"],
+    ),
+    "braces in the folder of results": ({"results": "out/{model}"}, ["results: ", "it is 'out/{model}'"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), CASES.values(), ids=CASES)
+def test_one_sentence_says_what_is_wrong(changes: dict, expected: list[str]):
+    text = error_of(edited(**changes))
+    assert "\n" not in text
+    for part in expected:
+        assert part in text, text
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "a/b", "a{b}", ".hidden", "-x", "", "a$b", "a'b", "é"])
+@pytest.mark.parametrize("catalogue", ["models", "conditions", "schedules", "teachers", "datasets", "studies"])
+def test_names_with_characters_that_folders_and_shells_mind(catalogue: str, name: str):
+    config = edited()
+    config[catalogue][name] = next(iter(config[catalogue].values()))
+    text = error_of(config)
+    assert text.startswith(f"{catalogue}.") and f"it is {name!r}" in text
+
+
+def test_a_condition_may_not_have_the_name_of_the_untrained_model():
+    """Tables and figures tell the untrained model's rows by the condition `base`."""
+    text = error_of(edited(conditions__base={"label": "mine"}))
+    assert text.startswith("conditions") and "base" in text
+
+
+def test_several_errors_are_several_lines():
+    text = error_of(edited(studies__main=grid(models=["x"], schedules=["y"])))
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["studies.main.models", "studies.main.schedules"]
+    text = error_of(edited(precision="fp16", training__lr=-1))
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["precision", "training.lr"]
+
+
+def test_the_published_names_are_allowed():
+    names = ("qwen3-1.7b", "smollm2_135m", "A1", "logit-kl.v2")
+    for name in names:
+        load(edited(models={"tiny": {"source": {"files": "x"}}, name: {"source": {"files": "x"}}}))
+
+
+def test_null_removes_an_entry():
+    """So that an overlay can take away what it inherits."""
+    config = load(edited(studies__sweep=None, conditions__logit_kl=None, studies__main__conditions=["sft"]))
+    assert set(config.studies) == {"main"} and set(config.conditions) == {"sft", "layerwise"}
+
+
+def test_what_null_removed_may_not_be_used():
+    assert "studies.main.conditions: unknown name 'sft'" in error_of(edited(conditions__sft=None))
+
+
+def test_a_catalogue_that_is_not_a_mapping():
+    assert error_of(edited(models=["tiny"])).startswith("models: ")
+
+
+def test_layers_outside_the_model():
+    check_layers("tiny", [0, 1], 2)
+    with pytest.raises(ConfigError, match=r"layers \[2, 5\] lie outside model 'tiny', whose layers are 0 to 1"):
+        check_layers("tiny", [1, 2, 5], 2)
+
+
+def test_the_configuration_that_is_published_is_valid():
+    published = yaml.safe_load((Path(__file__).parents[2] / "workflow_config.yaml").read_text())
+    config = load(published)
+    assert config.training.effective_batch_size == 32 and set(config.studies) >= {"main", "lambda_sweep"}

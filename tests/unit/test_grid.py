@@ -1,0 +1,199 @@
+"""From the configuration to runs and specs: what a change marks as stale, and what it doesn't."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.grid import Run, Study, lambda_text
+from fewshot_distillation.config.specs import TrainSpec
+from fewshot_distillation.config.study import load
+from tiny import CONFIG, edited, study
+
+
+def grid(**changes) -> dict:
+    return {"models": ["tiny"], "conditions": ["sft", "layerwise"], "schedules": ["short"]} | changes
+
+
+def runs(**changes) -> set[str]:
+    return {"/".join(map(str, run)) for run in study(**changes).runs}
+
+
+def train_specs(**changes) -> dict[Run, str]:
+    one = study(**changes)
+    return {run: one.train(**run._asdict()).digest() for run in one.runs}
+
+
+def test_every_combination_is_a_run():
+    found = study(studies={"main": grid(seeds=[1, 2], schedules=["short", "long"], lambdas=[0.1, 2])}).runs
+    layerwise = {Run("tiny", "layerwise", lam, s, t) for lam in ("0.1", "2") for s in (1, 2) for t in ("short", "long")}
+    sft = {Run("tiny", "sft", "0", s, t) for s in (1, 2) for t in ("short", "long")}
+    assert len(found) == 12 and set(found) == layerwise | sft
+
+
+def test_a_run_of_two_studies_is_one_run():
+    assert runs() == {
+        "tiny/sft/0/42/short",
+        "tiny/layerwise/0.5/42/short",
+        "tiny/logit_kl/0.5/42/short",
+        "tiny/layerwise/0.1/42/short",
+        "tiny/layerwise/2/42/short",
+    }
+    assert len(study().runs) == 5
+
+
+def test_the_same_lambda_written_in_two_ways():
+    assert len(study(studies={"main": grid(conditions=["layerwise"], lambdas=[1, 1.0, 0.50, 0.5])}).runs) == 2
+
+
+@pytest.mark.parametrize(("lam", "text"), [(0.5, "0.5"), (1, "1"), (2.0, "2"), (0, "0"), (0.1, "0.1"), (1e-5, "1e-05")])
+def test_lambda_text(lam: float, text: str):
+    assert lambda_text(lam) == text and float(text) == lam
+
+
+def test_seeds_of_a_study_come_before_the_others():
+    assert {run.seed for run in study(seeds=[7, 8], studies={"a": grid(), "b": grid(seeds=[1])}).runs} == {1, 7, 8}
+
+
+def test_default_runs_have_the_condition_s_own_lambda():
+    assert {(r.condition, r.lam) for r in study().default_runs("tiny")} == {
+        ("sft", "0"), ("layerwise", "0.5"), ("logit_kl", "0.5"),
+    }  # fmt: skip
+
+
+def test_default_runs_take_the_first_lambda_where_its_own_is_missing():
+    one = study(studies={"main": grid(lambdas=[2, 0.1])})
+    assert {(r.condition, r.lam) for r in one.default_runs("tiny")} == {("sft", "0"), ("layerwise", "2")}
+
+
+def test_sweep_runs_hold_the_swept_condition_and_plain_fine_tuning():
+    assert {(r.condition, r.lam) for r in study().sweep_runs("tiny")} == {
+        ("sft", "0"), ("layerwise", "0.1"), ("layerwise", "0.5"), ("layerwise", "2"),
+    }  # fmt: skip
+
+
+def test_sweep_runs_hold_swept_schedules_only():
+    one = study(studies={"main": grid(schedules=["short", "long"]), "sweep": grid(lambdas=[0.1, 0.5])})
+    assert {r.schedule for r in one.sweep_runs("tiny")} == {"short"}
+    assert study(studies={"main": grid()}).sweep_runs("tiny") == []
+
+
+def test_models():
+    both = {"tiny": {"source": {"files": "x"}}, "other": {"source": {"files": "y"}}}
+    one = study(models=both, icl_gap__phase0__models=["other", "tiny"])
+    assert one.models == ["tiny"] and set(one.used_models) == {"tiny", "other"}
+    assert one.gap_before("tiny") == "phase0" and study(icl_gap={}).gap_before("tiny") is None
+
+
+def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
+    one = study(conditions__layerwise__layers=[1, 0])
+    assert one.matched_layers() == {"tiny": [0, 1]} and study().matched_layers() == {}
+    one.check_fetched_models(tmp_path)  # what isn't there is checked when it is fetched
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "manifest.json").write_text(json.dumps({"num_layers": 1}))
+    with pytest.raises(ConfigError, match=r"layers \[1\] lie outside model 'tiny'"):
+        one.check_fetched_models(tmp_path)
+
+
+HARMLESS = {
+    "gpus": {"models__tiny__gpus": {"train": 4, "teacher": 2}},
+    "labels": {"conditions__layerwise__label": "another name", "conditions__sft__label": "plain"},
+    "plots": {"plots": {"dpi": 300, "width": 4.0}},
+    "trackers": {"trackers": []},
+    "saved states": {"save_state_every": 3},
+    "evaluation": {"evaluation__max_new_tokens": 64, "metric": "flexible", "confidence": 0.9},
+    "baselines": {"baselines": {"shots": [0, 4]}},
+    "phase 0": {"icl_gap__phase0__questions": 2},
+    "another teacher": {"teachers__other": {"shots": 4}, "teachers__fixed__seed": 9},
+    "another schedule": {"schedules__long__max_steps": 50},
+    "another dataset": {"datasets__other": {"source": {"generator": "word_problems", "seed": 5}}},
+    "folder of results": {"results": "elsewhere"},
+    "the condition's own lambda": {"conditions__layerwise__lambda": 2.0},
+}
+
+
+@pytest.mark.parametrize("changes", HARMLESS.values(), ids=HARMLESS)
+def test_settings_that_no_training_depends_on(changes: dict):
+    """The run at λ 2 is in the sweep in any case, so it may not retrain either when λ 2 becomes the default."""
+    before, after = train_specs(), train_specs(**changes)
+    assert all(after[run] == digest for run, digest in before.items() if run in after)
+    assert len(set(before) & set(after)) >= 4
+
+
+CHANGING = {
+    "learning rate": ({"training__lr": 0.5}, {"sft", "layerwise", "logit_kl"}),
+    "adapter": ({"lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
+    "precision": ({"precision": "bf16"}, {"sft", "layerwise", "logit_kl"}),
+    "schedule": ({"schedules__short__max_steps": 7}, {"sft", "layerwise", "logit_kl"}),
+    "data": ({"datasets__problems__limit_train": 5}, {"sft", "layerwise", "logit_kl"}),
+    "chat template": ({"models__tiny__chat_template": {}}, {"sft", "layerwise", "logit_kl"}),
+    "teacher": ({"teachers__fewshot__shots": 3}, {"layerwise", "logit_kl"}),
+    "position": ({"conditions__layerwise__position": "prompt_end"}, {"layerwise"}),
+    "temperature": ({"conditions__logit_kl__temperature": 1.0}, {"logit_kl"}),
+}
+
+
+@pytest.mark.parametrize(("changes", "stale"), CHANGING.values(), ids=CHANGING)
+def test_settings_that_training_depends_on(changes: dict, stale: set[str]):
+    before, after = train_specs(), train_specs(**changes)
+    assert {run.condition for run in before if before[run] != after[run]} == stale
+
+
+def test_one_more_lambda_leaves_the_other_runs_alone():
+    before = train_specs()
+    after = train_specs(studies__sweep__lambdas=[0.1, 0.5, 1, 2])
+    assert set(after) - set(before) == {Run("tiny", "layerwise", "1", 42, "short")}
+    assert all(after[run] == digest for run, digest in before.items())
+
+
+def test_specs_survive_the_command_line():
+    """As JSON and back, with `lambda` as it is written in the configuration."""
+    for run in study().runs:
+        spec = study().train(**run._asdict())
+        text = spec.model_dump_json(by_alias=True)
+        assert TrainSpec.model_validate_json(text) == spec and json.loads(text)["lambda"] == float(run.lam)
+
+
+def test_a_run_s_lambda_stands_in_its_spec():
+    spec = study().train("tiny", "layerwise", "2", "42", "short")
+    assert spec.lam == spec.condition.lam == 2.0 and spec.teacher.shots == 2
+    assert study().train("tiny", "sft", "0", "42", "short").teacher is None
+
+
+def test_generation_specs_do_not_depend_on_training():
+    plain, changed = study(), study(training__lr=0.5, lora__r=8, teachers__fewshot__shots=5)
+    assert plain.baseline("tiny", "8") == changed.baseline("tiny", "8")
+    assert plain.icl_gap("phase0", "tiny") == changed.icl_gap("phase0", "tiny")
+    assert plain.icl_gap("phase0", "tiny").evaluation.questions == 4
+
+
+def test_evaluation_of_a_run_depends_on_its_checkpoints():
+    changed = study(schedules__short__checkpoints=[6])
+    run = Run("tiny", "sft", "0", 42, "short")
+    assert study().eval_checkpoint(**run._asdict()) != changed.eval_checkpoint(**run._asdict())
+
+
+def test_logits_serve_every_condition_of_a_teacher():
+    second = CONFIG["conditions"]["logit_kl"] | {"top_k": 64, "temperature": 4.0}
+    spec = study(conditions__second=second).precompute_logits("tiny", "fewshot")
+    assert spec.top_k == 64 and spec.temperatures == [1.0, 2.0, 4.0]
+
+
+def test_an_unused_condition_does_not_change_the_logits_of_others():
+    """Conditions that no study trains may be kept in the catalogue."""
+    second = CONFIG["conditions"]["logit_kl"] | {"top_k": 64, "teacher": "fixed"}
+    before = study().precompute_logits("tiny", "fewshot")
+    assert study(conditions__second=second).precompute_logits("tiny", "fewshot") == before
+
+
+def test_aggregate_names_plain_fine_tuning_and_the_sweep():
+    spec = study().aggregate()
+    assert spec.plain == "sft" and spec.default_lambda["layerwise"] == 0.5
+    assert ("tiny", "layerwise", 0.1, 42, "short") in spec.sweeps["tiny"] and len(spec.sweeps["tiny"]) == 4
+    assert study(studies={"main": grid(conditions=["layerwise"])}).aggregate().plain is None
+
+
+def test_order_of_keys_does_not_matter():
+    turned = {key: edited()[key] for key in reversed(edited())}
+    assert train_specs() == {run: Study(load(turned)).train(**run._asdict()).digest() for run in study().runs}
