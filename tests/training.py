@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from fewshot_distillation.config.specs import TrainSpec
-from fewshot_distillation.data.datasets import read_jsonl
 from fewshot_distillation.data.prompts import PromptBuilder
+from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.runtime.workspace import Workspace
 from fewshot_distillation.student.batches import build_sequences
 from fewshot_distillation.student.targets import Targets

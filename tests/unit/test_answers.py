@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from fewshot_distillation.data.gold import gold
-from fewshot_distillation.evaluation.answers import flexible, strict, to_decimal
+from fewshot_distillation.evaluation.answers import flexible, strict
 
 # Text, the number after ####, and the number that a lenient reader takes.
 OUTPUTS = {
@@ -44,6 +44,13 @@ OUTPUTS = {
     "list with commas": ("It is 1, 2 or 3", None, "3"),
     "comma after a number": ("There are 12, so yes", None, "12"),
     "percent in a sentence": ("It grows by 3.5%", None, "3.5"),
+    "colon": ("####: 18", "18", "18"),
+    "escaped dollar": (r"#### \$18", "18", "18"),
+    "spaces for thousands": ("#### 70 000", "70000", "70000"),
+    "fraction": ("#### 1/2", "0.5", "0.5"),
+    "hyphen of a word": ("He arrives on Day-3", None, "3"),
+    "list of hyphens": ("- 18", None, "18"),
+    "range": ("It takes 10-12 days", None, "12"),
     "no number": ("I don't know.", None, None),
     "mark without a number": ("####", None, None),
     "nothing": ("", None, None),
@@ -63,7 +70,7 @@ def test_extraction(text: str, marked: str | None, lenient: str | None):
 
 def test_numbers_are_compared_exactly():
     """Floats would call 0.1 + 0.2 another number than 0.3, and lose the last digits of a long one."""
-    assert strict("#### 0.3") == Decimal("0.3") == to_decimal("0.30")
+    assert strict("#### 0.3") == Decimal("0.3") == strict("#### 0.30")
     assert strict("#### 12345678901234567890") == Decimal("12345678901234567890")
 
 

@@ -63,6 +63,11 @@ CASES = {
     "checkpoint zero": ({"schedules__short__checkpoints": [0, 3]}, ["schedules.short.checkpoints.0", "1", "it is 0"]),
     "no checkpoint": ({"schedules__short__checkpoints": []}, ["schedules.short.checkpoints", "at least 1", "it is []"]),
     "shots out of order": ({"icl_gap__phase0__shots": [4, 0]}, ["icl_gap.phase0: shots must be ascending", "[4, 0]"]),
+    "baseline shots out of order": ({"baselines": {"shots": [8, 0]}}, ["baselines: shots must be ascending", "[8, 0]"]),
+    "repeated candidates": (
+        {"icl_gap__phase0__models": ["tiny", "tiny"]},
+        ["icl_gap.phase0: models must not repeat, not ['tiny', 'tiny']"],
+    ),
     # Numbers out of range.
     "negative lambda of a condition": (
         {"conditions__layerwise__lambda": -0.5},
@@ -109,9 +114,10 @@ CASES = {
     # Layers, targets and sources.
     "repeated layers": (
         {"conditions__layerwise__layers": [1, 1]},
-        ["conditions.layerwise: layers must be 'all' or distinct layer numbers, not [1, 1]"],
+        ["conditions.layerwise: layers must be 'all' or ascending layer numbers without repetition, not [1, 1]"],
     ),
-    "no layers": ({"conditions__layerwise__layers": []}, ["conditions.layerwise: layers must be 'all' or distinct"]),
+    "layers out of order": ({"conditions__layerwise__layers": [1, 0]}, ["ascending layer numbers", "not [1, 0]"]),
+    "no layers": ({"conditions__layerwise__layers": []}, ["conditions.layerwise: layers must be 'all' or ascending"]),
     "target": (
         {"conditions__layerwise__target": "attention"},
         ["conditions.layerwise: target must be hidden_states or logits"],
@@ -140,6 +146,10 @@ CASES = {
     "generator": (
         {"datasets__problems__source": {"generator": "poems"}},
         ["datasets.problems.source.generator: ", "'word_problems'", "it is 'poems'"],
+    ),
+    "braces in a path": (
+        {"models__tiny__source": {"files": "a{b}"}},
+        ["models.tiny.source.files: ", "it is 'a{b}'"],
     ),
     "braces in the folder of results": ({"results": "out/{model}"}, ["results: ", "it is 'out/{model}'"]),
 }

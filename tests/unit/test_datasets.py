@@ -7,7 +7,8 @@ import pytest
 
 from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
-from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_jsonl
+from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset
+from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256

@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 
 from fewshot_distillation.config.catalogue import Evaluation
-from fewshot_distillation.data.datasets import read_jsonl
 from fewshot_distillation.data.prompts import Demonstrations
+from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.evaluation import generation
 from fewshot_distillation.evaluation.backends.base import Generation
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend

@@ -67,6 +67,12 @@ def test_default_runs_take_the_first_lambda_where_its_own_is_missing():
     assert {(r.condition, r.lam) for r in one.default_runs("tiny")} == {("sft", "0"), ("layerwise", "2")}
 
 
+def test_main_runs_have_the_longest_schedule_of_each_condition():
+    studies = {"main": grid(schedules=["short", "long"]), "more": grid(conditions=["logit_kl"])}
+    found = study(studies=studies).main_runs("tiny")
+    assert {(r.condition, r.schedule) for r in found} == {("sft", "long"), ("layerwise", "long"), ("logit_kl", "short")}
+
+
 def test_sweep_runs_hold_the_swept_condition_and_plain_fine_tuning():
     assert {(r.condition, r.lam) for r in study().sweep_runs("tiny")} == {
         ("sft", "0"), ("layerwise", "0.1"), ("layerwise", "0.5"), ("layerwise", "2"),
@@ -82,18 +88,21 @@ def test_sweep_runs_hold_swept_schedules_only():
 def test_models():
     both = {"tiny": {"source": {"files": "x"}}, "other": {"source": {"files": "y"}}}
     one = study(models=both, icl_gap__phase0__models=["other", "tiny"])
-    assert one.models == ["tiny"] and set(one.used_models) == {"tiny", "other"}
+    assert one.models == ["tiny"]
     assert one.gap_before("tiny") == "phase0" and study(icl_gap={}).gap_before("tiny") is None
 
 
 def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
-    one = study(conditions__layerwise__layers=[1, 0])
+    one = study(conditions__layerwise__layers=[0, 1])
     assert one.matched_layers() == {"tiny": [0, 1]} and study().matched_layers() == {}
     one.check_fetched_models(tmp_path)  # what isn't there is checked when it is fetched
     (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny" / "manifest.json").write_text(json.dumps({"num_layers": 1}))
+    manifest = {"num_layers": 1, "model": one.model_spec("tiny").model_dump(mode="json")}
+    (tmp_path / "tiny" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=r"layers \[1\] lie outside model 'tiny'"):
         one.check_fetched_models(tmp_path)
+    # What was fetched from another source is about to be replaced.
+    study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}).check_fetched_models(tmp_path)
 
 
 HARMLESS = {
@@ -189,7 +198,7 @@ def test_an_unused_condition_does_not_change_the_logits_of_others():
 
 def test_aggregate_names_plain_fine_tuning_and_the_sweep():
     spec = study().aggregate()
-    assert spec.plain == "sft" and spec.default_lambda["layerwise"] == 0.5
+    assert spec.plain == "sft" and ("tiny", "layerwise", 0.5, 42, "short") in spec.main["tiny"]
     assert ("tiny", "layerwise", 0.1, 42, "short") in spec.sweeps["tiny"] and len(spec.sweeps["tiny"]) == 4
     assert study(studies={"main": grid(conditions=["layerwise"])}).aggregate().plain is None
 

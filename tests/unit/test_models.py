@@ -9,7 +9,8 @@ import torch
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.sources import FilesModel
 from fewshot_distillation.config.specs import ModelSpec
-from fewshot_distillation.data.models import fetch_model, read_manifest
+from fewshot_distillation.data.manifest import read_manifest
+from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
@@ -75,6 +76,18 @@ def test_a_torn_file_is_noticed(tmp_path: Path, source_folder: Path):
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(JobError, match="model.safetensors is missing or not whole"):
         load_model(folder, "fp32")
+
+
+def test_a_model_whose_logits_are_not_those_of_its_head(tmp_path: Path, source_folder: Path):
+    """The cap in this configuration is one that Qwen3 ignores, so parts and whole disagree."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in source_folder.iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"final_logit_softcapping": 0.5}))
+    with pytest.raises(JobError, match="changes its logits after the head in a way not known here"):
+        load_model(fetched_model(source, tmp_path / "tiny"), "fp32")
 
 
 def test_torn_weights_are_noticed_at_fetch(tmp_path: Path, source_folder: Path):

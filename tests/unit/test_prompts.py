@@ -2,8 +2,8 @@
 
 import pytest
 
-from fewshot_distillation.data.datasets import same_question
 from fewshot_distillation.data.prompts import Demonstrations, PromptBuilder, check_same_query
+from fewshot_distillation.data.rows import same_question
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
 from tiny import make_tokenizer

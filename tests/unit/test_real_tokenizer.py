@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_distillation.data.datasets import check_disjoint, read_jsonl
+from fewshot_distillation.data.datasets import check_disjoint
 from fewshot_distillation.data.gold import gold
 from fewshot_distillation.data.prompts import Demonstrations, PromptBuilder, check_same_query
+from fewshot_distillation.data.rows import read_jsonl
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 EXAMPLES = 200

@@ -1,19 +1,20 @@
 """Tables of a small study that was written by hand."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from fewshot_distillation.analysis.aggregate import aggregate, build_tables
+from fewshot_distillation.analysis.aggregate import TABLES, aggregate, build_tables
 from fewshot_distillation.analysis.collect import last_step, read_accuracy, read_judged, read_metrics
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.tables import Comparison
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
 from study_tables import LABELS, accuracy, judged
 
-OWN = {"sft": 0.0, "layerwise": 0.5, "logit_kl": 0.5}
+MAIN = [("tiny", name, lam, 42, "short") for name, lam in (("sft", 0.0), ("layerwise", 0.5), ("logit_kl", 0.5))]
 SWEEP = [("tiny", name, lam, 42, "short") for name, lam in (("sft", 0.0), ("layerwise", 0.1), ("layerwise", 0.5))]
 GAP = {
     "phase": "phase0",
@@ -40,7 +41,7 @@ def comparison() -> Comparison:
 
 def spec(**changes) -> AggregateSpec:
     given = {
-        "labels": LABELS, "plain": "sft", "default_lambda": OWN, "sweeps": {"tiny": SWEEP}, "confidence": 0.95,
+        "labels": LABELS, "plain": "sft", "main": {"tiny": MAIN}, "sweeps": {"tiny": SWEEP}, "confidence": 0.95,
         "metric": "strict",
     }  # fmt: skip
     return AggregateSpec(**given | changes)
@@ -48,14 +49,14 @@ def spec(**changes) -> AggregateSpec:
 
 def test_main_comparison(comparison: Comparison):
     """Baselines, then each condition at its own λ at the end of training, in the order of the configuration."""
-    table = comparison.main_comparison("tiny", OWN)
+    table = comparison.main_comparison("tiny", set(MAIN))
     assert list(table["label"]) == ["Base · 0-shot", "A · 8-shot", *LABELS.values()]
     assert list(table["correct"]) == [1, 4, 5, 9, 4] and list(table["step"]) == [0, 0, 6, 6, 6]
     assert list(table["lambda"].dropna()) == [0.0, 0.5, 0.5]
 
 
 def test_differences_from_the_few_shot_prompt(comparison: Comparison):
-    table = comparison.main_comparison("tiny", OWN).set_index("label")
+    table = comparison.main_comparison("tiny", set(MAIN)).set_index("label")
     assert table.loc["C · layer-wise", "vs_fewshot_difference"] == pytest.approx(0.5)
     assert table.loc["Base · 0-shot", "vs_fewshot_difference"] == pytest.approx(-0.3)
     assert pd.isna(table.loc["A · 8-shot", "vs_fewshot_difference"])
@@ -63,7 +64,7 @@ def test_differences_from_the_few_shot_prompt(comparison: Comparison):
 
 def test_differences_from_plain_fine_tuning(comparison: Comparison):
     """Question by question: 5 to 9 right only with C and 0 only with B; McNemar of 5 against 1 gives 0.21875."""
-    table = comparison.main_comparison("tiny", OWN).set_index("label")
+    table = comparison.main_comparison("tiny", set(MAIN)).set_index("label")
     row = table.loc["C · layer-wise"]
     assert row["vs_plain_difference"] == pytest.approx(0.4) and row["vs_plain_p_value"] == pytest.approx(0.21875)
     assert table.loc["D · logit KL", "vs_plain_difference"] == pytest.approx(-0.1)
@@ -94,14 +95,14 @@ def test_lambda_sweep(comparison: Comparison):
 
 
 def test_without_plain_fine_tuning_there_is_nothing_to_compare_with():
-    table = Comparison(accuracy(), judged(), LABELS, None, 0.95).main_comparison("tiny", OWN)
+    table = Comparison(accuracy(), judged(), LABELS, None, 0.95).main_comparison("tiny", set(MAIN))
     assert table[["vs_plain_difference", "vs_plain_p_holm"]].isna().all(axis=None)
     assert table["vs_fewshot_difference"].notna().sum() == 4
 
 
 def test_without_baselines():
     trained = accuracy().query("condition != 'base'")
-    table = Comparison(trained, judged(), LABELS, "sft", 0.95).main_comparison("tiny", OWN)
+    table = Comparison(trained, judged(), LABELS, "sft", 0.95).main_comparison("tiny", set(MAIN))
     assert len(table) == 3 and table["vs_fewshot_difference"].isna().all()
 
 
@@ -125,29 +126,35 @@ def test_build_tables():
     assert build_tables(spec(sweeps={"tiny": []}), accuracy(), judged(), [])["lambda_sweep"].empty
 
 
-def write_study(folder) -> tuple[list[str], list[str]]:
-    """Every run's accuracy.csv and judged.parquet, with the columns that each kind of run has."""
-    scores, answers = [], []
+def write_study(folder: Path) -> list[Path]:
+    """Folders of every run and baseline, with the columns that each kind of run has."""
     keys = ["condition", "lambda", "seed", "schedule", "shots"]
-    for number, (_, part) in enumerate(accuracy().drop(columns="phase").groupby(keys, dropna=False)):
-        scores.append(str(folder / f"{number}.csv"))
-        part.dropna(axis=1, how="all").to_csv(scores[-1], index=False)
-    for number, (_, part) in enumerate(judged().groupby(keys, dropna=False)):
-        answers.append(str(folder / f"{number}.parquet"))
-        part.dropna(axis=1, how="all").to_parquet(answers[-1], index=False)
-    return scores, answers
+    scores = accuracy().drop(columns="phase").groupby(keys, dropna=False)
+    answers = dict(list(judged().groupby(keys, dropna=False)))
+    folders = []
+    for number, (key, part) in enumerate(scores):
+        folders.append(folder / str(number))
+        folders[-1].mkdir()
+        part.dropna(axis=1, how="all").to_csv(folders[-1] / "accuracy.csv", index=False)
+        rows = next(rows for other, rows in answers.items() if str(other) == str(key))
+        rows.dropna(axis=1, how="all").to_parquet(folders[-1] / "judged.parquet", index=False)
+    (folders[-1] / "checkpoints").mkdir()
+    note = {"examples": 12, "truncated": 3, "files": {"x": 1}}
+    (folders[-1] / "checkpoints" / "manifest.json").write_text(json.dumps(note))
+    return folders
 
 
-def test_reading_what_runs_left_behind(tmp_path):
-    scores, answers = write_study(tmp_path)
-    found, right = read_accuracy(scores), read_judged(answers)
+def test_reading_what_runs_left_behind(tmp_path: Path):
+    folders = write_study(tmp_path)
+    found = read_accuracy([folder / "accuracy.csv" for folder in folders])
+    right = read_judged([folder / "judged.parquet" for folder in folders])
     assert len(found) == 10 and len(right) == 100 and {"lambda", "seed", "schedule", "phase"} <= set(found)
-    read = Comparison(found, right, LABELS, "sft", 0.95).main_comparison("tiny", OWN)
-    expected = Comparison(accuracy(), judged(), LABELS, "sft", 0.95).main_comparison("tiny", OWN)
+    read = Comparison(found, right, LABELS, "sft", 0.95).main_comparison("tiny", set(MAIN))
+    expected = Comparison(accuracy(), judged(), LABELS, "sft", 0.95).main_comparison("tiny", set(MAIN))
     pd.testing.assert_frame_equal(read, expected, check_dtype=False)
 
 
-def test_metrics_carry_the_run_of_their_folder(tmp_path):
+def test_metrics_carry_the_run_of_their_folder(tmp_path: Path):
     path = tmp_path / "runs" / "tiny" / "layerwise" / "lambda0.5" / "seed7" / "short" / "metrics.csv"
     path.parent.mkdir(parents=True)
     path.write_text("step,ce\n1,2.5\n")
@@ -156,21 +163,21 @@ def test_metrics_carry_the_run_of_their_folder(tmp_path):
 
 
 @pytest.fixture
-def summary(tmp_path) -> dict:
-    scores, answers = write_study(tmp_path)
-    gap, note = tmp_path / "phase0.json", tmp_path / "manifest.json"
+def summary(tmp_path: Path) -> dict:
+    folders, gap, teacher = write_study(tmp_path), tmp_path / "phase0.json", tmp_path / "meta.json"
     gap.write_text(json.dumps(GAP))
-    note.write_text(json.dumps({"examples": 12, "truncated": 3, "files": {"x": 1}}))
-    names = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
-    outputs = {name: tmp_path / f"{name}.csv" for name in names} | {"summary": tmp_path / "summary.json"}
-    aggregate(spec(), scores, answers, [str(gap)], [str(note)], outputs)
+    tokens = {"mean": 50.0, "max": 60}
+    teacher.write_text(json.dumps({"cache": "0", "prompt_tokens": tokens, "truncated": 0}))
+    outputs = {name: tmp_path / f"{name}.csv" for name in TABLES} | {"summary": tmp_path / "summary.json"}
+    aggregate(spec(), folders, [gap], [teacher], outputs)
     assert len(pd.read_csv(outputs["main_comparison"])) == 5
     return json.loads(outputs["summary"].read_text())
 
 
 def test_summary(summary: dict):
     assert summary["icl_gap"] == [GAP] and len(summary["checkpoint_curve"]) == 8
-    assert list(summary["notes"].values()) == [{"examples": 12, "truncated": 3}]
+    teacher, run = summary["notes"].values()
+    assert run == {"examples": 12, "truncated": 3} and "cache" not in teacher
 
 
 def test_analysis_in_words(summary: dict):

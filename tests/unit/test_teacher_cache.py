@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fewshot_distillation.data.datasets import read_jsonl
+from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256

@@ -1,5 +1,6 @@
 """Generated word problems: format, arithmetic, and splits that don't depend on each other's size."""
 
+import functools
 import inspect
 import random
 import re
@@ -7,9 +8,10 @@ from decimal import Decimal
 
 import pytest
 
-from fewshot_distillation.data.datasets import check_disjoint, same_question
+from fewshot_distillation.data.datasets import check_disjoint
 from fewshot_distillation.data.gold import gold
-from fewshot_distillation.data.word_problems import TEMPLATES, word_problems
+from fewshot_distillation.data.rows import same_question
+from fewshot_distillation.data.word_problems import ITEMS, NAMES, TEMPLATES, word_problems
 
 ALL = [template for templates in TEMPLATES.values() for template in templates]
 SUM = re.compile(r"((?:\d+ [-+*/] )+\d+) = (\d+)")
@@ -75,6 +77,7 @@ def test_every_template_occurs(monkeypatch: pytest.MonkeyPatch):
     drawn = set()
 
     def noted(template):
+        @functools.wraps(template)
         def call(*arguments):
             drawn.add(template)
             return template(*arguments)
@@ -91,6 +94,14 @@ def test_splits_are_disjoint_and_without_repetition():
     rows = word_problems(1500, 500, seed=3)
     assert len({same_question(r["question"]) for part in rows.values() for r in part}) == 2000
     check_disjoint(rows["train"], rows["test"])
+
+
+def test_no_sum_is_in_both_splits():
+    """Other names and things make another question, but not another sum; the test may not be answered from memory."""
+    words = re.compile(rf"\b({'|'.join([*NAMES, *ITEMS])})\b")
+    rows = word_problems(1500, 500, seed=3)
+    train, test = ({words.sub("_", row["question"]) for row in rows[split]} for split in ("train", "test"))
+    assert not train & test and len(test) > 150
 
 
 def test_the_seed_decides_everything():

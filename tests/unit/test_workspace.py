@@ -86,11 +86,8 @@ def test_a_torn_saved_output_is_noticed(tmp_path: Path):
 def test_a_missing_saved_output_is_noticed(tmp_path: Path):
     do(tmp_path)
     (workspace(tmp_path)["model"] / "deep" / "weights").unlink()
-    work = workspace(tmp_path)
-    with work.opened() as unfinished:
-        assert unfinished
-        (work["model"] / "deep" / "weights").write_text("again")
-    assert content(tmp_path / "out")["model/deep/weights"] == "again"
+    assert do(tmp_path, text="again")
+    assert content(tmp_path / "out") == dict.fromkeys(WHOLE, "again")
 
 
 def test_another_key_starts_over(tmp_path: Path):
@@ -106,6 +103,22 @@ def test_a_torn_key_starts_over(tmp_path: Path):
     do(tmp_path)
     (workspace(tmp_path).folder / "key.json").unlink()
     assert do(tmp_path, text="again")
+
+
+def test_an_output_that_was_not_written(tmp_path: Path):
+    """Nothing counts as finished then, so the next attempt does the work."""
+    work = workspace(tmp_path)
+    with pytest.raises(FileNotFoundError, match="the job did not write model"), work.opened():
+        work["table"].write_text("result")
+    assert not (tmp_path / "out").exists() and do(tmp_path)
+
+
+def test_what_a_killed_publication_left_is_cleaned_up(tmp_path: Path):
+    do(tmp_path)
+    (tmp_path / "out" / ".model.0123abcd").mkdir()
+    (tmp_path / "out" / ".table.csv.0123abcd").write_text("half")
+    do(tmp_path)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["model", "table.csv"]
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path):

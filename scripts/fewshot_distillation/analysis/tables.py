@@ -32,10 +32,9 @@ class Comparison:
             for key, part in keys.groupby([*RUN, "step", "shots"])
         }
 
-    def _answers(self, row: pd.Series | dict) -> pd.Series | None:
-        base = row["condition"] == BASE
-        run = (-1.0, -1, "") if base else (row["lambda"], row["seed"], row["schedule"])
-        return self.right.get((row["model"], row["condition"], *run, row["step"], row["shots"]))
+    def _key(self, row: dict) -> tuple:
+        run = (-1.0, -1, "") if row["condition"] == BASE else (row["lambda"], row["seed"], row["schedule"])
+        return (row["model"], row["condition"], *run, row["step"], row["shots"])
 
     def against(self, rows: pd.DataFrame, other: dict | None, name: str) -> pd.DataFrame:
         """Add columns `<name>_difference`, `_low`, `_high`, `_p_value` and `_detectable`; empty without a counterpart.
@@ -44,12 +43,12 @@ class Comparison:
         """
         found = []
         for row in rows.to_dict("records"):
-            counterpart = None if other is None else row | other
-            theirs = None if counterpart is None or counterpart == row else self._answers(counterpart)
+            mine, others = self._key(row), None if other is None else self._key(row | other)
+            theirs = None if mine == others else self.right.get(others)
             if theirs is None:
                 found.append({})
                 continue
-            ours = self._answers(row)
+            ours = self.right[mine]
             if not ours.index.equals(theirs.index):
                 raise ValueError(f"{row['model']} {row['condition']}: compared runs answered different questions")
             found.append(paired_difference(ours.to_numpy(bool), theirs.to_numpy(bool), self.confidence))

@@ -64,7 +64,9 @@ def _from_files(source: FilesModel, folder: Path) -> None:
     origin = Path(source.files)
     if not (origin / "config.json").is_file():
         raise JobError(f"{origin}: not a model folder, there is no config.json in it")
-    for path in sorted({p for pattern in WANTED for p in origin.glob(pattern) if p.is_file()}):
+    wanted = {p for pattern in WANTED for p in origin.glob(pattern) if p.is_file()}
+    # A folder that was fetched once has a manifest of its own.
+    for path in sorted(p for p in wanted if p.name != "manifest.json"):
         shutil.copyfile(path, folder / path.name)
 
 

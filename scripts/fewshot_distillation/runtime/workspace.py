@@ -71,14 +71,25 @@ class Workspace:
             else:
                 log.info("starting over: what is saved in %s has other inputs, settings or code", self.folder)
                 shutil.rmtree(self.folder)
+        self._create()
+
+    def _create(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        write_json(stamp, self.key)
+        write_json(self.folder / "key.json", self.key)
         for name in self.outputs:
             self[name].parent.mkdir(parents=True, exist_ok=True)
 
     def _finished(self) -> bool:
+        """Whether an earlier attempt finished; if its outputs have been damaged since, they are thrown away."""
         note = self.folder / FINISHED
-        return note.is_file() and json.loads(note.read_text()) == folder_digests(self.folder / "outputs")
+        if not note.is_file():
+            return False
+        if json.loads(note.read_text()) == folder_digests(self.folder / "outputs"):
+            return True
+        log.info("starting over: finished outputs in %s are not what they were", self.folder)
+        shutil.rmtree(self.folder)
+        self._create()
+        return False
 
     def _finish(self) -> None:
         missing = [name for name in self.outputs if not self[name].exists()]
@@ -106,6 +117,7 @@ class Workspace:
             else:
                 _link(self[name], fresh)
                 os.replace(fresh, target)
+                fresh.unlink(missing_ok=True)  # renaming does nothing where both already name one file
 
 
 def _link(source: str | Path, target: str | Path) -> None:

@@ -69,8 +69,10 @@ class Trainer:
     def resume(self, folder: Path) -> tuple[int, list[dict]]:
         """Continue from the newest state in a folder; the number of steps done and their metrics."""
         done, metrics = load_state(folder, self.student, self.optimizer.optimizer)
-        for _ in range(done):
-            self.schedule.step()
+        self.schedule.last_epoch = done
+        groups = self.optimizer.optimizer.param_groups
+        for group, peak, factor in zip(groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True):
+            group["lr"] = peak * factor(done)
         return done, metrics
 
     def step(self, step: int) -> dict[str, Any]:
@@ -119,7 +121,7 @@ class Trainer:
 
     def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: int, examples: int) -> dict[str, Any]:
         ce = totals["ce"].item() / tokens
-        metrics = {"step": step, "loss": ce, "ce": ce, "lr": self.schedule.get_last_lr()[0]}
+        metrics = {"step": step, "loss": ce, "ce": ce, "lr": self.optimizer.param_groups[0]["lr"]}
         if "distillation" in totals:
             distillation = totals["distillation"].item() / examples
             weighted = self.spec.lam * distillation
