@@ -34,5 +34,9 @@ rule all:
         everything(),
 
 
+onstart:
+    take_results_folder()
+
+
 onsuccess:
     remove_finished(Path(STATE))

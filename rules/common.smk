@@ -16,7 +16,7 @@ from fewshot_distillation.config.digests import code_digest
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
-from fewshot_distillation.runtime.workspace import remove_finished
+from fewshot_distillation.runtime.workspace import only_driver, remove_finished
 
 # A configuration in the working folder comes before the one beside the Snakefile.
 LOCAL_CONFIG = Path("workflow_config.yaml")
@@ -77,6 +77,16 @@ def heavy_threads():
 
 
 HEAVY_THREADS = heavy_threads()
+
+
+def take_results_folder():
+    """Two drivers in one results folder would delete each other's outputs. Snakemake's own lock outlives a driver that
+    was killed; this one doesn't, so the profiles for one machine use it instead."""
+    global DRIVER_LOCK
+    DRIVER_LOCK = only_driver(Path(STATE))
+    if DRIVER_LOCK is None:
+        raise WorkflowError(f"Another run is working in {STUDY.config.results}; wait for it or stop it first.")
+
 
 # Settings that no result depends on reach jobs as resources: changing a resource reruns nothing.
 TRACKERS = " ".join(STUDY.config.trackers)

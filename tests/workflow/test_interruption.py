@@ -149,3 +149,12 @@ def test_torn_outputs_are_made_again(project: Project, undisturbed: Project):
     project.run(TARGET)
     assert metrics.read_text().count("\n") == 61
     assert_same(project, undisturbed)
+
+
+def test_two_drivers_at_once(project: Project, undisturbed: Project):
+    """The second is turned away, and what it would have deleted stays."""
+    driver = project.start(TARGET)
+    wait_for(lambda: saved_steps(project), "a saved training state")
+    assert "Another run is working in results" in project.run(TARGET, check=False)
+    assert driver.wait(120) == 0
+    assert_same(project, undisturbed)

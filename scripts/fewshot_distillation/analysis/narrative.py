@@ -45,7 +45,7 @@ def _introduction(summary: dict[str, Any]) -> str:
         "strict": "the number after `####` equals the reference (strict)",
         "flexible": "the number after `####`, or else the last number, equals the reference (flexible)",
     }[summary["metric"]]
-    level = percent(summary["confidence"])
+    level = f"{100 * summary['confidence']:g} %"
     return (
         f"An answer counts as right if {metric}. Intervals cover {level}: Wilson's score interval for an accuracy, the "
         "normal approximation for paired proportions for a difference. Conditions are compared question by question "

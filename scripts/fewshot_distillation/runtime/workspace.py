@@ -15,7 +15,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .files import folder_digests, write_json
 
@@ -128,6 +128,21 @@ def _link(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
+def only_driver(state: Path) -> IO[str] | None:
+    """Take the results folder for this driver; the file to keep open while it works, or None if another has it.
+
+    The operating system lets go of the lock when the driver ends, however it ends, so nothing is left to unlock.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    lock = open(state / "driver.lock", "w")  # noqa: SIM115 (closing it would let go)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
 def remove_finished(state: Path) -> None:
     """Delete the workspaces whose jobs are done; unfinished work stays."""
     for note in state.glob(f"*/*/{FINISHED}"):
@@ -137,6 +152,7 @@ def remove_finished(state: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(note.parent, ignore_errors=True)
             path.unlink(missing_ok=True)
-    for folder in (*state.glob("*"), state):
+    (state / "driver.lock").unlink(missing_ok=True)
+    for folder in (*state.glob("*/"), state):
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -37,6 +37,9 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     reference_lines(axes, accuracy)
     percent(axes)
     axes.set_ylim(bottom=0)
+    steps = sorted(set(trained["step"]))
+    if len(steps) <= 10:
+        axes.set_xticks(steps)
     axes.set_xlabel("Optimizer step")
     axes.set_title(f"{spec.model}: accuracy while training", loc="left")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)

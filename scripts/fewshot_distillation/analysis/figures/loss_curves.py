@@ -20,7 +20,7 @@ def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
         )
         if "distillation" in part and (part["lambda"] * part["distillation"]).max() > 0:
             right.plot(smooth.index, smooth["lambda"] * smooth["distillation"], color=colour, linewidth=1.3)
-    left.set_ylabel("Cross-entropy per answer token (nats)")
+    left.set_ylabel("Cross-entropy (nats per token)")
     right.set_ylabel("λ · distillation loss")
     if right.lines:
         right.set_yscale("log")
@@ -29,6 +29,6 @@ def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
     for axes in (left, right):
         axes.set_xlabel("Optimizer step")
     smoothed = f", mean of {window} steps" if window > 1 else ""
-    figure.suptitle(f"{spec.model}: training losses{smoothed}", x=0.01, ha="left")
+    left.set_title(f"{spec.model}: training losses{smoothed}", loc="left")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
