@@ -19,6 +19,7 @@ rule train:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("train"),
+        launcher=launcher,
         trackers=TRACKERS,
         save_state_every=SAVE_STATE_EVERY,
     params:
@@ -31,7 +32,7 @@ rule train:
         "Training {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "python {resources.scripts:q}/train.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        "{resources.launcher} {resources.scripts:q}/train.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --targets {input.targets:q} --trackers {resources.trackers} --save-state-every {resources.save_state_every}"
         " --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
         " --tensorboard {params.tensorboard:q} 2>&1 | tee {log:q}"

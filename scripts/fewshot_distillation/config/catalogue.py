@@ -18,7 +18,7 @@ class Gpus(Strict):
     """GPUs for each kind of job; changing them never changes what is computed."""
 
     teacher: int = Field(1, ge=1, description="GPUs of a teacher job.")
-    train: int = Field(1, ge=1, description="GPUs of a training job.")
+    train: int = Field(1, ge=1, description="GPUs of a training job; each runs one process.")
     evaluate: int = Field(1, ge=1, description="GPUs of an evaluation job.")
 
 

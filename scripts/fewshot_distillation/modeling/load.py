@@ -45,6 +45,7 @@ def load_model(folder: Path, precision: str) -> PreTrainedModel:
     """The causal language model of a fetched folder, frozen and in evaluation mode, on this process's device."""
     read_manifest(folder)
     where = device()
+    log.info("loading %s", folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype_for(precision, where), use_safetensors=True, trust_remote_code=False

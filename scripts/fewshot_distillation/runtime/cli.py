@@ -23,6 +23,11 @@ from .provenance import provenance, versions
 from .workspace import Workspace
 
 log = logging.getLogger("fewshot_distillation")
+
+# Set by `accelerate launch` and `torchrun` where a job runs as several processes; only the first one writes.
+RANK, WORLD_SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+LAUNCH = f"{os.getppid()}-{os.environ.get('MASTER_PORT', 0)}"
+
 S = TypeVar("S", bound=JobSpec)
 
 
@@ -57,7 +62,13 @@ class Job(Generic[S]):
         }
         name = hashlib.sha256(f"{self.spec.digest()} {key['outputs']}".encode()).hexdigest()[:16]
         work = Workspace(Path(self.paths.state) / self.program.removesuffix(".py") / name, outputs, key)
+        if RANK > 0:
+            with work.joined(LAUNCH) as unfinished:
+                yield work if unfinished else None
+            return
         with work.opened() as unfinished:
+            if WORLD_SIZE > 1:
+                work.announce(LAUNCH, unfinished)
             yield work if unfinished else None
             if unfinished:
                 write_json(work["job"], provenance(spec))
@@ -70,12 +81,13 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
     `arguments` maps names to help texts; a name that ends in `?` is optional, in `*` takes any number of values.
     Only programs with `network` may reach the hub.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    level = logging.WARNING if RANK else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     if not network:
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
+    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
     parser = argparse.ArgumentParser(description=description)

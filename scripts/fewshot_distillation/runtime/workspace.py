@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,18 @@ class Workspace:
             else:
                 yield True
                 self._finish()
+
+    @contextlib.contextmanager
+    def joined(self, launch: str) -> Iterator[bool]:
+        """For the other processes of a launch: wait until the first one has opened the workspace; its answer."""
+        note = self.folder / f"launch-{launch}.json"
+        while not note.exists():
+            time.sleep(0.1)
+        yield json.loads(note.read_text())
+
+    def announce(self, launch: str, unfinished: bool) -> None:
+        """Let the other processes of a launch know what `opened` answered."""
+        write_json(self.folder / f"launch-{launch}.json", unfinished)
 
     def _prepare(self) -> None:
         stamp = self.folder / "key.json"

@@ -7,6 +7,7 @@ spread over more processes, sees the same examples with the same dropout masks a
 import json
 import logging
 import math
+import os
 import shutil
 import time
 from pathlib import Path
@@ -65,6 +66,9 @@ class Trainer:
                 f"{training.effective_batch_size // training.micro_batch_size} micro batches a step can't be shared "
                 f"evenly by {processes} processes; change training.micro_batch_size or the number of GPUs"
             )
+        launched = int(os.environ.get("WORLD_SIZE", 1))
+        if processes != launched:
+            raise JobError(f"{launched} processes were launched, but they don't know of each other")
 
     def resume(self, folder: Path) -> tuple[int, list[dict]]:
         """Continue from the newest state in a folder; the number of steps done and their metrics."""
@@ -162,11 +166,13 @@ def train(
     pad_id = builder.tokenizer.pad_token_id
     trainer = Trainer(spec, model_folder, sequences, builder.end_of_turn if pad_id is None else pad_id, targets)
     states, checkpoints = work.folder / "steps", work["checkpoints"]
-    work["tensorboard"].mkdir(exist_ok=True)  # an output, even where no tracker writes files
-    for unfinished in checkpoints.glob(".*"):
-        shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
-    done, metrics = trainer.resume(states)
     accelerator = trainer.accelerator
+    if accelerator.is_main_process:
+        work["tensorboard"].mkdir(exist_ok=True)  # an output, even where no tracker writes files
+        for unfinished in checkpoints.glob(".*"):
+            shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+    done, metrics = trainer.resume(states)
+    accelerator.wait_for_everyone()  # before the first process saves a newer state
     _start_trackers(accelerator, spec, trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
     started = time.monotonic()
@@ -183,6 +189,7 @@ def train(
                 save_checkpoint(checkpoints, step, trainer.peft_model, _base_name(spec))
             if keep or step % save_state_every == 0 or step == total:
                 save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics)
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     if accelerator.is_main_process:
         pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
