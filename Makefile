@@ -20,8 +20,8 @@ test: .venv/ready-dev
 	python -m pytest
 
 lint: .venv/ready-dev
-	ruff check .
-	ruff format --check .
+	ruff check --no-cache .
+	ruff format --no-cache --check .
 	snakefmt --check Snakefile rules
 	snakemake --lint
 

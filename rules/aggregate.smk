@@ -24,10 +24,10 @@ rule aggregate:
         "<logs>/aggregate.log",
     benchmark:
         "<benchmarks>/aggregate.tsv"
-    resources:
-        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
         code=code_digest("aggregate.py"),
@@ -51,10 +51,10 @@ rule write_analysis:
         "<logs>/write_analysis.log",
     benchmark:
         "<benchmarks>/write_analysis.tsv"
-    resources:
-        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
         code=code_digest("write_analysis.py"),

@@ -70,10 +70,10 @@ rule score:
         "<logs>/score/{model}/{condition}-{lam}-{seed}-{schedule}.log",
     benchmark:
         "<benchmarks>/score/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    resources:
-        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.score_run),
         code=code_digest("score.py"),

@@ -39,10 +39,10 @@ rule summarise_icl_gap:
         "<logs>/summarise_icl_gap/{phase}.log",
     benchmark:
         "<benchmarks>/summarise_icl_gap/{phase}.tsv"
-    resources:
-        scripts=SCRIPTS,
     conda:
         "../envs/analysis.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.icl_gap_summary),
         code=code_digest("summarise_icl_gap.py"),

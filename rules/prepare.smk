@@ -15,11 +15,11 @@ rule fetch_model:
         "<logs>/fetch_model/{model}.log",
     benchmark:
         "<benchmarks>/fetch_model/{model}.tsv"
+    conda:
+        "../envs/study.yaml"
     resources:
         scripts=SCRIPTS,
         layers=MATCHED_LAYERS,
-    conda:
-        "../envs/study.yaml"
     params:
         spec=spec_of(STUDY.fetch_model),
         code=code_digest("fetch_model.py"),
@@ -43,10 +43,10 @@ rule fetch_dataset:
         "<logs>/fetch_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/fetch_dataset/{dataset}.tsv"
-    resources:
-        scripts=SCRIPTS,
     conda:
         "../envs/study.yaml"
+    resources:
+        scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.fetch_dataset),
         code=code_digest("fetch_dataset.py"),

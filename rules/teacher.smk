@@ -13,9 +13,9 @@ rule precompute_activations:
         "<logs>/precompute_activations/{model}/{teacher}.log",
     benchmark:
         "<benchmarks>/precompute_activations/{model}/{teacher}.tsv"
+    priority: 10
     conda:
         "../envs/study.yaml"
-    priority: 10
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
@@ -44,9 +44,9 @@ rule precompute_logits:
         "<logs>/precompute_logits/{model}/{teacher}.log",
     benchmark:
         "<benchmarks>/precompute_logits/{model}/{teacher}.tsv"
+    priority: 10
     conda:
         "../envs/study.yaml"
-    priority: 10
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,

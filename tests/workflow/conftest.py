@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tiny import make_model
 
 from project import Project, tiny_config
+from tiny import make_model
 
 
 @pytest.fixture(scope="session")
