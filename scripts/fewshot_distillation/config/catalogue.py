@@ -17,9 +17,9 @@ POSITIONS: tuple[Position, ...] = ("question_end", "prompt_end")
 class Gpus(Strict):
     """GPUs for each kind of job; changing them never changes what is computed."""
 
-    teacher: int = Field(1, ge=1, description="GPUs of a teacher job.")
+    teacher: int = Field(1, ge=1, description="GPUs to reserve for a teacher job, which uses one.")
     train: int = Field(1, ge=1, description="GPUs of a training job; each runs one process.")
-    evaluate: int = Field(1, ge=1, description="GPUs of an evaluation job.")
+    evaluate: int = Field(1, ge=1, description="GPUs to reserve for an evaluation job, which uses one.")
 
 
 class Model(Strict):
@@ -185,7 +185,5 @@ class Evaluation(Strict):
 
     backend: Literal["auto", "transformers"] = Field("auto", description="Engine that generates.")
     max_new_tokens: int = Field(512, ge=1, description="Longest answer in tokens.")
-    batch_tokens: int = Field(
-        65536, ge=256, description="Prompt and answer tokens of a batch together; bounds memory, not results."
-    )
+    batch_tokens: int = Field(65536, ge=256, description="Prompt and answer tokens of a batch together; bounds memory.")
     questions: int | None = Field(None, ge=1, description="Evaluate only the first test questions; null means all.")
