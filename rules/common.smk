@@ -154,7 +154,7 @@ def training_code(wildcards):
 CAPTIONS = {
     "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
     "accuracy_curve": "Accuracy at every checkpoint; grey lines are the untrained model.",
-    "lambda_sweep": "Accuracy at the end of training against the weight λ; the dashed line is plain fine-tuning.",
+    "lambda_sweep": "Accuracy at the end of training against the weight λ; a dashed line is plain fine-tuning.",
     "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
     "icl_gap": "Accuracy of the untrained candidates against the number of demonstrations in the prompt.",
 }

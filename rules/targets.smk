@@ -7,7 +7,7 @@ for target, runs in named_runs().items():
         name:
             f"train_{target}"
         input:
-            files_of(runs, "checkpoints/manifest.json"),
+            files_of(runs, "checkpoints/manifest.json") + files_of(runs, "metrics.csv"),
 
     rule:
         name:

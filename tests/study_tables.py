@@ -21,6 +21,7 @@ RIGHT = {
     ("logit_kl", 0.5, 42, "short", 6, 0): {0, 1, 2, 3},
 }
 RUN_KEYS = ("condition", "lambda", "seed", "schedule", "step", "shots")
+OWN = {"sft": 0.0, "layerwise": 0.5, "logit_kl": 0.5}
 
 
 def accuracy() -> pd.DataFrame:
@@ -58,4 +59,6 @@ def metrics(steps: int = 6) -> pd.DataFrame:
 
 
 def plot_spec(figure: str) -> PlotSpec:
-    return PlotSpec(figure=figure, model="tiny", labels=LABELS, dpi=60, width=6.5, font_size=9, confidence=0.95)
+    return PlotSpec(
+        figure=figure, model="tiny", labels=LABELS, lambdas=OWN, dpi=60, width=6.5, font_size=9, confidence=0.95
+    )

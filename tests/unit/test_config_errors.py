@@ -77,6 +77,19 @@ CASES = {
         {"studies__main": grid(lambdas=[0.5, -1.0])},
         ["studies.main.lambdas.1: ", "greater than or equal to 0", "it is -1.0"],
     ),
+    "more demonstrations than examples": (
+        {"teachers__fewshot__shots": 12},
+        ["teachers.fewshot.shots: 12 demonstrations can't be drawn from 12 training examples"],
+    ),
+    "warm-up without an end": (
+        {"training__warmup_steps": 6},
+        ["training.warmup_steps: 6 is not less than max_steps 6 of schedule 'short'"],
+    ),
+    "label twice": ({"conditions__sft__label": "C"}, ["conditions.layerwise.label: 'C' is the label of 'sft' already"]),
+    "two kinds of source": (
+        {"models__tiny__source__hub": "a/b"},
+        ["models.tiny.source: a source is a mapping with exactly one of the keys hub, files, wheel"],
+    ),
     "infinite lambda": (
         {"conditions__layerwise__lambda": float("inf")},
         ["conditions.layerwise.lambda: ", "it is inf"],
@@ -128,11 +141,14 @@ CASES = {
     ),
     "source without a key that says what it is": (
         {"models__tiny__source": {"folder": "x"}},
-        ["models.tiny.source: a source is a mapping with one of the keys hub, files, wheel"],
+        ["models.tiny.source: a source is a mapping with exactly one of the keys hub, files, wheel"],
     ),
     "source that is a text": (
         {"datasets__problems__source": "gsm8k"},
-        ["datasets.problems.source: a source is a mapping with one of the keys hub, files, generator", "'gsm8k'"],
+        [
+            "a source is a mapping with exactly one of the keys hub, files, generator",
+            "'gsm8k'",
+        ],
     ),
     "short digest": (
         {"models__tiny__source": WHEEL | {"sha256": "abc"}},
@@ -215,3 +231,11 @@ def test_the_configuration_that_is_published_is_valid():
     published = yaml.safe_load((Path(__file__).parents[2] / "workflow_config.yaml").read_text())
     config = load(published)
     assert config.training.effective_batch_size == 32 and set(config.studies) >= {"main", "lambda_sweep"}
+
+
+def test_an_overlay_changes_the_kind_of_an_entry():
+    """What it inherits and the new kind doesn't know is taken away by null."""
+    source = {"hub": "a/b", "revision": "main"} | {"hub": None, "revision": None, "files": "folder"}
+    assert load(edited(models__tiny__source=source)).models["tiny"].source.files == "folder"
+    condition = edited()["conditions"]["layerwise"] | {"layers": [0]} | {"layers": None, "target": "logits"}
+    assert load(edited(conditions__layerwise=condition)).conditions["layerwise"].loss == "forward_kl"

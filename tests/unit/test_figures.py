@@ -34,7 +34,7 @@ def errorbars(axes) -> list[ErrorbarContainer]:
 
 
 def legend(axes) -> list[str]:
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+    return [text.get_text() for text in (axes.get_legend() or axes.figure.legends[0]).get_texts()]
 
 
 def at_own_lambda() -> pd.DataFrame:
@@ -46,7 +46,7 @@ def test_main_comparison(tmp_path: Path):
     (bars,) = [c for c in axes.containers if isinstance(c, BarContainer)]
     assert [bar.get_width() for bar in bars] == [0.1, 0.4, 0.5, 0.9, 0.4]
     names = [tick.get_text() for tick in axes.get_yticklabels()]
-    assert names == ["Base, 0-shot", "A · 8-shot", *LABELS.values()]
+    assert names == ["Base · 0-shot", "A · 8-shot", *LABELS.values()]
     assert "90.0%  (9/10)" in [text.get_text() for text in axes.texts]
 
 
@@ -61,7 +61,7 @@ def test_accuracy_curve(tmp_path: Path):
     (axes,) = draw("accuracy_curve", at_own_lambda(), tmp_path).axes
     curves = errorbars(axes)
     assert [list(curve.lines[0].get_ydata()) for curve in curves] == [[0.3, 0.5], [0.4, 0.9], [0.1, 0.4]]
-    assert legend(axes) == ["Base, 0-shot (10.0%)", "A · 8-shot (40.0%)", *LABELS.values()]
+    assert legend(axes) == ["Base · 0-shot (10.0%)", "A · 8-shot (40.0%)", *LABELS.values()]
 
 
 def test_accuracy_curve_with_two_seeds_names_each_condition_once(tmp_path: Path):
@@ -112,3 +112,15 @@ def test_a_condition_has_the_same_colour_everywhere(tmp_path: Path):
     loss = draw("loss_curves", metrics(), tmp_path).axes[0].lines[1]
     sweep = errorbars(draw("lambda_sweep", accuracy().query("condition in ('sft', 'layerwise')"), tmp_path).axes[0])[0]
     assert curve.get_color() == loss.get_color() == sweep.lines[0].get_color()
+
+
+def test_long_labels_leave_room_for_the_axes(tmp_path):
+    """And a dollar sign stays one."""
+    long = {name: f"{name} that costs $5 and has {'a very long label ' * 2}" for name in LABELS}
+    spec = plot_spec("accuracy_curve").model_copy(update={"labels": long})
+    figure = importlib.import_module("fewshot_distillation.analysis.figures.accuracy_curve").draw(spec, accuracy())
+    figure.savefig(tmp_path / "figure.png")
+    box = figure.axes[0].get_position()
+    assert box.width > 0.7 and box.height > 0.35
+    legend_box = figure.legends[0].get_window_extent()
+    assert legend_box.x0 >= 0 and legend_box.x1 <= figure.bbox.x1

@@ -135,7 +135,7 @@ CHANGING = {
     "adapter": ({"lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
     "precision": ({"precision": "bf16"}, {"sft", "layerwise", "logit_kl"}),
     "schedule": ({"schedules__short__max_steps": 7}, {"sft", "layerwise", "logit_kl"}),
-    "data": ({"datasets__problems__limit_train": 5}, {"sft", "layerwise", "logit_kl"}),
+    "data": ({"datasets__problems__limit_train": 10}, {"sft", "layerwise", "logit_kl"}),
     "chat template": ({"models__tiny__chat_template": {}}, {"sft", "layerwise", "logit_kl"}),
     "teacher": ({"teachers__fewshot__shots": 3}, {"layerwise", "logit_kl"}),
     "position": ({"conditions__layerwise__position": "prompt_end"}, {"layerwise"}),
@@ -184,16 +184,25 @@ def test_evaluation_of_a_run_depends_on_its_checkpoints():
 
 
 def test_logits_serve_every_condition_of_a_teacher():
-    second = CONFIG["conditions"]["logit_kl"] | {"top_k": 64, "temperature": 4.0}
-    spec = study(conditions__second=second).precompute_logits("tiny", "fewshot")
+    second = CONFIG["conditions"]["logit_kl"] | {"label": "E", "top_k": 64, "temperature": 4.0}
+    both = {"models": ["tiny"], "conditions": ["logit_kl", "second"], "schedules": ["short"]}
+    spec = study(conditions__second=second, studies__main=both).precompute_logits("tiny", "fewshot")
     assert spec.top_k == 64 and spec.temperatures == [1.0, 2.0, 4.0]
 
 
 def test_an_unused_condition_does_not_change_the_logits_of_others():
     """Conditions that no study trains may be kept in the catalogue."""
-    second = CONFIG["conditions"]["logit_kl"] | {"top_k": 64, "teacher": "fixed"}
     before = study().precompute_logits("tiny", "fewshot")
-    assert study(conditions__second=second).precompute_logits("tiny", "fewshot") == before
+    for other in ({"top_k": 64, "teacher": "fixed"}, {"top_k": 64, "temperature": 3.0}):
+        second = CONFIG["conditions"]["logit_kl"] | {"label": "E"} | other
+        assert study(conditions__second=second).precompute_logits("tiny", "fewshot") == before
+
+
+@pytest.mark.parametrize(("lambdas", "shown"), [([0, 1], "1"), ([2, 0.5], "0.5"), ([0], "0")])
+def test_a_condition_is_shown_at_its_own_lambda_or_one_above_zero(lambdas, shown):
+    grid = {"models": ["tiny"], "conditions": ["layerwise"], "lambdas": lambdas, "schedules": ["short"]}
+    runs = study(studies={"only": grid}).default_runs("tiny")
+    assert {run.lam for run in runs} == {shown}
 
 
 def test_aggregate_names_plain_fine_tuning_and_the_sweep():

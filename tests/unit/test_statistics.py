@@ -46,14 +46,26 @@ TABLES = [(9, 2, 40, 49), (0, 0, 5, 5), (5, 5, 10, 0), (1, 0, 0, 0), (30, 60, 30
 
 @pytest.mark.parametrize("table", TABLES)
 def test_difference_and_interval(table: tuple[int, int, int, int]):
-    """The variance of a mean of paired differences, computed from the differences themselves."""
+    """The Wald interval of paired differences after half a question more in each cell (Agresti and Min, 2005)."""
     ours, theirs = pair(*table)
     found = paired_difference(ours, theirs, 0.95)
-    each = ours.astype(float) - theirs.astype(float)
-    error = each.std() / math.sqrt(len(each))
+    each = np.repeat([1.0, -1.0, 0.0], [table[0], table[1], table[2] + table[3]])
     assert found["difference"] == pytest.approx(each.mean()) == pytest.approx(ours.mean() - theirs.mean())
-    assert found["high"] - found["difference"] == pytest.approx(1.959964 * error, abs=1e-6)
-    assert found["difference"] - found["low"] == pytest.approx(1.959964 * error, abs=1e-6)
+    values = np.array([1.0, -1.0, 0.0])
+    weights = np.array([table[0] + 0.5, table[1] + 0.5, table[2] + table[3] + 1]) / (len(each) + 2)
+    middle = (weights * values).sum()
+    half = norm.ppf(0.975) * math.sqrt((weights * (values - middle) ** 2).sum() / (len(each) + 2))
+    assert found["low"] == pytest.approx(max(-1, min(middle - half, each.mean())))
+    assert found["high"] == pytest.approx(min(1, max(middle + half, each.mean())))
+    assert found["low"] < found["high"], "no interval of questions is without width"
+
+
+def test_interval_of_a_difference_covers_what_it_promises():
+    n, cells = 96, [0.06, 0.03, 0.91]
+    draws = np.random.default_rng(1).multinomial(n, cells, size=2000)
+    found = [paired_difference(*pair(won, lost, same, 0), 0.95) for won, lost, same in draws[:400]]
+    covered = np.mean([f["low"] <= cells[0] - cells[1] <= f["high"] for f in found])
+    assert covered > 0.92
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -77,14 +89,31 @@ def test_swapping_the_conditions_turns_the_sign():
     assert one["p_value"] == other["p_value"] and one["detectable"] == other["detectable"]
 
 
-def test_detectable_difference_is_found_four_times_out_of_five():
-    """By simulation: studies in which one condition is better by just that much."""
-    n, discordant = 1319, 0.25
-    won = round(n * discordant / 2)
-    detectable = paired_difference(*pair(won, won, 700, n - 700 - 2 * won), 0.95)["detectable"]
-    draws = np.random.default_rng(0).multinomial(
-        n, [(discordant + detectable) / 2, (discordant - detectable) / 2, 1 - discordant], size=4000
+@pytest.mark.parametrize(
+    ("n", "disagree", "tests"), [(1319, 330, 1), (1319, 330, 3), (96, 4, 1), (96, 4, 2), (192, 30, 4)]
+)
+def test_detectable_difference_is_found_four_times_out_of_five(n: int, disagree: int, tests: int):
+    """By simulation with the exact test: studies in which one condition is better by just that much."""
+    found = paired_difference(*pair(disagree // 2, disagree - disagree // 2, n - disagree, 0), 0.95, tests)[
+        "detectable"
+    ]
+    rate = max(disagree / n, found)
+    draws = np.random.default_rng(0).multinomial(n, [(rate + found) / 2, (rate - found) / 2, 1 - rate], size=1500)
+    counted = {(won, lost): 0 for won, lost, _ in draws}
+    for won, lost, _ in draws:
+        counted[won, lost] += 1
+    power = sum(
+        count
+        for (won, lost), count in counted.items()
+        if won + lost and binomtest(int(won), int(won + lost), 0.5).pvalue <= 0.05 / tests
     )
-    z = (draws[:, 0] - draws[:, 1]) / np.sqrt(draws[:, 0] + draws[:, 1])
-    assert (z > norm.ppf(0.975)).mean() == pytest.approx(0.8, abs=0.03)
-    assert detectable == pytest.approx(0.0386, abs=0.001)
+    assert power / len(draws) == pytest.approx(0.8, abs=0.04)
+
+
+def test_nothing_is_detectable_with_too_few_questions():
+    assert math.isnan(paired_difference(*pair(1, 1, 2, 0), 0.95)["detectable"])
+
+
+def test_more_tests_detect_less():
+    ours, theirs = pair(10, 10, 76, 0)
+    assert paired_difference(ours, theirs, 0.95, 4)["detectable"] > paired_difference(ours, theirs, 0.95)["detectable"]

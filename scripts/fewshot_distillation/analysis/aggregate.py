@@ -10,7 +10,7 @@ from ..config.catalogue import BASE
 from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged
-from .tables import Comparison, icl_gap
+from .tables import RATES, RUN, Comparison, icl_gap
 
 TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
 
@@ -20,21 +20,29 @@ def build_tables(
 ) -> dict[str, pd.DataFrame]:
     """All tables by name; those about training are empty where nothing was trained."""
     models = list(dict.fromkeys(accuracy.loc[accuracy["condition"] != BASE, "model"]))
-    tables = {name: pd.DataFrame() for name in TABLES} | {"icl_gap": icl_gap(gaps)}
+    tables = {name: pd.DataFrame(columns=["label", *RUN, "step", "shots", *RATES]) for name in TABLES}
+    tables["icl_gap"] = icl_gap(gaps)
     if models:
         comparison = Comparison(accuracy, judged, spec.labels, spec.plain, spec.confidence)
         main = {model: {tuple(run) for run in runs} for model, runs in spec.main.items()}
         sweeps = {model: {tuple(run) for run in runs} for model, runs in spec.sweeps.items()}
         tables |= {
             "main_comparison": _stack([comparison.main_comparison(m, main[m]) for m in models]),
-            "lambda_sweep": _stack([comparison.lambda_sweep(m, sweeps[m]) for m in models if sweeps[m]]),
             "checkpoint_curve": _stack([comparison.checkpoint_curve(m) for m in models]),
         }
-    return tables
+        swept = [comparison.lambda_sweep(model, sweeps[model]) for model in models if sweeps[model]]
+        if swept:
+            tables["lambda_sweep"] = _stack(swept)
+    return {name: _whole_seeds(table) for name, table in tables.items()}
 
 
 def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat(tables, ignore_index=True)
+
+
+def _whole_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Seeds as whole numbers, also where untrained models have none."""
+    return table.astype({"seed": "Int64"}) if "seed" in table else table
 
 
 def aggregate(

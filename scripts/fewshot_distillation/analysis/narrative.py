@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
 
 Row = dict[str, Any]
+
+# A share of answers that were cut or hold no number, above which an accuracy says less than it seems to.
+DOUBTFUL = 0.05
 
 
 def write_analysis(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
@@ -47,10 +51,10 @@ def _introduction(summary: dict[str, Any]) -> str:
     }[summary["metric"]]
     level = f"{100 * summary['confidence']:g} %"
     return (
-        f"An answer counts as right if {metric}. Intervals cover {level}: Wilson's score interval for an accuracy, the "
-        "normal approximation for paired proportions for a difference. Conditions are compared question by question "
-        "with McNemar's exact test; the p-values of a model in a table are corrected with Holm's method. Every number "
-        "here comes from `summary.json` and `tables/`."
+        f"An answer counts as right if {metric}. Intervals cover {level}: Wilson's score interval for an accuracy, "
+        "Agresti and Min's for a paired difference. Conditions are compared question by question with McNemar's exact "
+        "test; the p-values of a model in a table are corrected with Holm's method. Every number here comes from "
+        "`summary.json` and `tables/`."
     )
 
 
@@ -87,11 +91,15 @@ def _verdict(row: Row, other: str) -> str:
     """What a paired comparison allows to say."""
     difference = row["vs_plain_difference"]
     interval = f"{points(row['vs_plain_low'])} to {points(row['vs_plain_high'])}"
-    p, detectable = row["vs_plain_p_holm"], 100 * row["vs_plain_detectable"]
+    p, detectable = row["vs_plain_p_holm"], row["vs_plain_detectable"]
     say = (
         f"differs from {other}" if p < 0.05 else f"can't be told from {other}"
     )  # 5 % is the level at which Holm's correction holds the whole table
-    found = f" A difference of {detectable:.1f} points would be found four times out of five." if detectable else ""
+    found = (
+        " These are too few questions to find any difference four times out of five."
+        if detectable is None
+        else f" A true difference of {100 * detectable:.1f} points would be found four times out of five."
+    )
     return f"{points(difference)} ({interval}; p = {p:.2g} after correction), so it {say}.{found}"
 
 
@@ -100,18 +108,20 @@ def _main(summary: dict[str, Any], spec: AnalysisSpec, model: str) -> str:
     seeds = {row["seed"] for row in rows if row["condition"] != "base"}
     lines = []
     for row in rows:
-        name = row["label"] + (f", seed {row['seed']:.0f}" if len(seeds) > 1 and row["condition"] != "base" else "")
+        name = row["label"] + (f", λ = {row['lambda']:g}" if row["lambda"] else "")
+        name += f", seed {row['seed']:.0f}" if len(seeds) > 1 and row["condition"] != "base" else ""
         text = f"- **{name}**: {_accuracy(row)}."
         if row["condition"] != "base" and row["vs_fewshot_difference"] is not None:
             text += f" Against the few-shot prompt: {points(row['vs_fewshot_difference'])}."
         if row["vs_plain_difference"] is not None and row["condition"] != "base":
             text += f" Against {spec.plain_label}: {_verdict(row, spec.plain_label)}"
         lines.append(text)
-    few = sum(1 for row in rows if row["condition"] != "base")
+    once = {row["condition"]: len({r["seed"] for r in rows if r["condition"] == row["condition"]}) == 1 for row in rows}
+    once.pop(BASE, None)
     caution = (
-        "Each condition was trained with one seed; a difference between two runs also holds what another seed would "
-        "change, which these intervals don't."
-        if few and len(seeds) == 1
+        "A condition that was trained with one seed differs from another also by what another seed would change, which "
+        "these intervals don't hold."
+        if any(once.values())
         else ""
     )
     return "\n".join(lines) + (f"\n\n{caution}" if caution else "")
@@ -159,7 +169,7 @@ def _curve(rows: list[Row]) -> str:
 
 
 def _checks(summary: dict[str, Any]) -> str:
-    lines = ["## Checks"]
+    lines = []
     for path, note in summary["notes"].items():
         if path.endswith("audit.json"):
             for position, entry in note["positions"].items():
@@ -181,10 +191,25 @@ def _checks(summary: dict[str, Any]) -> str:
             )
         elif note["truncated"]:
             lines.append(f"- **`{path}`: {note['truncated']} of {note['examples']} training answers were cut.**")
-    if summary["checkpoint_curve"]:
-        worst = max(summary["checkpoint_curve"], key=lambda row: row["unparsed"] + row["truncated"])
-        lines.append(
-            f"- Most answers without a number or cut at the length limit: {_name(worst)}, step {worst['step']}: "
-            f"{percent(worst['unparsed'])} unparsed, {percent(worst['truncated'])} truncated."
-        )
-    return "\n".join(lines)
+    rows = {
+        (r["model"], r["label"], r["schedule"], r["seed"], r["lambda"], r["step"]): r
+        for r in summary["main_comparison"]
+    }
+    rows |= {
+        (r["model"], r["label"], r["schedule"], r["seed"], r["lambda"], r["step"]): r
+        for r in summary["checkpoint_curve"]
+    }
+    for row in rows.values():
+        if row["unparsed"] + row["truncated"] > DOUBTFUL:
+            lines.append(
+                f"- **{row['model']}, {_described(row)}**: {percent(row['truncated'])} of the answers were cut at the "
+                f"length limit and {percent(row['unparsed'])} hold no number; {percent(row['strict'])} are right "
+                f"strictly, {percent(row['flexible'])} flexibly."
+            )
+    return "\n".join(["## Checks", *lines]) if lines else ""
+
+
+def _described(row: Row) -> str:
+    if row["condition"] == BASE:
+        return row["label"]
+    return f"{_name(row)}, λ = {row['lambda']:g}, step {row['step']}"

@@ -36,22 +36,21 @@ class Comparison:
         run = (-1.0, -1, "") if row["condition"] == BASE else (row["lambda"], row["seed"], row["schedule"])
         return (row["model"], row["condition"], *run, row["step"], row["shots"])
 
-    def against(self, rows: pd.DataFrame, other: dict | None, name: str) -> pd.DataFrame:
+    def against(self, rows: pd.DataFrame, other: dict | None, name: str, corrected: bool = False) -> pd.DataFrame:
         """Add columns `<name>_difference`, `_low`, `_high`, `_p_value` and `_detectable`; empty without a counterpart.
 
         `other` overrides entries of a row to name its counterpart; a row that is its own counterpart stays empty.
+        What is detectable is stated for one test, or for one of all of these if they are `corrected` together.
         """
-        found = []
+        pairs = []
         for row in rows.to_dict("records"):
             mine, others = self._key(row), None if other is None else self._key(row | other)
             theirs = None if mine == others else self.right.get(others)
-            if theirs is None:
-                found.append({})
-                continue
-            ours = self.right[mine]
-            if not ours.index.equals(theirs.index):
+            if theirs is not None and not self.right[mine].index.equals(theirs.index):
                 raise ValueError(f"{row['model']} {row['condition']}: compared runs answered different questions")
-            found.append(paired_difference(ours.to_numpy(bool), theirs.to_numpy(bool), self.confidence))
+            pairs.append(None if theirs is None else (self.right[mine].to_numpy(bool), theirs.to_numpy(bool)))
+        tests = sum(pair is not None for pair in pairs) if corrected else 1
+        found = [{} if pair is None else paired_difference(*pair, self.confidence, tests) for pair in pairs]
         columns = ["difference", "low", "high", "p_value", "detectable"]
         added = pd.DataFrame(found, columns=columns, index=rows.index).add_prefix(f"{name}_")
         return pd.concat([rows, added], axis=1)
@@ -59,7 +58,7 @@ class Comparison:
     def against_plain(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Differences from plain fine-tuning of the same model, seed, schedule and step, with Holm's correction."""
         other = None if self.plain is None else {"condition": self.plain, "lambda": 0.0}
-        table = self.against(rows, other, "vs_plain")
+        table = self.against(rows, other, "vs_plain", corrected=True)
         tested = table["vs_plain_p_value"].notna()
         table["vs_plain_p_holm"] = None
         if tested.any():
@@ -124,4 +123,5 @@ def icl_gap(summaries: list[dict]) -> pd.DataFrame:
                         "recommended": model == summary["recommended"],
                     }
                 )
-    return pd.DataFrame(rows)
+    columns = ["phase", "model", "parameters", "shots", "n", "correct", "accuracy", "low", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "gap", "gap_ok", "floor_ok", "recommended"])

@@ -34,9 +34,12 @@ class Strict(BaseModel):
     def _known_keys(cls, data: Any) -> Any:
         if isinstance(data, dict):
             fields = {field.alias or name for name, field in cls.model_fields.items()}
-            for key in data:
-                if key not in fields and key not in cls.model_fields:
+            unknown = [key for key in data if key not in fields and key not in cls.model_fields]
+            for key in unknown:
+                # A key that an overlay sets to null is one that it takes away, as when a source becomes another kind.
+                if data[key] is not None:
                     raise ValueError(f"unknown key '{key}'; {suggest(key, fields)}")
+            data = {key: value for key, value in data.items() if key not in unknown}
         return data
 
 

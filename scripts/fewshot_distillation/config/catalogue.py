@@ -53,7 +53,7 @@ class Teacher(Strict):
 class Sft(Strict):
     """Answers only: the cross-entropy of ordinary supervised fine-tuning."""
 
-    label: str = Field(description="Name in tables and legends.")
+    label: str = Field(min_length=1, max_length=60, description="Name in tables and legends.")
 
     target: Literal["none"] = Field("none", description="No teacher.")
     lam: float = Field(0.0, ge=0, le=0, alias="lambda", description="There is no distillation term to weigh.")
@@ -62,7 +62,7 @@ class Sft(Strict):
 class Distillation(Strict):
     """What every condition with a teacher has."""
 
-    label: str = Field(description="Name in tables and legends.")
+    label: str = Field(min_length=1, max_length=60, description="Name in tables and legends.")
     teacher: str = Field(description="Name of the teacher whose targets are learned.")
     position: Position = Field(
         "question_end",
@@ -113,7 +113,7 @@ class Logits(Distillation):
 
 
 def _target(value: Any) -> str:
-    return value.get("target", "none") if isinstance(value, dict) else getattr(value, "target", "none")
+    return value.get("target") or "none" if isinstance(value, dict) else getattr(value, "target", "none")
 
 
 Condition = Annotated[

@@ -71,14 +71,14 @@ class Study:
         return [run for run in self.runs if run.model == model]
 
     def default_runs(self, model: str) -> list[Run]:
-        """Runs at each condition's own λ (or its first λ in the grid, if its own is not in it)."""
+        """Runs at each condition's own λ; where the grid doesn't have it, at the first λ above 0."""
         runs = self.runs_of(model)
-        lams: dict[str, str] = {}
-        for run in runs:
-            own = lambda_text(self.config.conditions[run.condition].lam)
-            if run.condition not in lams or run.lam == own:
-                lams[run.condition] = run.lam
-        return [run for run in runs if run.lam == lams[run.condition]]
+        chosen: dict[str, str] = {}
+        for name in dict.fromkeys(run.condition for run in runs):
+            own = lambda_text(self.config.conditions[name].lam)
+            lams = [run.lam for run in runs if run.condition == name]
+            chosen[name] = min(lams, key=lambda lam, own=own: (lam != own, lam == "0"))
+        return [run for run in runs if run.lam == chosen[run.condition]]
 
     def main_runs(self, model: str) -> list[Run]:
         """Of the default runs those with each condition's longest schedule."""
@@ -179,7 +179,10 @@ class Study:
         )
 
     def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
-        readers = [c for c in self.config.conditions.values() if c.target == "logits" and c.teacher == teacher]
+        # Only of conditions that are trained: an entry that no study uses must not make the cache stale.
+        trained = {run.condition for run in self.runs}
+        conditions = [c for name, c in self.config.conditions.items() if name in trained]
+        readers = [c for c in conditions if c.target == "logits" and c.teacher == teacher]
         return LogitsSpec(
             activations=self.precompute_activations(model, teacher),
             top_k=max((c.top_k for c in readers), default=1024),
@@ -244,6 +247,7 @@ class Study:
             figure=figure,
             model=model,
             labels=self.labels,
+            lambdas={name: condition.lam for name, condition in self.config.conditions.items()},
             dpi=plots.dpi,
             width=plots.width,
             font_size=plots.font_size,

@@ -64,15 +64,14 @@ class GeneratedDataset(Strict):
 
 def _choose(valid: tuple[str, ...]) -> Discriminator:
     def choose(value: Any) -> str | None:
-        for key in valid:
-            if (isinstance(value, dict) and key in value) or hasattr(value, key):
-                return key
-        return None
+        found = [key for key in valid if (value.get(key) if isinstance(value, dict) else getattr(value, key, None))]
+        return found[0] if len(found) == 1 else None
 
     return Discriminator(
         choose,
         custom_error_type="source",
-        custom_error_message=f"a source is a mapping with one of the keys {', '.join(valid)}",
+        custom_error_message=f"a source is a mapping with exactly one of the keys {', '.join(valid)}; "
+        "an overlay sets to null what it inherits and doesn't want",
     )
 
 

@@ -127,11 +127,12 @@ class IclGapSummarySpec(JobSpec):
 
 
 class PlotSpec(JobSpec):
-    """One figure; `labels` names conditions as readers see them."""
+    """One figure; `labels` names conditions as readers see them, `lambdas` has each condition's own λ."""
 
     figure: str
     model: str | None
     labels: dict[str, str]
+    lambdas: dict[str, float]
     dpi: int
     width: float
     font_size: float

@@ -1,5 +1,6 @@
 """The whole configuration, and the checks that need to see more than one entry."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -118,9 +119,40 @@ class Config(Strict):
             check(f"studies.{name}.models", study.models, self.models)
             check(f"studies.{name}.conditions", study.conditions, self.conditions)
             check(f"studies.{name}.schedules", study.schedules, self.schedules)
+        if not wrong:
+            wrong = [*self._labels(), *self._warm_ups(), *self._pools()]
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
+
+    def _labels(self) -> Iterator[str]:
+        """Two conditions that readers can't tell apart."""
+        seen: dict[str, str] = {}
+        for name, condition in self.conditions.items():
+            if condition.label in seen:
+                yield f"conditions.{name}.label: '{condition.label}' is the label of '{seen[condition.label]}' already"
+            seen.setdefault(condition.label, name)
+
+    def _warm_ups(self) -> Iterator[str]:
+        """Schedules that would end before the learning rate is up."""
+        for name in dict.fromkeys(name for study in self.studies.values() for name in study.schedules):
+            steps = self.schedules[name].max_steps
+            if self.training.warmup_steps >= steps:
+                yield (
+                    f"training.warmup_steps: {self.training.warmup_steps} is not less than max_steps {steps} of "
+                    f"schedule '{name}'"
+                )
+
+    def _pools(self) -> Iterator[str]:
+        """More demonstrations than there are training examples to draw them from, as far as is known here."""
+        dataset = self.datasets[self.dataset]
+        sizes = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
+        wanted = {f"teachers.{name}.shots": teacher.shots for name, teacher in self.teachers.items()}
+        wanted |= {"baselines.shots": max(self.baselines.shots)}
+        wanted |= {f"icl_gap.{name}.shots": gap.shots[-1] for name, gap in self.icl_gap.items()}
+        for where, shots in wanted.items():
+            if sizes and shots >= min(sizes):
+                yield f"{where}: {shots} demonstrations can't be drawn from {min(sizes)} training examples"
 
 
 def load(raw: dict[str, Any]) -> Config:

@@ -71,7 +71,7 @@ def _audit(path: Path, spec: LogitsSpec) -> dict:
     cache = TeacherCache(path)
     audit = {
         "cache": sha256(path),
-        "top_k": spec.top_k,
+        "top_k": cache.slices[f"{POSITIONS[0]}.values"].get_shape()[1],  # at most the vocabulary
         "temperatures": spec.temperatures,
         "examples": cache.rows,
         "positions": {},

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ...config.catalogue import BASE
 from ...config.specs import PlotSpec
-from .style import by_run, errors, look, new_figure, percent, reference_lines
+from .style import by_run, errors, legend_below, look, named, new_figure, percent, reference_lines
 
 
 def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
@@ -22,7 +22,7 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
         part = part.sort_values("step")
         shift = (conditions.index(condition) - (len(conditions) - 1) / 2) * spread
         same = trained[(trained["condition"] == condition) & (trained["schedule"] == schedule)]
-        name = spec.labels[condition] + (f", {schedule}" if len(schedules) > 1 else "")
+        name = named(spec, condition, part["lambda"].iloc[0]) + (f", {schedule}" if len(schedules) > 1 else "")
         axes.errorbar(
             part["step"] + shift,
             part["accuracy"],
@@ -42,5 +42,5 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
         axes.set_xticks(steps)
     axes.set_xlabel("Optimizer step")
     axes.set_title(f"{spec.model}: accuracy while training", loc="left")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+    legend_below(figure)
     return figure

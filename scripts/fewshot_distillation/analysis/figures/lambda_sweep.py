@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from ...config.specs import PlotSpec
 from ..collect import last_step
-from .style import GREY, by_run, errors, look, new_figure, percent
+from .style import GREY, by_run, errors, legend_below, look, new_figure, percent, plain_text
 
 
 def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
@@ -17,13 +17,13 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     # λ is a list of a few values, so they stand evenly spaced, whatever their size.
     place = {lam: n for n, lam in enumerate(lambdas)}
     for row in final[~swept].itertuples():
-        name = f"{spec.labels[row.condition]} ({row.accuracy:.1%})"
+        name = f"{plain_text(spec.labels[row.condition])} ({row.accuracy:.1%})"
         axes.axhline(row.accuracy, color=GREY, linestyle="dashed", linewidth=1.2, label=name)
         axes.axhspan(row.low, row.high, color=GREY, alpha=0.12, linewidth=0)
     for (condition, schedule, seed), part in by_run(final[swept], "condition", "schedule", "seed"):
         part = part.sort_values("lambda")
         several = final["schedule"].nunique() > 1 or final["seed"].nunique() > 1
-        name = spec.labels[condition] + (f", {schedule}, seed {seed:.0f}" if several else "")
+        name = plain_text(spec.labels[condition]) + (f", {schedule}, seed {seed:.0f}" if several else "")
         axes.errorbar(
             part["lambda"].map(place),
             part["accuracy"],
@@ -37,5 +37,5 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     axes.set_xlabel("Distillation weight λ")
     percent(axes)
     axes.set_title(f"{spec.model}: accuracy against λ", loc="left")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    legend_below(figure)
     return figure

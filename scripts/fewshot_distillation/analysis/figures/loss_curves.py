@@ -2,9 +2,10 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ...config.specs import PlotSpec
-from .style import by_run, look, new_figure
+from .style import by_run, legend_below, look, named, new_figure
 
 
 def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
@@ -15,9 +16,8 @@ def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
         colour = look(spec, condition)["color"]
         first = seed == metrics.loc[metrics["condition"] == condition, "seed"].iloc[0]
         smooth = part.set_index("step").rolling(window, min_periods=1).mean(numeric_only=True)
-        left.plot(
-            smooth.index, smooth["ce"], color=colour, linewidth=1.3, label=spec.labels[condition] if first else None
-        )
+        name = named(spec, condition, part["lambda"].iloc[0]) if first else None
+        left.plot(smooth.index, smooth["ce"], color=colour, linewidth=1.3, label=name)
         if "distillation" in part and (part["lambda"] * part["distillation"]).max() > 0:
             right.plot(smooth.index, smooth["lambda"] * smooth["distillation"], color=colour, linewidth=1.3)
     left.set_ylabel("Cross-entropy (nats per token)")
@@ -28,7 +28,8 @@ def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
         right.text(0.5, 0.5, "no condition with a teacher", ha="center", transform=right.transAxes)
     for axes in (left, right):
         axes.set_xlabel("Optimizer step")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     smoothed = f", mean of {window} steps" if window > 1 else ""
     left.set_title(f"{spec.model}: training losses{smoothed}", loc="left")
-    figure.legend(loc="outside lower center", ncols=3)
+    legend_below(figure)
     return figure

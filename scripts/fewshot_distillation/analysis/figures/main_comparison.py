@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 from ...config.catalogue import BASE
 from ...config.specs import PlotSpec
 from ..collect import last_step
-from .style import COLOURS, GREY, errors, new_figure
+from .style import COLOURS, GREY, errors, named, new_figure, untrained
 
 
 def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
@@ -16,8 +16,11 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
     places = {name: n for n, name in enumerate(spec.labels)}
     final = final.sort_values(["condition", "seed"], key=lambda c: c.map(places) if c.name == "condition" else c)
     several = final["seed"].nunique() > 1
-    names = [f"Base, {k}-shot" if k == 0 else f"A · {k}-shot" for k in base["shots"]]
-    names += [spec.labels[r.condition] + (f", seed {r.seed:.0f}" if several else "") for r in final.itertuples()]
+    names = [untrained(shots) for shots in base["shots"]]
+    names += [
+        named(spec, r.condition, r.lam) + (f", seed {r.seed:.0f}" if several else "")
+        for r in final.rename(columns={"lambda": "lam"}).itertuples()
+    ]
     colours = [GREY] * len(base) + [COLOURS[places[c] % len(COLOURS)] for c in final["condition"]]
     rows = pd.concat([base, final], ignore_index=True)
     figure, (axes,) = new_figure(spec, height=0.12 + 0.065 * len(rows))

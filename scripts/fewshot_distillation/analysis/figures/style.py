@@ -1,10 +1,12 @@
 """One look for all figures: colours that colour-blind readers can tell apart, sizes that survive print."""
 
+import textwrap
 from collections.abc import Iterator
 from itertools import cycle
 
 import matplotlib
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -44,6 +46,28 @@ def look(spec: PlotSpec, condition: str) -> dict[str, str]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place + place // 6) % len(MARKERS)]}
 
 
+def plain_text(text: str) -> str:
+    """Text as it stands, in lines that fit a legend: a dollar sign would begin a formula."""
+    return textwrap.fill(text, 30).replace("$", r"\$")
+
+
+def named(spec: PlotSpec, condition: str, lam: float) -> str:
+    """A condition's label, with its λ where that isn't the condition's own."""
+    other = "" if lam == spec.lambdas[condition] else f", λ = {lam:g}"
+    return plain_text(spec.labels[condition] + other)
+
+
+def legend_below(figure: Figure) -> None:
+    """One legend for the figure below its axes, in as many columns as its texts leave room for."""
+    handles: dict[str, Artist] = {}
+    for axes in figure.axes:
+        for handle, text in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(text, handle)
+    widest = max((len(line) for text in handles for line in text.split("\n")), default=0)
+    columns = 3 if widest <= 20 else 2
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
 def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axes.set_ylabel(label)
@@ -54,13 +78,20 @@ def errors(part: pd.DataFrame) -> list[pd.Series]:
     return [(part["accuracy"] - part["low"]).clip(lower=0), (part["high"] - part["accuracy"]).clip(lower=0)]
 
 
+def untrained(shots: int) -> str:
+    """What the untrained model is called, with its number of demonstrations."""
+    return f"Base · {shots}-shot" if shots == 0 else f"A · {shots}-shot"
+
+
 def reference_lines(axes: Axes, accuracy: pd.DataFrame) -> None:
     """The untrained model, with its shots, as grey lines with bands of their intervals."""
     base = accuracy[accuracy["condition"] == BASE].sort_values("shots")
-    for row, style in zip(base.itertuples(), cycle(("dashed", "dashdot", "dotted")), strict=False):
-        name = f"Base, {row.shots}-shot" if row.shots == 0 else f"A · {row.shots}-shot"
-        axes.axhline(row.accuracy, color=GREY, linestyle=style, linewidth=1.2, label=f"{name} ({row.accuracy:.1%})")
-        axes.axhspan(row.low, row.high, color=GREY, alpha=0.10, linewidth=0)
+    for row, style in zip(base.itertuples(), cycle(("dashed", "dashdot", "dotted", (0, (8, 3)))), strict=False):
+        name = f"{untrained(row.shots)} ({row.accuracy:.1%})"
+        axes.axhline(row.accuracy, color=GREY, linestyle=style, linewidth=1.2, label=name)
+        # Bands of more than two would lie on one another.
+        if len(base) <= 2:
+            axes.axhspan(row.low, row.high, color=GREY, alpha=0.10, linewidth=0)
 
 
 def by_run(table: pd.DataFrame, *keys: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
