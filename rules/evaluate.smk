@@ -26,7 +26,7 @@ rule baseline:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -55,7 +55,7 @@ rule eval_checkpoint:
         " schedule {wildcards.schedule}"
     shell:
         "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --state {params.state:q} --output {output:q}"
+        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 

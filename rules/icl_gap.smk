@@ -26,7 +26,7 @@ rule icl_gap:
         "Phase 0 '{wildcards.phase}': {wildcards.model} with more and fewer demonstrations"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule summarise_icl_gap:

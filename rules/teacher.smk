@@ -28,7 +28,7 @@ rule precompute_activations:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "python {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --state {params.state:q} --output {output.cache:q} --meta {output.meta:q}"
+        " --train {input.train:q} --gpus {resources.gpu} --state {params.state:q} --output {output.cache:q} --meta {output.meta:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -59,5 +59,5 @@ rule precompute_logits:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "python {resources.scripts:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
-        " --activations {input.activations:q} --meta {input.meta:q} --state {params.state:q}"
+        " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.gpu} --state {params.state:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"

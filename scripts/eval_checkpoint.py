@@ -9,6 +9,7 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "checkpoints": "manifest of the run's checkpoints",
     "test": "test split",
+    "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
     "output": "predictions.parquet",
 }

@@ -9,6 +9,7 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split, from which demonstrations come",
     "test": "test split",
+    "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
     "output": "predictions.parquet",
 }

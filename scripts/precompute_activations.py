@@ -8,6 +8,7 @@ from fewshot_distillation.runtime.cli import job
 ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split",
+    "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
     "output": "activations.safetensors",
     "meta": "meta.json: digests, positions, prompt lengths",

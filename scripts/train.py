@@ -11,6 +11,7 @@ ARGUMENTS = {
     "targets*": "for a condition with a teacher: its cache, then the JSON that describes the cache",
     "trackers*": "experiment trackers",
     "save-state-every": "optimizer steps between saved states",
+    "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
     "checkpoints": "folder of the checkpoints",
     "metrics": "metrics.csv",

@@ -31,6 +31,7 @@ def train(setup: Setup, folder: Path, *launcher: str) -> str:
         "--targets": setup.caches["layerwise"],
         "--trackers": [],
         "--save-state-every": ["2"],
+        "--gpus": ["1"],
         "--state": [folder / "state"],
         "--checkpoints": [run / "checkpoints"],
         "--metrics": [run / "metrics.csv"],
