@@ -14,20 +14,26 @@ sys.path.insert(0, SCRIPTS)
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.digests import code_digest
 from fewshot_distillation.config.grid import Study
+from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
 from fewshot_distillation.runtime.workspace import only_driver, remove_finished
 
-# A configuration in the working folder comes before the one beside the Snakefile.
-LOCAL_CONFIG = Path("workflow_config.yaml")
+
+def own_or_shipped(name):
+    """A file in the working folder comes before the one beside the Snakefile."""
+    return name if os.path.exists(name) else str(HERE / name)
 
 
-configfile: str(LOCAL_CONFIG if LOCAL_CONFIG.exists() else HERE / LOCAL_CONFIG)
+configfile: own_or_shipped("workflow_config.yaml")
 
 
 try:
     STUDY = Study(load(config))
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
+    # The file of published accuracies, if the configuration names one.
+    PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
+    PUBLISHED_ON = {load_published(Path(path)).dataset for path in PUBLISHED}
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
