@@ -9,17 +9,14 @@ rule aggregate:
         + [f for m in STUDY.models for f in baselines_of(m, "judged.parquet")],
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
         teachers=teacher_notes,
+        published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
     output:
         summary=report("<results>/summary.json", caption="../report/summary.rst", category="Tables"),
-        tables=report(
-            expand(
-                "<results>/tables/{table}.csv",
-                table=["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"],
-            ),
-            caption="../report/tables.rst",
-            category="Tables",
-        ),
+        tables=[
+            report(f"<results>/tables/{table}.csv", caption=f"../report/tables/{table}.rst", category="Tables")
+            for table in TABLES
+        ],
     log:
         "<logs>/aggregate.log",
     benchmark:
@@ -37,8 +34,8 @@ rule aggregate:
         "Putting all results together"
     shell:
         "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --folders {params.folders:q}"
-        " --gaps {input.gaps:q} --teachers {input.teachers:q} --tables {params.tables:q}"
-        " --summary {output.summary:q} 2>&1 | tee {log:q}"
+        " --gaps {input.gaps:q} --teachers {input.teachers:q} --published {input.published:q}"
+        " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 
 rule write_analysis:

@@ -31,9 +31,9 @@ configfile: own_or_shipped("workflow_config.yaml")
 try:
     STUDY = Study(load(config))
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
-    # The file of published accuracies, if the configuration names one.
+    # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
     PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
-    PUBLISHED_ON = {load_published(Path(path)).dataset for path in PUBLISHED}
+    PUBLISHED_HERE = [path for path in PUBLISHED if load_published(Path(path)).dataset == STUDY.config.dataset]
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -157,6 +157,8 @@ def training_code(wildcards):
     return code_digest("train.py", *loss)
 
 
+TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)
+
 CAPTIONS = {
     "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
     "accuracy_curve": "Accuracy at every checkpoint; grey lines are the untrained model.",
@@ -185,6 +187,10 @@ def accuracy_of_figure(figure):
         return baselines + files_of(runs_of_figure(figure, wildcards.model), "accuracy.csv")
 
     return inputs
+
+
+def published_of_figure(figure):
+    return [] if figure == "loss_curves" else PUBLISHED_HERE
 
 
 def metrics_of_figure(figure):

@@ -68,15 +68,7 @@ def test_differences_are_those_of_the_accuracies(published: Published):
     for name, table, row in single(published):
         if row.difference is None:
             continue
-        trained = table.against.condition != BASE
-        (other,) = {
-            count_of(table, r)
-            for there in (name, "main_comparison")
-            for r in published.tables[there].rows
-            if (r.model, r.condition, r.shots) == (row.model, table.against.condition, table.against.shots)
-            and (not trained or (r.schedule, r.step) == (row.schedule, row.step))
-            and (there == name or name == "lambda_sweep")
-        }
+        other = count_of(table, published.counterpart(name, row))
         checked += 1
         difference = 100 * (count_of(table, row) - other) / table.n
         if abs(difference - row.difference) > 0.5001 * 10**-table.decimals:

@@ -1,4 +1,4 @@
-"""Accuracies that a study has published, to stand beside the measured ones; published.yaml holds the one of this project."""
+"""Published accuracies, to stand beside the measured ones; those of this study are in published.yaml."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +106,19 @@ class Published(Strict):
         for name, table in self.tables.items():
             for row in table.rows:
                 yield name, table, row
+
+    def counterpart(self, name: str, row: PublishedRow) -> PublishedRow | None:
+        """The row that a row of this table is compared with: in the same table, or else in the first that has it."""
+        against = self.tables[name].against
+        if against is None:
+            return None
+        for table in sorted(self.tables, key=lambda other: other != name):
+            for other in self.tables[table].rows:
+                trained = (other.schedule, other.step) == (row.schedule, row.step) or other.condition == BASE
+                same = (other.model, other.phase) == (row.model, row.phase) and trained
+                if same and (other.condition, other.shots) == (against.condition, against.shots):
+                    return other
+        return None
 
 
 def load_published(path: Path) -> Published:

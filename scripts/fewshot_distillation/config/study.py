@@ -101,8 +101,8 @@ class Config(Strict):
     studies: Annotated[dict[Name, Grid], DropNulls] = Field(description="Grids of training runs by name.")
     published: LocalPath | None = Field(
         None,
-        description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up in "
-        "the working folder, then beside the Snakefile.",
+        description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up "
+        "in the working folder, then beside the Snakefile.",
     )
     plots: Plots = Field(Plots(), description="Looks of the figures.")
 
