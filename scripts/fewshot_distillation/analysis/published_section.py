@@ -36,7 +36,7 @@ def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[
     if differences["other"]:
         found.append(
             f"{differences['other']} of {differences['printed']} printed differences aren't those of the accuracies "
-            f"printed beside them, by {differences['largest']:.2g} points at most"
+            f"printed beside them, by up to {differences['largest']:.2g} points"
         )
     return f"The study disagrees with itself, and every number is kept as printed: {'; '.join(found)}." if found else ""
 
