@@ -12,9 +12,16 @@ rule aggregate:
         published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
     output:
-        summary=report("<results>/summary.json", caption="../report/summary.rst", category="Tables"),
+        summary=report(
+            "<results>/summary.json", caption="../report/summary.rst", category="Tables", subcategory="All models"
+        ),
         tables=[
-            report(f"<results>/tables/{table}.csv", caption=f"../report/tables/{table}.rst", category="Tables")
+            report(
+                f"<results>/tables/{table}.csv",
+                caption=f"../report/tables/{table}.rst",
+                category="Tables",
+                subcategory="All models",
+            )
             for table in TABLES
         ],
     log:
@@ -43,7 +50,7 @@ rule write_analysis:
         summary="<results>/summary.json",
         figures=[path for path in figure_files() if path.endswith(".png")],
     output:
-        report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis"),
+        report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis", subcategory="All models"),
     log:
         "<logs>/write_analysis.log",
     benchmark:

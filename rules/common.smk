@@ -210,10 +210,11 @@ def figures_of(model):
 
 def figure_captions():
     """Every figure of the study: its path below the results folder, and its caption."""
-    captions = {f"figures/icl_gap_{phase}.png": CAPTIONS["icl_gap"] for phase in STUDY.config.icl_gap}
+    figures = {f"figures/icl_gap_{phase}.png": "icl_gap" for phase in STUDY.config.icl_gap}
     for model in STUDY.models:
-        captions |= {f"figures/{model}/{name}.png": CAPTIONS[name] for name in figures_of(model)}
-    return captions
+        figures |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
+    rings = {name: " Rings are the published accuracies." for name in CAPTIONS if published_of_figure(name)}
+    return {path: CAPTIONS[name] + rings.get(name, "") for path, name in figures.items()}
 
 
 def figure_files():
