@@ -8,12 +8,12 @@ Row = dict[str, Any]
 def published_section(published: dict[str, Any], confidence: float) -> str:
     """The study's tables in its own order, each with what was measured; `published` is that part of the summary."""
     rows, tables = published["rows"], published["tables"]
-    missing = sum(row["measured"] is None for row in rows)
+    measured = sum(row["measured"] is not None for row in rows)
     parts = [
         "## Published and measured",
-        f"{len(rows) - missing} of these {len(rows)} rows are measured, {missing} are not yet. A difference is "
-        f"measured minus published, with Newcombe's {100 * confidence:g} % interval for two independent samples, "
-        "because the published answers aren't known question by question.",
+        f"{measured} of these {len(rows)} rows are measured so far. A difference is measured minus published, with "
+        f"Newcombe's {100 * confidence:g} % interval for two independent samples, because the published answers aren't "
+        "known question by question.",
         _contradictions(rows, tables, published["differences"]),
     ]
     for name, table in tables.items():
