@@ -45,7 +45,7 @@ def test_configuration(project: Project, case: str):
 
 
 def test_published_accuracies(project: Project):
-    """A file that isn't there, and one with a misspelt key; beside the Snakefile it is found only if it isn't here."""
+    """A file that isn't there, and one with a misspelt key."""
     project.configure(project.config | {"published": "theirs.yaml"})
     output = project.run("-n", "all", check=False)
     assert "theirs.yaml can't be read" in output and "Traceback" not in output
