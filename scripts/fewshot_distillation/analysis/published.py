@@ -66,8 +66,10 @@ def _beside(row: dict, part: pd.DataFrame, dataset: str, confidence: float) -> d
     return found | {"note": "; ".join(notes)}
 
 
-def other_differences(published: pd.DataFrame) -> dict[str, float]:
-    """How many differences are printed, how many of them aren't those of the printed accuracies, and by how much."""
+def other_differences(published: pd.DataFrame) -> dict[str, int]:
+    """How many differences are printed, how many of them aren't those of the printed accuracies, and how far off the
+    farthest is, in units of the last printed decimal: rounding alone makes one."""
     printed = published[published["printed_difference"].notna()]
-    off = (printed["printed_difference"] - printed["difference"]).abs().astype(float).round(6)
-    return {"printed": len(printed), "other": int((off > 0).sum()), "largest": float(off.max()) if len(off) else 0.0}
+    off = (printed["printed_difference"] - printed["difference"]).astype(float).abs()
+    units = (off * 10.0 ** printed["decimals"]).round().astype(int)
+    return {"printed": len(printed), "other": int((units > 0).sum()), "largest": int(units.max()) if len(units) else 0}

@@ -22,7 +22,7 @@ def published_section(published: dict[str, Any], confidence: float) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[str, float]) -> str:
+def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[str, int]) -> str:
     """Where the study disagrees with itself, in one sentence."""
     results: dict[str, dict[str, str]] = {}
     for row in rows:
@@ -36,7 +36,7 @@ def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[
     if differences["other"]:
         found.append(
             f"{differences['other']} of {differences['printed']} printed differences aren't those of the accuracies "
-            f"printed beside them, by up to {differences['largest']:.2g} points"
+            f"printed beside them, by at most {differences['largest']} in the last decimal"
         )
     return f"The study disagrees with itself, and every number is kept as printed: {'; '.join(found)}." if found else ""
 
