@@ -265,6 +265,7 @@ class Study:
             return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
 
         return AggregateSpec(
+            dataset=self.config.dataset,
             labels=self.labels,
             plain=self.plain,
             main={model: rows(self.main_runs(model)) for model in self.models},

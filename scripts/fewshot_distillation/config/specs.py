@@ -146,6 +146,7 @@ class AggregateSpec(JobSpec):
     λ, seed, schedule) of each model's main comparison and λ sweep.
     """
 
+    dataset: str
     labels: dict[str, str]
     plain: str | None
     main: dict[str, list[RunKey]]
