@@ -113,11 +113,15 @@ def gpus(job):
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
 
 
-def launcher(wildcards):
-    """How a training job starts: as one process, or as one for each GPU that the model asks for."""
-    processes = STUDY.config.models[wildcards.model].gpus.train
-    many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
-    return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+def launcher(job):
+    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for."""
+
+    def command(wildcards):
+        processes = gpus(job)(wildcards)
+        many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
+        return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+
+    return command
 
 
 def candidates(phase, pattern):

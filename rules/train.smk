@@ -19,7 +19,7 @@ rule train:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("train"),
-        launcher=launcher,
+        launcher=launcher("train"),
         trackers=TRACKERS,
         save_state_every=SAVE_STATE_EVERY,
     params:

@@ -99,7 +99,7 @@ def test_another_lambda_trains_one_run(reconfigured):
 
 
 def test_settings_without_influence_rerun_nothing(reconfigured, finished: Project):
-    gpus = finished.config["models"]["tiny"] | {"gpus": {"train": 2}}
+    gpus = finished.config["models"]["tiny"] | {"gpus": {"teacher": 2, "train": 2}}
     assert not reconfigured(trackers=[], save_state_every=7, models__tiny=gpus)
 
 
