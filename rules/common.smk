@@ -135,6 +135,14 @@ def phase_zero(wildcards):
     return [] if phase is None else ancient(f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet")
 
 
+def signal_audit(wildcards):
+    """What there is to learn is measured first, as an order and not as data: measuring it again trains nothing."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.target == "none":
+        return []
+    return ancient(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json")
+
+
 def targets(wildcards):
     """The teacher's cache that a condition learns from, and the file that describes it."""
     condition = STUDY.config.conditions[wildcards.condition]

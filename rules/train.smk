@@ -5,6 +5,7 @@ rule train:
     input:
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
+        signal=signal_audit,
         targets=targets,
     output:
         checkpoints="<run>/checkpoints/manifest.json",

@@ -15,7 +15,13 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
     fresh = Project(tmp_path, finished.config)
     plan = fresh.planned("train_layerwise_0.5_tiny")
     assert plan == Counter(
-        fetch_model=1, fetch_dataset=1, icl_gap=1, precompute_activations=1, train=1, **{"train_layerwise_0.5_tiny": 1}
+        fetch_model=1,
+        fetch_dataset=1,
+        icl_gap=1,
+        precompute_activations=1,
+        audit_signal=1,
+        train=1,
+        **{"train_layerwise_0.5_tiny": 1},
     )
     assert fresh.planned("eval_sft_0_tiny")["eval_checkpoint"] == 1
 

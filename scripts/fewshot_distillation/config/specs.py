@@ -82,6 +82,14 @@ class LogitsSpec(JobSpec):
     temperatures: list[float]
 
 
+class SignalSpec(JobSpec):
+    """How far the untrained student is from its teacher; `top_k` and `temperatures` are those of trained conditions."""
+
+    activations: ActivationsSpec
+    top_k: list[int]
+    temperatures: list[float]
+
+
 class TrainSpec(JobSpec):
     """One training run."""
 
