@@ -225,15 +225,10 @@ def everything():
     return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
 
 
-def teacher_notes(wildcards):
-    """Descriptions of the teacher caches that any run learns from."""
-    notes = []
-    for run in STUDY.runs:
-        condition = STUDY.config.conditions[run.condition]
-        if condition.target != "none":
-            folder = f"<results>/teachers/{run.model}/{condition.teacher}"
-            notes += [f"{folder}/meta.json"] + ([f"{folder}/audit.json"] if condition.target == "logits" else [])
-    return sorted(set(notes))
+def teachers_in_use(file):
+    """A file of each teacher that any run learns from."""
+    conditions = [(run.model, STUDY.config.conditions[run.condition]) for run in STUDY.runs]
+    return sorted({f"<results>/teachers/{m}/{c.teacher}/{file}" for m, c in conditions if c.target != "none"})
 
 
 def named_runs():

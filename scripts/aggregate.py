@@ -10,6 +10,7 @@ ARGUMENTS = {
     "folders*": "folders of every run and baseline",
     "gaps*": "phase 0 summaries",
     "teachers*": "JSON files about teacher caches",
+    "signals*": "audits of what there was to learn",
     "tables": "folder of the tables",
     "summary": "summary.json",
 }
@@ -17,11 +18,11 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, AggregateSpec, ARGUMENTS) as this:
-        folders, gaps, teachers = (
-            [Path(path) for path in paths] for paths in (this.paths.folders, this.paths.gaps, this.paths.teachers)
+        folders, gaps, teachers, signals = (
+            [Path(path) for path in getattr(this.paths, name)] for name in ("folders", "gaps", "teachers", "signals")
         )
         outputs = {name: Path(this.paths.tables) / f"{name}.csv" for name in TABLES}
-        aggregate(this.spec, folders, gaps, teachers, outputs | {"summary": Path(this.paths.summary)})
+        aggregate(this.spec, folders, gaps, teachers, outputs | {"summary": Path(this.paths.summary)}, signals)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ..config.catalogue import BASE
 from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged
+from .signal import distillation
 from .tables import RATES, RUN, Comparison, icl_gap
 
 TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
@@ -46,15 +47,21 @@ def _whole_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def aggregate(
-    spec: AggregateSpec, folders: list[Path], gaps: list[Path], teachers: list[Path], outputs: dict[str, Path]
+    spec: AggregateSpec,
+    folders: list[Path],
+    gaps: list[Path],
+    teachers: list[Path],
+    outputs: dict[str, Path],
+    signals: list[Path] = (),
 ) -> None:
     """Write the tables and the summary.
 
     Args:
-        folders: of all runs and baselines, with their accuracy.csv and judged.parquet.
+        folders: of all runs and baselines, with their accuracy.csv and judged.parquet; those of runs have metrics.csv.
         gaps: phase 0 summaries.
         teachers: JSON files that describe teacher caches, quoted in the summary.
         outputs: where each table and `summary` belong.
+        signals: signal.json of each teacher that a run learns from.
     """
     gap_summaries = [json.loads(path.read_text()) for path in gaps]
     accuracy = read_accuracy([folder / "accuracy.csv" for folder in folders])
@@ -65,7 +72,10 @@ def aggregate(
             tables[name].to_csv(temporary, index=False)
     manifests = [folder / "checkpoints" / "manifest.json" for folder in folders]
     notes = {str(path): json.loads(path.read_text()) for path in [*teachers, *manifests] if path.exists()}
-    write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes))
+    audits = [json.loads(path.read_text()) for path in signals]
+    metrics = [path for folder in folders if (path := folder / "metrics.csv").exists()]
+    signal = {"signal": audits, "distillation": distillation(spec, metrics, audits)}
+    write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes) | signal)
 
 
 def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: dict[str, dict]) -> dict:

@@ -274,8 +274,12 @@ class Study:
         def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
             return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
 
+        trained = {name: self.config.conditions[name] for name in dict.fromkeys(run.condition for run in self.runs)}
+        # Labels stand beside them, and every run has its own λ.
+        taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in trained.items() if c.target != "none"}
         return AggregateSpec(
             labels=self.labels,
+            conditions=taught,
             plain=self.plain,
             main={model: rows(self.main_runs(model)) for model in self.models},
             sweeps={model: rows(self.sweep_runs(model)) for model in self.models},

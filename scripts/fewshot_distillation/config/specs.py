@@ -151,10 +151,11 @@ class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
     `plain` is the condition that the others are measured against; `main` and `sweeps` list the runs (model, condition,
-    λ, seed, schedule) of each model's main comparison and λ sweep.
+    λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher.
     """
 
     labels: dict[str, str]
+    conditions: dict[str, Condition] = {}
     plain: str | None
     main: dict[str, list[RunKey]]
     sweeps: dict[str, list[RunKey]]
