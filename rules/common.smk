@@ -119,11 +119,15 @@ def gpus(job):
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
 
 
-def launcher(wildcards):
-    """How a training job starts: as one process, or as one for each GPU that the model asks for."""
-    processes = STUDY.config.models[wildcards.model].gpus.train
-    many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
-    return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+def launcher(job):
+    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for."""
+
+    def command(wildcards):
+        processes = gpus(job)(wildcards)
+        many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
+        return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+
+    return command
 
 
 def candidates(phase, pattern):
@@ -135,6 +139,14 @@ def phase_zero(wildcards):
     """Phase 0 comes first as an order, not as data: measuring it again doesn't make the targets stale."""
     phase = STUDY.gap_before(wildcards.model)
     return [] if phase is None else ancient(f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet")
+
+
+def signal_audit(wildcards):
+    """What there is to learn is measured first, as an order and not as data: measuring it again trains nothing."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.target == "none":
+        return []
+    return ancient(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json")
 
 
 def targets(wildcards):
@@ -226,15 +238,10 @@ def everything():
     return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
 
 
-def teacher_notes(wildcards):
-    """Descriptions of the teacher caches that any run learns from."""
-    notes = []
-    for run in STUDY.runs:
-        condition = STUDY.config.conditions[run.condition]
-        if condition.target != "none":
-            folder = f"<results>/teachers/{run.model}/{condition.teacher}"
-            notes += [f"{folder}/meta.json"] + ([f"{folder}/audit.json"] if condition.target == "logits" else [])
-    return sorted(set(notes))
+def teachers_in_use(file):
+    """A file of each teacher that any run learns from."""
+    conditions = [(run.model, STUDY.config.conditions[run.condition]) for run in STUDY.runs]
+    return sorted({f"<results>/teachers/{m}/{c.teacher}/{file}" for m, c in conditions if c.target != "none"})
 
 
 def named_runs():

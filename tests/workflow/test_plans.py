@@ -16,7 +16,13 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
     fresh = Project(tmp_path, finished.config)
     plan = fresh.planned("train_layerwise_0.5_tiny")
     assert plan == Counter(
-        fetch_model=1, fetch_dataset=1, icl_gap=1, precompute_activations=1, train=1, **{"train_layerwise_0.5_tiny": 1}
+        fetch_model=1,
+        fetch_dataset=1,
+        icl_gap=1,
+        precompute_activations=1,
+        audit_signal=1,
+        train=1,
+        **{"train_layerwise_0.5_tiny": 1},
     )
     assert fresh.planned("eval_sft_0_tiny")["eval_checkpoint"] == 1
 
@@ -137,7 +143,7 @@ def test_another_lambda_trains_one_run(reconfigured):
 
 
 def test_settings_without_influence_rerun_nothing(reconfigured, finished: Project):
-    gpus = finished.config["models"]["tiny"] | {"gpus": {"train": 2}}
+    gpus = finished.config["models"]["tiny"] | {"gpus": {"teacher": 2, "train": 2}}
     assert not reconfigured(trackers=[], save_state_every=7, models__tiny=gpus)
 
 

@@ -17,7 +17,7 @@ POSITIONS: tuple[Position, ...] = ("question_end", "prompt_end")
 class Gpus(Strict):
     """GPUs for each kind of job; changing them never changes what is computed."""
 
-    teacher: int = Field(1, ge=1, description="GPUs to reserve for a teacher job, which uses one.")
+    teacher: int = Field(1, ge=1, description="GPUs of a job that reads training questions; each runs one process.")
     train: int = Field(1, ge=1, description="GPUs of a training job; each runs one process.")
     evaluate: int = Field(1, ge=1, description="GPUs to reserve for an evaluation job, which uses one.")
 

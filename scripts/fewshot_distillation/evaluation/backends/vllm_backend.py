@@ -53,9 +53,7 @@ class VllmBackend:
     name = "vllm"
     batch_tokens = 1_000_000
 
-    def __init__(
-        self, model_folder: Path, precision: str, max_tokens: int, gpus: int, checkpoints: list[Path]
-    ) -> None:
+    def __init__(self, model_folder: Path, precision: str, max_tokens: int, gpus: int, checkpoints: list[Path]) -> None:
         self.model_folder, self.precision, self.max_tokens, self.gpus = model_folder, precision, max_tokens, gpus
         self.max_lora_rank = rank_for(checkpoints)
         self.engine, self.loaded, self.lora = None, None, None
