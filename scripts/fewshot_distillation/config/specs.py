@@ -32,6 +32,7 @@ class DatasetSpec(Strict):
     source: DatasetSource
     limit_train: int | None
     limit_test: int | None
+    calculator_marks: Literal["keep", "strip"]
 
 
 class JobSpec(Strict):
