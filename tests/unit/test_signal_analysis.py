@@ -41,7 +41,14 @@ def spec(layerwise: dict | None = None, logit_kl: dict | None = None) -> Aggrega
         "logit_kl": LOGIT_KL.model_copy(update=logit_kl or {}),
     }
     return AggregateSpec(
-        labels=LABELS, conditions=conditions, plain="sft", main={}, sweeps={}, confidence=0.95, metric="strict"
+        labels=LABELS,
+        conditions=conditions,
+        plain="sft",
+        main={},
+        sweeps={},
+        confidence=0.95,
+        metric="strict",
+        dataset="problems",
     )
 
 
