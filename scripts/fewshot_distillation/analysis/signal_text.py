@@ -43,7 +43,7 @@ def _audit(audit: dict[str, Any]) -> str:
     covered = [(k, t) for k in first["coverage"] for t in temperatures]
     header = ["position", *(f"KL at T = {float(t):g}" for t in temperatures), "teacher's top-1", "entropy"]
     header += [f"top {k} at T = {float(t):g}" for k, t in covered]
-    header += ["Σ distance", "cosine, lowest layer to highest"]
+    header += ["Σ distance", "cosine over layers"]
     rows = []
     for position, entry in audit["positions"].items():
         cosines = entry["layers"]["cosine"]
