@@ -14,20 +14,26 @@ sys.path.insert(0, SCRIPTS)
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.digests import code_digest
 from fewshot_distillation.config.grid import Study
+from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
 from fewshot_distillation.runtime.workspace import only_driver, remove_finished
 
-# A configuration in the working folder comes before the one beside the Snakefile.
-LOCAL_CONFIG = Path("workflow_config.yaml")
+
+def own_or_shipped(name):
+    """A file in the working folder comes before the one beside the Snakefile."""
+    return name if os.path.exists(name) else str(HERE / name)
 
 
-configfile: str(LOCAL_CONFIG if LOCAL_CONFIG.exists() else HERE / LOCAL_CONFIG)
+configfile: own_or_shipped("workflow_config.yaml")
 
 
 try:
     STUDY = Study(load(config))
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
+    # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
+    PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
+    PUBLISHED_HERE = [path for path in PUBLISHED if load_published(Path(path)).dataset == STUDY.config.dataset]
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -163,6 +169,8 @@ def training_code(wildcards):
     return code_digest("train.py", *loss)
 
 
+TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)
+
 CAPTIONS = {
     "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
     "accuracy_curve": "Accuracy at every checkpoint; grey lines are the untrained model.",
@@ -193,6 +201,10 @@ def accuracy_of_figure(figure):
     return inputs
 
 
+def published_of_figure(figure):
+    return [] if figure == "loss_curves" else PUBLISHED_HERE
+
+
 def metrics_of_figure(figure):
     """Input function: metrics.csv of the runs, for the one figure that shows training itself."""
     return lambda wildcards: (
@@ -210,10 +222,11 @@ def figures_of(model):
 
 def figure_captions():
     """Every figure of the study: its path below the results folder, and its caption."""
-    captions = {f"figures/icl_gap_{phase}.png": CAPTIONS["icl_gap"] for phase in STUDY.config.icl_gap}
+    figures = {f"figures/icl_gap_{phase}.png": "icl_gap" for phase in STUDY.config.icl_gap}
     for model in STUDY.models:
-        captions |= {f"figures/{model}/{name}.png": CAPTIONS[name] for name in figures_of(model)}
-    return captions
+        figures |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
+    rings = {name: " Rings are the published accuracies." for name in CAPTIONS if published_of_figure(name)}
+    return {path: CAPTIONS[name] + rings.get(name, "") for path, name in figures.items()}
 
 
 def figure_files():

@@ -164,7 +164,7 @@ def test_summary_and_analysis_hold_it(tmp_path: Path, runs: list[Path]):
     outputs = {name: tmp_path / f"{name}.csv" for name in TABLES} | {"summary": tmp_path / "summary.json"}
     main = {"tiny": [("tiny", name, lam, 42, "short") for name, lam in OWN.items()]}
     full = spec().model_copy(update={"main": main, "sweeps": {"tiny": []}})
-    aggregate(full, [path.parent for path in runs], [], [], outputs, [tmp_path / "signal.json"])
+    aggregate(full, [path.parent for path in runs], [], [], [tmp_path / "signal.json"], [], outputs)
     summary = json.loads(outputs["summary"].read_text())
     assert summary["signal"] == [AUDIT] and len(summary["distillation"]) == 3
     text = write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), summary)

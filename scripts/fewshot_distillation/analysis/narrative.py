@@ -4,6 +4,7 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
+from .published_section import published_section
 from .signal_text import signal_section
 
 Row = dict[str, Any]
@@ -28,6 +29,8 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
         parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
         parts.append(signal_section(summary, model))
         parts += _figures(spec, model)
+    if "published" in summary:
+        parts.append(published_section(summary["published"], summary["confidence"]))
     parts.append(_checks(summary))
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -38,6 +38,9 @@ class Dataset(Strict):
     source: DatasetSource = Field(description="Where the rows come from.")
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
+    calculator_marks: Literal["keep", "strip"] = Field(
+        "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
+    )
 
 
 class Teacher(Strict):

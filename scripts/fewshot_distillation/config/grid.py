@@ -278,6 +278,7 @@ class Study:
         # Labels stand beside them, and every run has its own λ.
         taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in trained.items() if c.target != "none"}
         return AggregateSpec(
+            dataset=self.config.dataset,
             labels=self.labels,
             conditions=taught,
             plain=self.plain,

@@ -32,6 +32,7 @@ class DatasetSpec(Strict):
     source: DatasetSource
     limit_train: int | None
     limit_test: int | None
+    calculator_marks: Literal["keep", "strip"]
 
 
 class JobSpec(Strict):
@@ -154,6 +155,7 @@ class AggregateSpec(JobSpec):
     λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher.
     """
 
+    dataset: str
     labels: dict[str, str]
     conditions: dict[str, Condition] = {}
     plain: str | None

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
 from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Teacher, Training
+from .sources import LocalPath
 
 
 def _ascending(name: str, values: list[Any]) -> None:
@@ -98,6 +99,11 @@ class Config(Strict):
     baselines: Baselines = Field(Baselines(), description="Evaluations of the untrained models.")
     icl_gap: Annotated[dict[Name, IclGap], DropNulls] = Field({}, description="Phase 0 comparisons by name.")
     studies: Annotated[dict[Name, Grid], DropNulls] = Field(description="Grids of training runs by name.")
+    published: LocalPath | None = Field(
+        None,
+        description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up "
+        "in the working folder, then beside the Snakefile.",
+    )
     plots: Plots = Field(Plots(), description="Looks of the figures.")
 
     @model_validator(mode="after")
