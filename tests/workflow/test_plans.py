@@ -116,7 +116,7 @@ def test_phase_zero_is_an_order_and_not_data(reconfigured):
         ("student/losses/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", {"train": 2}),
         ("student/losses/forward_kl.py", "t * t *", "t *", {"train": 1}),
         ("student/trainer.py", "self.optimizer.zero_grad()", "self.optimizer.zero_grad(True)", {"train": 4}),
-        ("evaluation/answers.py", "number /= Decimal(divisor)", "number = number / Decimal(divisor)", {"score": 4}),
+        ("evaluation/answers.py", 'Decimal(found["whole"] or 0)', 'Decimal(found["whole"] or "0")', {"score": 4}),
         ("analysis/figures/lambda_sweep.py", "capsize=3", "capsize=4", {"plot_lambda_sweep": 1}),
     ],
 )
