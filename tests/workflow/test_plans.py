@@ -51,6 +51,24 @@ def test_default_configuration_plans_the_published_study(tmp_path):
     assert re.search(r"\ntrain +13\n", snakemake("--directory", str(tmp_path), "-n", "all"))
 
 
+ADDED_MODEL = """\
+models: {my-gemma: {source: {hub: google/gemma-3-270m-it}}}
+studies:
+  mine: {models: [my-gemma], conditions: [sft, layerwise, logit_kl], schedules: [full]}
+"""
+
+
+def test_a_model_is_added_in_three_lines(tmp_path):
+    """It gets its caches, runs and figures beside those of the study."""
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(ADDED_MODEL)
+    arguments = ("--directory", str(tmp_path), "--configfile", str(overlay), "-n")
+    plan = snakemake(*arguments, "eval_logit_kl_0.5_my-gemma")
+    for rule in ("fetch_model", "precompute_activations", "precompute_logits", "train", "eval_checkpoint", "score"):
+        assert re.search(rf"\n{rule} +1\n", plan), rule
+    assert re.search(r"\ntrain +16\n", snakemake(*arguments, "all"))
+
+
 def changed(project: Project, **changes) -> dict:
     config = copy.deepcopy(project.config)
     for path, value in changes.items():
