@@ -8,18 +8,24 @@ rule aggregate:
         judged=files_of(STUDY.runs, "judged.parquet")
         + [f for m in STUDY.models for f in baselines_of(m, "judged.parquet")],
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
-        teachers=teacher_notes,
+        teachers=teachers_in_use("meta.json"),
+        signals=teachers_in_use("signal.json"),
+        metrics=files_of(STUDY.runs, "metrics.csv"),
+        published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
     output:
-        summary=report("<results>/summary.json", caption="../report/summary.rst", category="Tables"),
-        tables=report(
-            expand(
-                "<results>/tables/{table}.csv",
-                table=["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"],
-            ),
-            caption="../report/tables.rst",
-            category="Tables",
+        summary=report(
+            "<results>/summary.json", caption="../report/summary.rst", category="Tables", subcategory="All models"
         ),
+        tables=[
+            report(
+                f"<results>/tables/{table}.csv",
+                caption=f"../report/tables/{table}.rst",
+                category="Tables",
+                subcategory="All models",
+            )
+            for table in TABLES
+        ],
     log:
         "<logs>/aggregate.log",
     benchmark:
@@ -37,8 +43,8 @@ rule aggregate:
         "Putting all results together"
     shell:
         "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --folders {params.folders:q}"
-        " --gaps {input.gaps:q} --teachers {input.teachers:q} --tables {params.tables:q}"
-        " --summary {output.summary:q} 2>&1 | tee {log:q}"
+        " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
+        " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 
 rule write_analysis:
@@ -46,7 +52,7 @@ rule write_analysis:
         summary="<results>/summary.json",
         figures=[path for path in figure_files() if path.endswith(".png")],
     output:
-        report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis"),
+        report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis", subcategory="All models"),
     log:
         "<logs>/write_analysis.log",
     benchmark:

@@ -14,20 +14,26 @@ sys.path.insert(0, SCRIPTS)
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.digests import code_digest
 from fewshot_distillation.config.grid import Study
+from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
 from fewshot_distillation.runtime.workspace import only_driver, remove_finished
 
-# A configuration in the working folder comes before the one beside the Snakefile.
-LOCAL_CONFIG = Path("workflow_config.yaml")
+
+def own_or_shipped(name):
+    """A file in the working folder comes before the one beside the Snakefile."""
+    return name if os.path.exists(name) else str(HERE / name)
 
 
-configfile: str(LOCAL_CONFIG if LOCAL_CONFIG.exists() else HERE / LOCAL_CONFIG)
+configfile: own_or_shipped("workflow_config.yaml")
 
 
 try:
     STUDY = Study(load(config))
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
+    # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
+    PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
+    PUBLISHED_HERE = [path for path in PUBLISHED if load_published(Path(path)).dataset == STUDY.config.dataset]
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -92,6 +98,10 @@ def take_results_folder():
 TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
+SERVER = STUDY.config.server.model_dump_json()
+
+# The engines that may answer test questions; their code decides what is stale.
+ENGINES = STUDY.config.evaluation.modules
 
 
 def spec_of(job):
@@ -113,11 +123,20 @@ def gpus(job):
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
 
 
-def launcher(wildcards):
-    """How a training job starts: as one process, or as one for each GPU that the model asks for."""
-    processes = STUDY.config.models[wildcards.model].gpus.train
-    many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
-    return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+def generating_gpus(wildcards):
+    """Resource function: GPUs of a job that answers questions; asking a server takes none."""
+    return 0 if STUDY.config.evaluation.backend == "server" else gpus("evaluate")(wildcards)
+
+
+def launcher(job):
+    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for."""
+
+    def command(wildcards):
+        processes = gpus(job)(wildcards)
+        many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
+        return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+
+    return command
 
 
 def candidates(phase, pattern):
@@ -129,6 +148,14 @@ def phase_zero(wildcards):
     """Phase 0 comes first as an order, not as data: measuring it again doesn't make the targets stale."""
     phase = STUDY.gap_before(wildcards.model)
     return [] if phase is None else ancient(f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet")
+
+
+def signal_audit(wildcards):
+    """What there is to learn is measured first, as an order and not as data: measuring it again trains nothing."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.target == "none":
+        return []
+    return ancient(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json")
 
 
 def targets(wildcards):
@@ -150,6 +177,8 @@ def training_code(wildcards):
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
     return code_digest("train.py", *loss)
 
+
+TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)
 
 CAPTIONS = {
     "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
@@ -181,6 +210,10 @@ def accuracy_of_figure(figure):
     return inputs
 
 
+def published_of_figure(figure):
+    return [] if figure == "loss_curves" else PUBLISHED_HERE
+
+
 def metrics_of_figure(figure):
     """Input function: metrics.csv of the runs, for the one figure that shows training itself."""
     return lambda wildcards: (
@@ -198,10 +231,11 @@ def figures_of(model):
 
 def figure_captions():
     """Every figure of the study: its path below the results folder, and its caption."""
-    captions = {f"figures/icl_gap_{phase}.png": CAPTIONS["icl_gap"] for phase in STUDY.config.icl_gap}
+    figures = {f"figures/icl_gap_{phase}.png": "icl_gap" for phase in STUDY.config.icl_gap}
     for model in STUDY.models:
-        captions |= {f"figures/{model}/{name}.png": CAPTIONS[name] for name in figures_of(model)}
-    return captions
+        figures |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
+    rings = {name: " Rings are the published accuracies." for name in CAPTIONS if published_of_figure(name)}
+    return {path: CAPTIONS[name] + rings.get(name, "") for path, name in figures.items()}
 
 
 def figure_files():
@@ -213,15 +247,10 @@ def everything():
     return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
 
 
-def teacher_notes(wildcards):
-    """Descriptions of the teacher caches that any run learns from."""
-    notes = []
-    for run in STUDY.runs:
-        condition = STUDY.config.conditions[run.condition]
-        if condition.target != "none":
-            folder = f"<results>/teachers/{run.model}/{condition.teacher}"
-            notes += [f"{folder}/meta.json"] + ([f"{folder}/audit.json"] if condition.target == "logits" else [])
-    return sorted(set(notes))
+def teachers_in_use(file):
+    """A file of each teacher that any run learns from."""
+    conditions = [(run.model, STUDY.config.conditions[run.condition]) for run in STUDY.runs]
+    return sorted({f"<results>/teachers/{m}/{c.teacher}/{file}" for m, c in conditions if c.target != "none"})
 
 
 def named_runs():

@@ -8,6 +8,7 @@ for figure in MODEL_FIGURES:
         input:
             accuracy=accuracy_of_figure(figure),
             metrics=metrics_of_figure(figure),
+            published=published_of_figure(figure),
         output:
             png=report(
                 f"<results>/figures/{{model}}/{figure}.png",
@@ -32,12 +33,14 @@ for figure in MODEL_FIGURES:
             "Drawing {params.figure} of {wildcards.model}"
         shell:
             "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
-            " --metrics {input.metrics:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"
+            " --metrics {input.metrics:q} --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q}"
+            " 2>&1 | tee {log:q}"
 
 
 rule plot_icl_gap:
     input:
-        lambda wildcards: candidates(wildcards.phase, "<results>/icl_gap/{phase}/{model}/accuracy.csv"),
+        accuracy=lambda wildcards: candidates(wildcards.phase, "<results>/icl_gap/{phase}/{model}/accuracy.csv"),
+        published=published_of_figure("icl_gap"),
     output:
         png=report(
             "<results>/figures/icl_gap_{phase}.png",
@@ -60,5 +63,5 @@ rule plot_icl_gap:
     message:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"
     shell:
-        "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input:q} --png {output.png:q}"
-        " --pdf {output.pdf:q} 2>&1 | tee {log:q}"
+        "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
+        " --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"

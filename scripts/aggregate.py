@@ -10,6 +10,8 @@ ARGUMENTS = {
     "folders*": "folders of every run and baseline",
     "gaps*": "phase 0 summaries",
     "teachers*": "JSON files about teacher caches",
+    "published*": "the file of published accuracies, if there is one",
+    "signals*": "audits of what there was to learn",
     "tables": "folder of the tables",
     "summary": "summary.json",
 }
@@ -17,11 +19,11 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, AggregateSpec, ARGUMENTS) as this:
-        folders, gaps, teachers = (
-            [Path(path) for path in paths] for paths in (this.paths.folders, this.paths.gaps, this.paths.teachers)
-        )
-        outputs = {name: Path(this.paths.tables) / f"{name}.csv" for name in TABLES}
-        aggregate(this.spec, folders, gaps, teachers, outputs | {"summary": Path(this.paths.summary)})
+        paths = this.paths
+        groups = (paths.folders, paths.gaps, paths.teachers, paths.signals, paths.published)
+        inputs = [[Path(path) for path in group] for group in groups]
+        outputs = {name: Path(paths.tables) / f"{name}.csv" for name in (*TABLES, "published_vs_measured")}
+        aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from fewshot_distillation.analysis.collect import read_accuracy, read_metrics
+from fewshot_distillation.analysis.collect import read_accuracy, read_metrics, read_published
 from fewshot_distillation.config.specs import PlotSpec
 from fewshot_distillation.runtime.cli import job
 from fewshot_distillation.runtime.files import atomic_path
@@ -11,6 +11,7 @@ from fewshot_distillation.runtime.files import atomic_path
 ARGUMENTS = {
     "accuracy*": "accuracy.csv files to draw",
     "metrics*": "metrics.csv files to draw",
+    "published*": "the file of published accuracies to draw behind them, if there is one",
     "png": "the figure for screens",
     "pdf": "the figure for print",
 }
@@ -20,7 +21,9 @@ def main() -> None:
     with job(__doc__, PlotSpec, ARGUMENTS) as this:
         spec, paths = this.spec, this.paths
         draw = importlib.import_module(f"fewshot_distillation.analysis.figures.{spec.figure}").draw
-        figure = draw(spec, read_metrics(paths.metrics) if paths.metrics else read_accuracy(paths.accuracy))
+        tables = [read_metrics(paths.metrics) if paths.metrics else read_accuracy(paths.accuracy)]
+        tables += [read_published(path) for path in paths.published]
+        figure = draw(spec, *tables)
         for path in (Path(paths.png), Path(paths.pdf)):
             # Without the time of drawing, the same numbers give the same bytes.
             stamp = {"CreationDate": None} if path.suffix == ".pdf" else {}

@@ -59,23 +59,27 @@ def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
     return fast
 
 
-def make_model(folder: Path, seed: int = 0, chat: bool = True) -> Path:
+def make_model(folder: Path, seed: int = 0, chat: bool = True, tokenizer: Any = None, **sizes: int) -> Path:
     """A random Qwen3 model of two layers as a folder in the Hugging Face layout.
 
     Its weights are larger than usual ones, so that what it generates depends on the whole prompt.
     """
-    tokenizer = make_tokenizer(chat)
+    tokenizer = tokenizer or make_tokenizer(chat)
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 4096,
+        **sizes,
+    }
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=4096,
         initializer_range=0.3,
         tie_word_embeddings=False,
+        **sizes,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,

@@ -1,6 +1,7 @@
 """Every figure draws from a small study without a warning, and shows what the table holds."""
 
 import importlib
+import json
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.container import BarContainer, ErrorbarContainer
 
+from fewshot_distillation.analysis.collect import read_published
+from fewshot_distillation.analysis.figures.style import GREY
 from study_tables import LABELS, accuracy, metrics, plot_spec
 
 
@@ -18,11 +21,12 @@ def closed_figures():
     plt.close("all")
 
 
-def draw(name: str, table: pd.DataFrame, folder: Path):
+def draw(name: str, table: pd.DataFrame, folder: Path, *published: pd.DataFrame):
     """The figure, after it was saved as the program does, with warnings as errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = importlib.import_module(f"fewshot_distillation.analysis.figures.{name}").draw(plot_spec(name), table)
+        module = importlib.import_module(f"fewshot_distillation.analysis.figures.{name}")
+        figure = module.draw(plot_spec(name), table, *published)
         for kind in ("png", "pdf"):
             figure.savefig(folder / f"a.{kind}", dpi=60)
             assert (folder / f"a.{kind}").stat().st_size > 1000
@@ -124,3 +128,65 @@ def test_long_labels_leave_room_for_the_axes(tmp_path):
     assert box.width > 0.7 and box.height > 0.35
     legend_box = figure.legends[0].get_window_extent()
     assert legend_box.x0 >= 0 and legend_box.x1 <= figure.bbox.x1
+
+
+def published(folder: Path, n: int = 10):
+    """Published accuracies of the small study, as `read_published` gives them, one of them a range of steps."""
+    run = {"model": "tiny", "schedule": "short"}
+    rows = [
+        {"model": "tiny", "condition": "base", "shots": 8, "percent": 45},
+        {"model": "tiny", "condition": "base", "phase": "phase0", "shots": 8, "percent": 60},
+        run | {"condition": "sft", "lambda": 0, "step": 6, "percent": 55},
+        run | {"condition": "layerwise", "lambda": 0.5, "step": [3, 6], "percent": [50, 70]},
+        run | {"condition": "layerwise", "lambda": 0.5, "step": 6, "percent": 80},
+        run | {"condition": "layerwise", "lambda": 0.1, "step": 3, "percent": 20},
+        run | {"condition": "layerwise", "lambda": 2.0, "step": 6, "percent": 10},
+        run | {"condition": "logit_kl", "lambda": 0.5, "step": 6, "percent": 30} | {"model": "other"},
+    ]
+    path = folder / "published.yaml"
+    path.write_text(json.dumps({"dataset": "problems", "tables": {"main": {"title": "Main", "n": n, "rows": rows}}}))
+    return read_published(path)
+
+
+def rings(axes) -> dict[tuple, str]:
+    """Places of hollow points, and their colours."""
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    return {(x, y): line.get_color() for line in hollow for x, y in line.get_xydata().tolist()}
+
+
+def test_published_points_lie_behind_the_curve(tmp_path: Path):
+    """Of the runs shown only, at their own steps and in their own colours; a range is a box and no point."""
+    (axes,) = draw("accuracy_curve", at_own_lambda(), tmp_path, published(tmp_path)).axes
+    curves = {curve.get_label(): curve.lines[0] for curve in errorbars(axes)}
+    sft, layerwise = (curves[LABELS[name]] for name in ("sft", "layerwise"))
+    assert rings(axes) == {
+        (0, 0.45): GREY,
+        (sft.get_xdata()[1], 0.55): sft.get_color(),
+        (layerwise.get_xdata()[1], 0.8): layerwise.get_color(),
+    }
+    (box,) = [patch for patch in axes.patches if not patch.get_fill()]
+    assert box.get_bbox().extents.tolist() == pytest.approx([3, 0.5, 6, 0.7])
+    assert max(line.zorder for line in axes.lines if line.get_alpha() == 0.75) < sft.zorder
+    assert legend(axes)[-1] == "published"
+
+
+def test_published_points_of_the_other_figures(tmp_path: Path):
+    theirs = published(tmp_path, n=1000)
+    (axes,) = draw("main_comparison", at_own_lambda(), tmp_path, theirs).axes
+    assert sorted(rings(axes)) == [(0.45, 1), (0.55, 2), (0.8, 3)]
+    assert legend(axes) == ["published, on 1000 questions"], "another number of questions doesn't pass in silence"
+    swept = accuracy().query("condition in ('sft', 'layerwise')")
+    (axes,) = draw("lambda_sweep", swept, tmp_path, theirs).axes
+    assert rings(axes) == {(-0.4, 0.55): GREY, (1, 0.8): errorbars(axes)[0].lines[0].get_color()}
+    rows = accuracy().query("condition == 'base'")
+    (axes,) = draw("icl_gap", rows.assign(phase="phase0"), tmp_path, theirs).axes
+    assert list(rings(axes)) == [(1, 0.6)]
+    assert not rings(draw("icl_gap", rows.assign(phase="phase1"), tmp_path, theirs).axes[0])
+
+
+def test_schedules_have_panels_of_their_own(tmp_path: Path):
+    early = at_own_lambda().query("condition == 'sft'").assign(schedule="early", step=[1, 2])
+    first, second = draw("accuracy_curve", pd.concat([at_own_lambda(), early]), tmp_path).axes
+    assert [len(errorbars(axes)) for axes in (first, second)] == [1, 3], "the shorter schedule comes first"
+    assert first.get_ylim() == second.get_ylim()
+    assert legend(first) == ["Base · 0-shot (10.0%)", "A · 8-shot (40.0%)", *LABELS.values()]

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml")
+SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml", "published.yaml")
 
 
 def tiny_config(model: Path) -> dict:

@@ -44,6 +44,20 @@ def test_configuration(project: Project, case: str):
     assert not project.path().exists(), "no job has started"
 
 
+def test_published_accuracies(project: Project):
+    """A file that isn't there, and one with a misspelt key."""
+    project.configure(project.config | {"published": "theirs.yaml"})
+    output = project.run("-n", "all", check=False)
+    assert "theirs.yaml can't be read" in output and "Traceback" not in output
+    row = {"model": "tiny", "condition": "base", "shots": 4, "percentage": 30}
+    tables = {"main": {"title": "Main", "n": 10, "rows": [row]}}
+    (project.folder / "theirs.yaml").write_text(json.dumps({"dataset": "problems", "tables": tables}))
+    output = project.run("all", check=False)
+    assert "published: theirs.yaml is wrong:" in output and "Traceback" not in output
+    assert "tables.main.rows.0: unknown key 'percentage'; did you mean 'percent'?" in output
+    assert not project.path().exists(), "no job has started"
+
+
 def fetch_error(project: Project, target: str) -> str:
     """What the failing fetch job said, in its log."""
     project.run(target, check=False)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,13 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
     fresh = Project(tmp_path, finished.config)
     plan = fresh.planned("train_layerwise_0.5_tiny")
     assert plan == Counter(
-        fetch_model=1, fetch_dataset=1, icl_gap=1, precompute_activations=1, train=1, **{"train_layerwise_0.5_tiny": 1}
+        fetch_model=1,
+        fetch_dataset=1,
+        icl_gap=1,
+        precompute_activations=1,
+        audit_signal=1,
+        train=1,
+        **{"train_layerwise_0.5_tiny": 1},
     )
     assert fresh.planned("eval_sft_0_tiny")["eval_checkpoint"] == 1
 
@@ -46,9 +53,46 @@ def snakemake(*arguments: str) -> str:
     return output
 
 
+# The published study by hand, as (rule, model): jobs.
+# Trained: 1.7B with B, C, D and three more λ (0.5 is C itself), and B, C early; 8B with B, C, D, and B, C early.
+# Asked: each training run once, the two trained models with 0 and 8 shots, and three candidates twice in phase 0 (on 16
+# questions and on all of them). One teacher for each trained model, with logits for D. Only 1.7B has a λ sweep to draw.
+SMALL, LARGE, CANDIDATE = "qwen3-1.7b", "qwen3-8b", "qwen3-4b-instruct"
+PUBLISHED_STUDY = {
+    ("fetch_dataset", None): 1,
+    ("fetch_model", SMALL): 1, ("fetch_model", LARGE): 1, ("fetch_model", CANDIDATE): 1,
+    ("icl_gap", SMALL): 2, ("icl_gap", LARGE): 2, ("icl_gap", CANDIDATE): 2,
+    ("score_icl_gap", SMALL): 2, ("score_icl_gap", LARGE): 2, ("score_icl_gap", CANDIDATE): 2,
+    ("summarise_icl_gap", None): 2, ("plot_icl_gap", None): 2,
+    ("baseline", SMALL): 2, ("baseline", LARGE): 2,
+    ("score_baseline", SMALL): 2, ("score_baseline", LARGE): 2,
+    ("precompute_activations", SMALL): 1, ("precompute_activations", LARGE): 1,
+    ("precompute_logits", SMALL): 1, ("precompute_logits", LARGE): 1,
+    ("train", SMALL): 8, ("train", LARGE): 5,
+    ("eval_checkpoint", SMALL): 8, ("eval_checkpoint", LARGE): 5,
+    ("score", SMALL): 8, ("score", LARGE): 5,
+    ("plot_main_comparison", SMALL): 1, ("plot_main_comparison", LARGE): 1,
+    ("plot_accuracy_curve", SMALL): 1, ("plot_accuracy_curve", LARGE): 1,
+    ("plot_loss_curves", SMALL): 1, ("plot_loss_curves", LARGE): 1,
+    ("plot_lambda_sweep", SMALL): 1,
+    ("aggregate", None): 1, ("write_analysis", None): 1,
+}  # fmt: skip
+
+
 def test_default_configuration_plans_the_published_study(tmp_path):
-    # 1.7B: B, C, D, three more λ, B and C early; 8B: B, C, D and B, C early.
-    assert re.search(r"\ntrain +13\n", snakemake("--directory", str(tmp_path), "-n", "all"))
+    """Exactly these jobs: by the table of rules, and for each model by the logs that the commands write."""
+    output = snakemake("--directory", str(tmp_path), "-n", "-p", "all")
+    table = re.search(r"Job stats:\njob +count\n[- ]+\n((?:\S+ +\d+\n)+)", output).group(1)
+    rules, logs = Counter({"all": 1, "total": 81}), Counter()
+    for (rule, model), count in PUBLISHED_STUDY.items():
+        rules[rule] += count
+        # The three rules that score share a folder of logs.
+        logs["score" if rule.startswith("score_") else rule, model] += count
+    assert {name: int(count) for name, count in re.findall(r"(\S+) +(\d+)\n", table)} == rules
+    assert sum(PUBLISHED_STUDY.values()) + 1 == 81
+    paths = [Path(log).with_suffix("").parts for log in re.findall(r"tee results/logs/(\S+)", output)]
+    models = (SMALL, LARGE, CANDIDATE)
+    assert Counter((path[0], next((m for m in models if m in path), None)) for path in paths) == logs
 
 
 ADDED_MODEL = """\
@@ -117,7 +161,7 @@ def test_another_lambda_trains_one_run(reconfigured):
 
 
 def test_settings_without_influence_rerun_nothing(reconfigured, finished: Project):
-    gpus = finished.config["models"]["tiny"] | {"gpus": {"train": 2}}
+    gpus = finished.config["models"]["tiny"] | {"gpus": {"teacher": 2, "train": 2}}
     assert not reconfigured(trackers=[], save_state_every=7, models__tiny=gpus)
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 from ..config.catalogue import BASE
 from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
-from .collect import read_accuracy, read_judged
+from .collect import read_accuracy, read_judged, read_published
+from .published import other_differences, published_vs_measured
+from .signal import distillation
 from .tables import RATES, RUN, Comparison, icl_gap
 
 TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
@@ -46,26 +48,52 @@ def _whole_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def aggregate(
-    spec: AggregateSpec, folders: list[Path], gaps: list[Path], teachers: list[Path], outputs: dict[str, Path]
+    spec: AggregateSpec,
+    folders: list[Path],
+    gaps: list[Path],
+    teachers: list[Path],
+    signals: list[Path],
+    published: list[Path],
+    outputs: dict[str, Path],
 ) -> None:
     """Write the tables and the summary.
 
     Args:
-        folders: of all runs and baselines, with their accuracy.csv and judged.parquet.
+        folders: of all runs and baselines, with their accuracy.csv and judged.parquet; those of runs have metrics.csv.
         gaps: phase 0 summaries.
         teachers: JSON files that describe teacher caches, quoted in the summary.
+        signals: signal.json of each teacher that a run learns from.
+        published: the file of published accuracies, if there is one.
         outputs: where each table and `summary` belong.
     """
     gap_summaries = [json.loads(path.read_text()) for path in gaps]
     accuracy = read_accuracy([folder / "accuracy.csv" for folder in folders])
     judged = read_judged([folder / "judged.parquet" for folder in folders])
     tables = build_tables(spec, accuracy, judged, gap_summaries)
-    for name in TABLES:
+    beside = {}
+    for path in published:
+        tables["published_vs_measured"], beside = _published(spec, read_published(path), accuracy, tables["icl_gap"])
+    for name, table in tables.items():
         with atomic_path(outputs[name]) as temporary:
-            tables[name].to_csv(temporary, index=False)
+            table.to_csv(temporary, index=False)
     manifests = [folder / "checkpoints" / "manifest.json" for folder in folders]
     notes = {str(path): json.loads(path.read_text()) for path in [*teachers, *manifests] if path.exists()}
-    write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes))
+    audits = [json.loads(path.read_text()) for path in signals]
+    metrics = [path for folder in folders if (path := folder / "metrics.csv").exists()]
+    beside |= {"signal": audits, "distillation": distillation(spec, metrics, audits)}
+    write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes) | beside)
+
+
+def _published(
+    spec: AggregateSpec, published: pd.DataFrame, accuracy: pd.DataFrame, gaps: pd.DataFrame
+) -> tuple[pd.DataFrame, dict]:
+    """The table of published and measured accuracies, and what the summary says about them."""
+    phase_zero = gaps.assign(condition=BASE, step=0).reindex(columns=accuracy.columns)
+    measured = pd.concat([part for part in (accuracy, phase_zero) if len(part)] or [accuracy], ignore_index=True)
+    table = _whole_seeds(published_vs_measured(published, measured, spec.labels, spec.dataset, spec.confidence))
+    titles = published.drop_duplicates("table").set_index("table")[["title", "decimals"]].to_dict("index")
+    entry = {"tables": titles, "rows": _records(table), "differences": other_differences(published)}
+    return table, {"published": entry}
 
 
 def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: dict[str, dict]) -> dict:

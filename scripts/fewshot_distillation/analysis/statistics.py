@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import binom, norm
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 
 def proportion_interval(correct: int, n: int, confidence: float) -> tuple[float, float]:
@@ -13,6 +13,17 @@ def proportion_interval(correct: int, n: int, confidence: float) -> tuple[float,
     low, high = proportion_confint(correct, n, alpha=1 - confidence, method="wilson")
     # Rounding may leave a bound on the wrong side of an accuracy of 0 or 1.
     return min(float(low), correct / n), max(float(high), correct / n)
+
+
+def independent_difference(ours: tuple[int, int], theirs: tuple[int, int], confidence: float) -> dict[str, float]:
+    """Difference of two accuracies, each (right answers, questions), that aren't known question by question.
+
+    Returns:
+        `difference`, and `difference_low` to `difference_high`, Newcombe's (1998) interval for independent proportions.
+    """
+    low, high = confint_proportions_2indep(*ours, *theirs, method="newcomb", compare="diff", alpha=1 - confidence)
+    difference = ours[0] / ours[1] - theirs[0] / theirs[1]
+    return {"difference": difference, "difference_low": float(low), "difference_high": float(high)}
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray, confidence: float, tests: int = 1) -> dict[str, float]:

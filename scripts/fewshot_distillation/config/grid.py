@@ -20,6 +20,7 @@ from .specs import (
     ModelSpec,
     PlotSpec,
     ScoreSpec,
+    SignalSpec,
     TrainSpec,
 )
 from .study import Config
@@ -178,15 +179,24 @@ class Study:
             precision=self.config.precision,
         )
 
-    def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
+    def _logits_in_use(self, teacher: str) -> tuple[list[int], list[float]]:
+        """Every top k and temperature at which a condition reads a teacher's logits, and T = 1; ascending."""
         # Only of conditions that are trained: an entry that no study uses must not make the cache stale.
         trained = {run.condition for run in self.runs}
         conditions = [c for name, c in self.config.conditions.items() if name in trained]
         readers = [c for c in conditions if c.target == "logits" and c.teacher == teacher]
+        return sorted({c.top_k for c in readers}) or [1024], sorted({1.0, *(c.temperature for c in readers)})
+
+    def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
+        top_k, temperatures = self._logits_in_use(teacher)
         return LogitsSpec(
-            activations=self.precompute_activations(model, teacher),
-            top_k=max((c.top_k for c in readers), default=1024),
-            temperatures=sorted({1.0, *(c.temperature for c in readers)}),
+            activations=self.precompute_activations(model, teacher), top_k=top_k[-1], temperatures=temperatures
+        )
+
+    def audit_signal(self, model: str, teacher: str) -> SignalSpec:
+        top_k, temperatures = self._logits_in_use(teacher)
+        return SignalSpec(
+            activations=self.precompute_activations(model, teacher), top_k=top_k, temperatures=temperatures
         )
 
     def train(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> TrainSpec:
@@ -264,8 +274,13 @@ class Study:
         def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
             return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
 
+        trained = {name: self.config.conditions[name] for name in dict.fromkeys(run.condition for run in self.runs)}
+        # Labels stand beside them, and every run has its own λ.
+        taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in trained.items() if c.target != "none"}
         return AggregateSpec(
+            dataset=self.config.dataset,
             labels=self.labels,
+            conditions=taught,
             plain=self.plain,
             main={model: rows(self.main_runs(model)) for model in self.models},
             sweeps={model: rows(self.sweep_runs(model)) for model in self.models},

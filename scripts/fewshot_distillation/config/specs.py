@@ -83,6 +83,14 @@ class LogitsSpec(JobSpec):
     temperatures: list[float]
 
 
+class SignalSpec(JobSpec):
+    """How far the untrained student is from its teacher; `top_k` and `temperatures` are those of trained conditions."""
+
+    activations: ActivationsSpec
+    top_k: list[int]
+    temperatures: list[float]
+
+
 class TrainSpec(JobSpec):
     """One training run."""
 
@@ -144,10 +152,12 @@ class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
     `plain` is the condition that the others are measured against; `main` and `sweeps` list the runs (model, condition,
-    λ, seed, schedule) of each model's main comparison and λ sweep.
+    λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher.
     """
 
+    dataset: str
     labels: dict[str, str]
+    conditions: dict[str, Condition] = {}
     plain: str | None
     main: dict[str, list[RunKey]]
     sweeps: dict[str, list[RunKey]]

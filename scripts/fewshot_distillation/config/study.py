@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
-from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Teacher, Training
+from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Server, Teacher, Training
+from .sources import LocalPath
 
 
 def _ascending(name: str, values: list[Any]) -> None:
@@ -89,6 +90,7 @@ class Config(Strict):
     lora: Lora = Field(Lora(), description="The adapter.")
     training: Training = Field(Training(), description="Optimisation.")
     evaluation: Evaluation = Field(Evaluation(), description="Generation on the test set.")
+    server: Server = Field(Server(), description="The server of `evaluation.backend: server`.")
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
         ["tensorboard"], description="Experiment trackers, through accelerate."
     )
@@ -98,6 +100,11 @@ class Config(Strict):
     baselines: Baselines = Field(Baselines(), description="Evaluations of the untrained models.")
     icl_gap: Annotated[dict[Name, IclGap], DropNulls] = Field({}, description="Phase 0 comparisons by name.")
     studies: Annotated[dict[Name, Grid], DropNulls] = Field(description="Grids of training runs by name.")
+    published: LocalPath | None = Field(
+        None,
+        description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up "
+        "in the working folder, then beside the Snakefile.",
+    )
     plots: Plots = Field(Plots(), description="Looks of the figures.")
 
     @model_validator(mode="after")

@@ -1,1 +1,1 @@
-"""Figures: one file each, with `draw(spec, tables)` that returns a matplotlib figure."""
+"""Figures: one file each, with `draw(spec, measured, published=None)` that returns a matplotlib figure."""

@@ -4,11 +4,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...config.specs import PlotSpec
-from ..collect import last_step
-from .style import GREY, by_run, errors, legend_below, look, new_figure, percent, plain_text
+from ..collect import last_step, published_of
+from .style import GREY, by_run, errors, hollow, legend_below, look, new_figure, percent, plain_text, published_legend
 
 
-def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
+def draw(spec: PlotSpec, accuracy: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     figure, (axes,) = new_figure(spec)
     final = last_step(accuracy)
     # The condition that is swept has λ above 0; plain fine-tuning has none and is the reference.
@@ -32,6 +32,14 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame) -> Figure:
             label=name,
             **look(spec, condition),
         )
+    theirs = published_of(published, final)
+    theirs = theirs[theirs["step"].isin(set(final["step"]))]
+    for (condition,), part in by_run(theirs, "condition"):
+        # Plain fine-tuning has no place on the axis; its rings stand at the left end of its line.
+        plain = condition not in set(final.loc[swept, "condition"])
+        x = [-0.4] * len(part) if plain else part["lambda"].map(place)
+        hollow(axes, x, part["low"], **({"color": GREY, "marker": "o"} if plain else look(spec, condition)))
+    published_legend(axes, theirs, final)
     axes.set_xticks(range(len(lambdas)), [f"{lam:g}" for lam in lambdas])
     axes.set_xlim(-0.5, len(lambdas) - 0.5)
     axes.set_xlabel("Distillation weight λ")

@@ -1,7 +1,7 @@
 """One look for all figures: colours that colour-blind readers can tell apart, sizes that survive print."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import matplotlib
@@ -76,6 +76,22 @@ def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
 def errors(part: pd.DataFrame) -> list[pd.Series]:
     """Lengths of the error bars below and above."""
     return [(part["accuracy"] - part["low"]).clip(lower=0), (part["high"] - part["accuracy"]).clip(lower=0)]
+
+
+RING = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none"}
+
+
+def hollow(axes: Axes, x: Sequence[float], y: Sequence[float], color: str, marker: str) -> None:
+    """Published accuracies: rings behind the measured points, of their colour and shape."""
+    axes.plot(x, y, color=color, marker=marker, alpha=0.75, zorder=1.8, **RING)
+
+
+def published_legend(axes: Axes, published: pd.DataFrame, accuracy: pd.DataFrame) -> None:
+    """One grey ring for all published points, with their number of questions where it isn't the one measured on."""
+    if len(published):
+        asked = " or ".join(str(n) for n in sorted(set(published["n"])))
+        other = "" if set(published["n"]) == set(accuracy["n"]) else f", on {asked} questions"
+        axes.errorbar([], [], color=GREY, marker="o", label=f"published{other}", **RING)
 
 
 def untrained(shots: int) -> str:

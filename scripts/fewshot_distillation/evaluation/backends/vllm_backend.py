@@ -1,0 +1,129 @@
+"""Generation with vLLM in this process: one engine, and one LoRA request for each adapter."""
+
+import gc
+import json
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+from ...modeling.load import device, dtype_for
+from ...runtime.errors import JobError
+from .base import Generation, Setting, is_adapter
+
+log = logging.getLogger("fewshot_distillation")
+
+# Ranks that vLLM has kernels for; the engine is built for the smallest that holds the adapters.
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def rank_for(checkpoints: list[Path]) -> int | None:
+    """`max_lora_rank` for an engine that serves these adapters; None where none of them is one.
+
+    Raises:
+        JobError: an adapter is larger than any that vLLM serves.
+    """
+    configs = [json.loads((c / "adapter_config.json").read_text()) for c in checkpoints if is_adapter(c)]
+    ranks = [max(config["r"], *config.get("rank_pattern", {}).values(), 0) for config in configs]
+    if not ranks:
+        return None
+    fitting = [rank for rank in RANKS if rank >= max(ranks)]
+    if not fitting:
+        raise JobError(f"lora.r: vLLM serves adapters up to rank {RANKS[-1]}, and these have rank {max(ranks)}")
+    return fitting[0]
+
+
+def create(setting: Setting) -> "VllmBackend":
+    return VllmBackend(setting)
+
+
+class VllmBackend:
+    """Greedy decoding by an engine that batches for itself and reads a shared beginning of prompts only once.
+
+    The job's GPUs share each layer (tensor parallelism), and one engine serves all adapters of its model.
+    """
+
+    name = "vllm"
+    batch_tokens = 1_000_000
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.max_lora_rank = rank_for(setting.checkpoints)
+        self.engine, self.loaded, self.lora = None, None, None
+        self.lora_numbers: dict[Path, int] = {}
+
+    def use(self, checkpoint: Path | None) -> None:
+        from vllm.lora.request import LoRARequest
+
+        adapter = checkpoint is not None and is_adapter(checkpoint)
+        self._load(self.setting.model_folder if adapter or checkpoint is None else checkpoint)
+        if adapter:
+            number = self.lora_numbers.setdefault(checkpoint, len(self.lora_numbers) + 1)
+            self.lora = LoRARequest(str(checkpoint.resolve()), number, str(checkpoint.resolve()))
+        else:
+            self.lora = None
+
+    def _load(self, folder: Path) -> None:
+        """An engine for this model; the one that is there serves all adapters of its model."""
+        if self.loaded == folder:
+            return
+        self.close()
+        # Set before vLLM is imported: it sends usage statistics otherwise.
+        os.environ.update(VLLM_NO_USAGE_STATS="1", DO_NOT_TRACK="1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        on_cpu = device().type == "cpu"
+        if on_cpu:
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; vLLM would take half of the memory
+        from vllm import LLM
+
+        log.info("starting vLLM for %s", folder)
+        lora = {"enable_lora": True, "max_lora_rank": self.max_lora_rank, "max_loras": 1} if self.max_lora_rank else {}
+        try:
+            self.engine = LLM(
+                str(folder),
+                dtype=str(dtype_for(self.setting.precision, device())).removeprefix("torch."),
+                max_model_len=self._context(folder),
+                tensor_parallel_size=1 if on_cpu else max(1, self.setting.gpus),
+                enable_prefix_caching=True,
+                enforce_eager=on_cpu,
+                trust_remote_code=False,
+                seed=0,
+                **lora,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise JobError(f"vLLM can't serve {folder}: {error}") from error
+        self.loaded = folder
+
+    def _context(self, folder: Path) -> int:
+        """Tokens that a prompt and its answer may take, within what the model knows positions for."""
+        from transformers import AutoConfig
+
+        known = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config().max_position_embeddings
+        return min(self.setting.max_tokens, known)
+
+    def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
+        from vllm import SamplingParams, TokensPrompt
+
+        greedy = SamplingParams(
+            temperature=0,
+            max_tokens=max_new_tokens,
+            # Only these stop an answer, whatever the model's own generation settings say.
+            stop_token_ids=stop_ids,
+            ignore_eos=True,
+            detokenize=False,
+        )
+        outputs = self.engine.generate(
+            [TokensPrompt(prompt_token_ids=ids) for ids in prompts], greedy, lora_request=self.lora, use_tqdm=False
+        )
+        found = [output.outputs[0] for output in outputs]
+        return [Generation.of_tokens(list(o.token_ids), o.finish_reason, stop_ids) for o in found]
+
+    def close(self) -> None:
+        """Give the engine's memory back, before another model is loaded."""
+        if self.engine is not None:
+            self.engine.llm_engine.engine_core.shutdown()
+            self.engine, self.loaded = None, None
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()

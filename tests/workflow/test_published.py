@@ -1,0 +1,56 @@
+"""A study with published accuracies: what naming them adds, and that it computes nothing again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from project import Project
+
+DRAWN = {"plot_main_comparison", "plot_accuracy_curve", "plot_lambda_sweep", "plot_icl_gap"}
+TRAINED = {"model": "tiny", "condition": "layerwise", "lambda": 0.5, "schedule": "short"}
+ROWS = [
+    {"model": "tiny", "condition": "base", "phase": "phase0", "shots": 4, "percent": 40},
+    {"model": "tiny", "condition": "base", "shots": 4, "percent": 30},
+    TRAINED | {"step": 4, "percent": 60},
+    TRAINED | {"step": [2, 4], "percent": [40, 60]},
+    TRAINED | {"model": "huge", "step": 4, "percent": 90},
+]
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished study that names a file of published accuracies."""
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    project = Project(tmp_path / "copy", finished.config | {"published": "theirs.yaml"})
+    write(project)
+    return project
+
+
+def write(project: Project, dataset: str = "problems", n: int = 10) -> None:
+    tables = {"main": {"title": "Main", "n": n, "decimals": 0, "rows": ROWS}}
+    (project.folder / "theirs.yaml").write_text(json.dumps({"dataset": dataset, "tables": tables}))
+
+
+def test_published_accuracies_beside_measured_ones(project: Project):
+    assert set(project.planned("all")) == {"aggregate", "write_analysis", "all", *DRAWN}
+    project.run("all")
+    table = pd.read_csv(project.path("tables", "published_vs_measured.csv"))
+    assert list(table["measured"].notna()) == [True, True, True, True, False]
+    run = pd.read_csv(project.path("runs", "tiny", "layerwise", "lambda0.5", "seed42", "short", "accuracy.csv"))
+    assert table["measured"][2] == run.set_index("step")["accuracy"][4]
+    assert table["n"][0] == 6 and "published on 10, measured on 6" in table["note"][0], "phase 0 asks fewer questions"
+    text = project.path("analysis.md").read_text()
+    assert "## Published and measured" in text and "4 of these 5 rows are measured so far." in text
+    assert "| huge, C, λ = 0.5, short, step 4 | 90 % of 10 | not measured yet |" in text
+    assert "Rings are the published accuracies." in text
+    assert not project.planned("all")
+    project.configure(project.config | {"plots": {"dpi": 120}})
+    assert set(project.planned("all")) == {*DRAWN, "plot_loss_curves", "write_analysis", "all"}
+
+
+def test_figures_show_no_accuracies_on_other_questions(project: Project):
+    write(project, dataset="gsm8k")
+    assert set(project.planned("all")) == {"aggregate", "write_analysis", "all"}

@@ -1,0 +1,68 @@
+"""`snakemake --report`: one file that opens without a network, with every figure and table under a heading."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from project import Project
+
+# Loaded by every Python process of a command; leaves a mark, so that a test knows that it was.
+NO_NETWORK = """\
+import os, pathlib, socket
+pathlib.Path(os.environ["NO_NETWORK_MARK"]).touch()
+def refuse(*arguments, **options):
+    raise OSError("this test has no network")
+socket.socket.connect = socket.getaddrinfo = refuse
+"""
+
+
+def embedded(page: str, name: str) -> dict:
+    """A JavaScript variable of the report's page."""
+    start = re.search(rf"var {name} = (?=\{{)", page).end()
+    return json.JSONDecoder().raw_decode(page[start:])[0]
+
+
+@pytest.fixture
+def page(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("NO_NETWORK_MARK", str(tmp_path / "mark"))
+    finished.run("--report", str(tmp_path / "report.html"))
+    assert (tmp_path / "mark").exists()
+    return (tmp_path / "report.html").read_text()
+
+
+def test_report_holds_every_result_under_a_heading(page: str, finished: Project):
+    expected = {
+        ("Tables", "All models"): {
+            "summary.json",
+            *(f"tables/{p.name}" for p in finished.path("tables").glob("*.csv")),
+        },
+        ("Analysis", "All models"): {"analysis.md"},
+        ("Figures", "Phase 0"): {"figures/icl_gap_phase0.png"},
+        ("Figures", "tiny"): {f"figures/tiny/{p.name}" for p in finished.path("figures", "tiny").glob("*.png")},
+    }
+    assert [len(names) for names in expected.values()] == [5, 1, 1, 4]
+    categories = embedded(page, "categories")
+    found = {
+        (category, part): {path.removeprefix("results/") for path in paths}
+        for category, parts in categories.items()
+        for part, paths in parts.items()
+    }
+    assert found == expected
+
+
+def test_every_result_has_its_file_and_a_caption(page: str):
+    results = embedded(page, "results")
+    assert len(results) == 11
+    for path, result in results.items():
+        caption = re.sub("<[^>]*>", "", result["caption"]).strip()
+        assert len(caption) > 20 and "{" not in caption, path
+        assert result["data_uri"].startswith("data:"), f"{path} is in the page itself"
+    assert len({result["caption"] for result in results.values()}) == 11
+
+
+def test_report_loads_nothing_from_elsewhere(page: str):
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"']?(?:https?:)?//[^>]*>", page)
