@@ -197,7 +197,7 @@ def test_gradient_checkpointing_changes_nothing(setup: Setup, condition: str, ad
     for name in (False, True):
         trainer = setup.trainer(condition, training__gradient_checkpointing=name, training__adapter=adapter)
         calls: list[int] = []
-        trainer.student.base[0].get_decoder().layers[0].mlp.register_forward_hook(lambda *_, c=calls: c.append(1))
+        trainer.student.base[0].get_decoder().layers[0].mlp.register_forward_pre_hook(lambda *_, c=calls: c.append(1))
         trained = [p for p in trainer.student.parameters() if p.requires_grad]
         gradients = []
         step = trainer.optimizer.step
