@@ -217,7 +217,7 @@ class Study:
             seed=int(seed),
             schedule_name=schedule,
             schedule=self.config.schedules[schedule],
-            lora=self.config.lora,
+            lora=self.config.lora if self.config.training.adapter == "lora" else None,
             training=self.config.training,
             precision=self.config.precision,
         )

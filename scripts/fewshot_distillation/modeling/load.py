@@ -44,6 +44,11 @@ def _arm_bf16() -> bool:
 def load_model(folder: Path, precision: str) -> PreTrainedModel:
     """The causal language model of a fetched folder, frozen and in evaluation mode, on this process's device."""
     read_manifest(folder)
+    return load_weights(folder, precision)
+
+
+def load_weights(folder: Path, precision: str) -> PreTrainedModel:
+    """As `load_model`, of a folder without a manifest of its own, such as a checkpoint."""
     where = device()
     log.info("loading %s", folder)
     try:
