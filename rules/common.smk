@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ configfile: own_or_shipped("workflow_config.yaml")
 
 try:
     STUDY = Study(load(config))
+    STUDY.check_launch_files()
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
     # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
     PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
@@ -121,9 +123,12 @@ def gpus(job):
 
 def launcher(wildcards):
     """How a training job starts: as one process, or as one for each GPU that the model asks for."""
-    processes = STUDY.config.models[wildcards.model].gpus.train
-    many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
-    return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+    model = STUDY.config.models[wildcards.model]
+    shape = f"--num_machines 1 --num_processes {model.gpus.train} --main_process_port 0 --mixed_precision no"
+    if model.accelerate is not None:
+        return f"accelerate launch --config_file {shlex.quote(model.accelerate)} {shape}"
+    many = f"accelerate launch --multi_gpu {shape} --dynamo_backend no"
+    return many if model.gpus.train > 1 else "python"
 
 
 def candidates(phase, pattern):

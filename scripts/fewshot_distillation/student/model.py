@@ -50,6 +50,7 @@ class Student(nn.Module):
         self.condition = condition
         self.loss = loss_function(condition)
         self.base = [peft_model.get_base_model()]  # in a list, so that it isn't registered a second time
+        self._no_split_modules = self.base[0]._no_split_modules  # the layers that FSDP makes its units
         layers = getattr(condition, "layers", "all")
         self.capture = Capture(decoder_of(self.base[0]), None if layers == "all" else layers)
 
