@@ -1,6 +1,7 @@
 """Training spread over two processes is the same training."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ LAUNCHERS = {
     "accelerate": [*ACCELERATE, "--multi_gpu", "--dynamo_backend", "no"],
     "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29613"],
 }
+WATCHED = "tests/train_watched.py"
 FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml")]
 
 
@@ -88,22 +90,32 @@ def test_two_processes_train_the_same_adapter(setup: Setup, one_process: Path, t
 
 def test_fsdp_trains_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path):
     """With weights, gradients and moments in parts; interrupted, and continued from a state that both wrote."""
-    program = "tests/fsdp_on_cpu.py"
-    printed = train(setup, tmp_path / "whole", *FSDP, program=program)
-    assert "sharded: Qwen3DecoderLayer Qwen3DecoderLayer Student" in printed
+    printed = train(setup, tmp_path / "whole", *FSDP, program=WATCHED)
+    assert "process 0 sharded ['Qwen3DecoderLayer', 'Qwen3DecoderLayer', 'Student'] and wrote" in printed
+    assert "process 1 sharded ['Qwen3DecoderLayer', 'Qwen3DecoderLayer', 'Student'] and wrote 0 times" in printed
     assert_same_training(one_process, tmp_path / "whole")
-    train(setup, tmp_path / "parts", *FSDP, program=program, stopped=True, STOP_BEFORE_STEP="5")
+    train(setup, tmp_path / "parts", *FSDP, program=WATCHED, stopped=True, STOP_BEFORE_STEP="5")
     (state,) = (tmp_path / "parts" / "state").rglob("step-*")
     assert state.name == "step-00000004"
-    train(setup, tmp_path / "parts", *FSDP, program=program)
+    train(setup, tmp_path / "parts", *FSDP, program=WATCHED)
     assert_same_training(one_process, tmp_path / "parts")
     adapters = [sorted((tmp_path / name).rglob("run/**/adapter_model.safetensors")) for name in ("whole", "parts")]
     assert [path.read_bytes() for path in adapters[0]] == [path.read_bytes() for path in adapters[1]]
 
 
+def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
+    """Autocast decides the precision, so that targets and gradients are not rounded more than without FSDP."""
+    more = {"program": WATCHED, "BF16": "1"}
+    train(setup, tmp_path / "one", **more)
+    train(setup, tmp_path / "two", *FSDP, **more)
+    assert_same_training(tmp_path / "one", tmp_path / "two")
+
+
 def test_finished_work_is_put_back_for_all_processes(setup: Setup, tmp_path: Path):
     launcher = LAUNCHERS["accelerate"]
-    train(setup, tmp_path, *launcher)
+    printed = train(setup, tmp_path, *launcher, program=WATCHED)
+    assert "process 1 sharded [] and wrote 0 times" in printed
+    assert re.search(r"process 0 sharded \[\] and wrote [1-9]", printed)
     metrics = tmp_path / "run" / "metrics.csv"
     text = metrics.read_text()
     metrics.unlink()

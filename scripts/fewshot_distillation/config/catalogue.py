@@ -32,8 +32,8 @@ class Model(Strict):
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
     accelerate: LocalPath | None = Field(
         None,
-        description="Configuration file of `accelerate launch` for training (FSDP or DeepSpeed, for a model beyond one "
-        "GPU); relative paths are seen from the working folder. It decides how a run is spread, not what is learned.",
+        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2, such as "
+        "`envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on it.",
     )
 
 

@@ -134,8 +134,9 @@ class Trainer:
         where = self.accelerator.device
         batch = collate([self.sequences[i] for i in examples], self.position, self.pad_id)
         torch.manual_seed(seed)
-        with self.accelerator.autocast():
-            return self.model({k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where))
+        batch, teacher = {k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where)
+        with self.accelerator.autocast():  # accelerate puts it around the model itself, but not with FSDP
+            return self.model(batch, teacher)
 
     def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: int, examples: int) -> dict[str, Any]:
         ce = totals["ce"].item() / tokens

@@ -1,7 +1,8 @@
-"""Run `scripts/train.py` with FSDP on processors, which accelerate itself offers on GPUs only.
+"""Run `scripts/train.py` and say what its processes did: which modules FSDP spread, and who wrote files.
 
-Accelerate believes in GPUs that talk over gloo; all else (its FSDP set-up, PyTorch's sharding, the trainer) is real.
-STOP_BEFORE_STEP ends training before that step, and BF16 computes in bfloat16 where the hardware can't.
+accelerate offers FSDP on GPUs only. Here it believes in GPUs that talk over gloo; all else (its set-up of FSDP,
+PyTorch's sharding, the trainer) is real. STOP_BEFORE_STEP ends training before that step, and BF16 computes in bfloat16
+even where that is emulated.
 """
 
 import os
@@ -33,6 +34,21 @@ def record_units() -> list[str]:
     return units
 
 
+def record_writes(folder: str) -> list[str]:
+    """Paths below a folder that this process makes, changes or removes from now on."""
+    written = []
+    changes = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree")
+
+    def hook(event: str, arguments: tuple) -> None:
+        if event in changes or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+            path = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
+            if path.startswith(folder):
+                written.append(path)
+
+    sys.addaudithook(hook)
+    return written
+
+
 def stop_before(number: int) -> None:
     step = Trainer.step
 
@@ -54,6 +70,8 @@ if __name__ == "__main__":
         torch.distributed.init_process_group("gloo")
         PartialState._prepare_backend = lambda *_arguments, **_more: ("gloo", DistributedType.MULTI_GPU)
     sharded = record_units()
+    written = record_writes(str(Path(sys.argv[sys.argv.index("--state") + 1]).parent))
     sys.argv[0] = str(TRAIN)
     runpy.run_path(str(TRAIN), run_name="__main__")
-    print("sharded:", *sharded, file=sys.stderr)
+    rank = os.environ.get("RANK", "0")
+    print(f"process {rank} sharded {sharded} and wrote {len(written)} times", file=sys.stderr)
