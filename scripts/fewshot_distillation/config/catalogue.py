@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from .base import Strict
-from .sources import DatasetSource, ModelSource
+from .sources import DatasetSource, LocalPath, ModelSource
 
 # What tables call the untrained model, in the place of a condition.
 BASE = "base"
@@ -30,6 +30,11 @@ class Model(Strict):
         {}, description="Arguments of the chat template, such as `enable_thinking: false`."
     )
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
+    accelerate: LocalPath | None = Field(
+        None,
+        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2, such as "
+        "`envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on it.",
+    )
 
 
 class Dataset(Strict):
