@@ -105,8 +105,18 @@ def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
     study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}).check_fetched_models(tmp_path)
 
 
+def test_a_missing_launch_file(tmp_path: Path):
+    there, missing = tmp_path / "spread.yaml", tmp_path / "spred.yaml"
+    there.write_text("distributed_type: FSDP")
+    study(models__tiny__accelerate=str(there)).check_launch_files()
+    study().check_launch_files()
+    with pytest.raises(ConfigError, match=r"models\.tiny\.accelerate: there is no file '.*spred\.yaml'"):
+        study(models__tiny__accelerate=str(missing)).check_launch_files()
+
+
 HARMLESS = {
     "gpus": {"models__tiny__gpus": {"train": 4, "teacher": 2}},
+    "a launch file": {"models__tiny__accelerate": "spread.yaml"},
     "labels": {"conditions__layerwise__label": "another name", "conditions__sft__label": "plain"},
     "plots": {"plots": {"dpi": 300, "width": 4.0}},
     "trackers": {"trackers": []},

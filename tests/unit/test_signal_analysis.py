@@ -8,7 +8,7 @@ import pytest
 from fewshot_distillation.analysis.aggregate import TABLES, aggregate
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.signal import distillation
-from fewshot_distillation.analysis.signal_text import LEAST_DISTANCE, LEAST_KL, signal_section
+from fewshot_distillation.analysis.signal_section import LEAST_DISTANCE, LEAST_KL, signal_section
 from fewshot_distillation.config.catalogue import HiddenStates, Logits
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
 from study_tables import LABELS, OWN, accuracy, judged, metrics
@@ -41,7 +41,14 @@ def spec(layerwise: dict | None = None, logit_kl: dict | None = None) -> Aggrega
         "logit_kl": LOGIT_KL.model_copy(update=logit_kl or {}),
     }
     return AggregateSpec(
-        labels=LABELS, conditions=conditions, plain="sft", main={}, sweeps={}, confidence=0.95, metric="strict"
+        dataset="problems",
+        labels=LABELS,
+        conditions=conditions,
+        plain="sft",
+        main={},
+        sweeps={},
+        confidence=0.95,
+        metric="strict",
     )
 
 
@@ -75,7 +82,8 @@ def test_distillation_beside_cross_entropy(runs: list[Path]):
         start, end = (sum(1 / n for n in steps) / 5 for steps in (range(1, 6), range(10, 15)))
         assert [row["ce_start"], row["ce_end"]] == pytest.approx([2 * start, 2 * end])
         assert [row["weighted_start"], row["weighted_end"]] == pytest.approx([0.5 * 4 * start, 0.5 * 4 * end])
-    assert rows["logit_kl", "forward_kl"]["kl"] == 1.04
+    row = rows["logit_kl", "forward_kl"]
+    assert (row["kl"], row["temperature"], row["kl_at_temperature"]) == (1.04, 2.0, 0.52)
     mean = rows["layerwise", "mean"]
     assert not mean["trained"] and "weighted_end" not in mean
     assert mean["weighted_start"] == pytest.approx(0.5 * (0.2 + 0.4 + 0.9) / (3 * HIDDEN))
@@ -132,6 +140,8 @@ def test_next_to_nothing_to_learn_from_logits(runs: list[Path]):
     text = section(runs, logit_kl={"position": "question_end"})
     assert "**D · logit KL has next to nothing to learn from**: at `question_end`" in text
     assert "only 0.002 nats" in text and "(1 at `prompt_end`), below 0.02" in text and "C · layer-wise has" not in text
+    assert "At T = 2, with which it was trained, the distance is 0.001 nats" in text
+    assert "At T =" not in section(runs, logit_kl={"position": "question_end", "temperature": 1.0})
 
 
 @pytest.mark.parametrize(("factor", "warned"), [(0.99, True), (1.0, False)])

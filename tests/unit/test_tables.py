@@ -41,8 +41,8 @@ def comparison() -> Comparison:
 
 def spec(**changes) -> AggregateSpec:
     given = {
-        "dataset": "problems", "labels": LABELS, "plain": "sft", "main": {"tiny": MAIN}, "sweeps": {"tiny": SWEEP},
-        "confidence": 0.95, "metric": "strict",
+        "dataset": "problems", "labels": LABELS, "conditions": {}, "plain": "sft", "main": {"tiny": MAIN},
+        "sweeps": {"tiny": SWEEP}, "confidence": 0.95, "metric": "strict",
     }  # fmt: skip
     return AggregateSpec(**given | changes)
 

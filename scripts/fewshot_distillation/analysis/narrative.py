@@ -5,7 +5,7 @@ from typing import Any
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
 from .published_section import published_section
-from .signal_text import signal_section
+from .signal_section import signal_section
 
 Row = dict[str, Any]
 

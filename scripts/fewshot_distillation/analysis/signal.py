@@ -1,5 +1,6 @@
 """What training had to learn from: the audit of each teacher, and each run's distillation beside its cross-entropy."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str
     Returns:
         The run's identity, its teacher, target and position; the `objective`, and whether it is the `trained` one; `ce`
         and `weighted` (λ times distillation) of the first and the last steps as `_start` and `_end`. From the audit, at
-        the run's position: `kl` at T = 1 in nats for logits; for hidden states `distance`, the mean over layers of the
-        squared distance of normalized states, and `numbers`, how many times the reductions are apart.
+        the run's position: for logits `kl` at T = 1 and `kl_at_temperature`, in nats; for hidden states `distance`, the
+        mean over layers of the squared distance of normalized states, and `numbers`, how many times the reductions are
+        apart.
     """
     known = {(audit["model"], audit["teacher"]): audit for audit in audits}
     rows: list[Row] = []
@@ -46,8 +48,9 @@ def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str
 
 
 def _logits(run: Row, condition: Any, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
-    kl = audit["positions"][condition.position]["kl"]["1.0"]
-    return [run | {"objective": condition.loss, "trained": True, "kl": kl} | ends]
+    kl, t = audit["positions"][condition.position]["kl"], condition.temperature
+    seen = {"kl": kl["1.0"], "temperature": t, "kl_at_temperature": kl[json.dumps(t)]}
+    return [run | {"objective": condition.loss, "trained": True} | seen | ends]
 
 
 def _layerwise(run: Row, condition: HiddenStates, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:

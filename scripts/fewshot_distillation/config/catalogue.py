@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from .base import Strict
-from .sources import DatasetSource, ModelSource
+from .sources import DatasetSource, LocalPath, ModelSource
 
 # What tables call the untrained model, in the place of a condition.
 BASE = "base"
@@ -30,6 +30,11 @@ class Model(Strict):
         {}, description="Arguments of the chat template, such as `enable_thinking: false`."
     )
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
+    accelerate: LocalPath | None = Field(
+        None,
+        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2, such as "
+        "`envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on it.",
+    )
 
 
 class Dataset(Strict):
@@ -191,10 +196,37 @@ class Schedule(Strict):
         return self
 
 
+class Server(Strict):
+    """A server with OpenAI's completions protocol, such as `vllm serve`; used with `evaluation.backend: server`.
+
+    An API key is read from the environment variable OPENAI_API_KEY. Changing an address reruns nothing.
+    """
+
+    url: str = Field("http://127.0.0.1:8000/v1", pattern=r"^https?://\S+$", description="Address, ending in /v1.")
+    model: str | None = Field(
+        None, description="Name of the model on the server; null for the name here, the hub's, or the folder."
+    )
+    concurrency: int = Field(64, ge=1, le=1024, description="Requests at a time.")
+    timeout: float = Field(600, gt=0, description="Seconds until a request is given up and tried again.")
+
+
 class Evaluation(Strict):
     """Greedy generation on the test questions."""
 
-    backend: Literal["auto", "transformers"] = Field("auto", description="Engine that generates.")
+    backend: Literal["auto", "vllm", "transformers", "server"] = Field(
+        "auto", description="Engine that generates; `auto` is vLLM on a GPU where it is installed, else transformers."
+    )
     max_new_tokens: int = Field(512, ge=1, description="Longest answer in tokens.")
-    batch_tokens: int = Field(65536, ge=256, description="Prompt and answer tokens of a batch together; bounds memory.")
+    batch_tokens: int = Field(
+        65536,
+        ge=256,
+        description="Prompt and answer tokens of a batch together; bounds the memory of `transformers`, and is nothing "
+        "to the other engines.",
+    )
     questions: int | None = Field(None, ge=1, description="Evaluate only the first test questions; null means all.")
+
+    @property
+    def modules(self) -> list[str]:
+        """Package modules of the engines that may generate, as code digests name them."""
+        engines = ("vllm", "transformers") if self.backend == "auto" else (self.backend,)
+        return [f"evaluation.backends.{engine}_backend" for engine in engines]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .base import ConfigError
-from .catalogue import BASE, Teacher
+from .catalogue import BASE, Condition, Teacher
 from .specs import (
     ActivationsSpec,
     AggregateSpec,
@@ -67,6 +67,12 @@ class Study:
     def models(self) -> list[str]:
         """Models that are trained."""
         return list(dict.fromkeys(run.model for run in self.runs))
+
+    @property
+    def trained(self) -> dict[str, Condition]:
+        """Conditions that are trained: an entry that no study uses must not make a result stale."""
+        names = {run.condition for run in self.runs}
+        return {name: condition for name, condition in self.config.conditions.items() if name in names}
 
     def runs_of(self, model: str) -> list[Run]:
         return [run for run in self.runs if run.model == model]
@@ -136,6 +142,20 @@ class Study:
                 if found["model"] == self.model_spec(model).model_dump(mode="json"):
                     check_layers(model, layers, found["num_layers"])
 
+    def check_launch_files(self) -> None:
+        """Check that the files which say how training is spread are there.
+
+        Raises:
+            ConfigError: a model that is trained names a missing file.
+        """
+        for model in self.models:
+            path = self.config.models[model].accelerate
+            if path is not None and not Path(path).is_file():
+                raise ConfigError(
+                    f"models.{model}.accelerate: there is no file '{path}'; give the path of a configuration file of "
+                    "accelerate, seen from the working folder, or null"
+                )
+
     # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
 
     def model_spec(self, name: str) -> ModelSpec:
@@ -181,10 +201,7 @@ class Study:
 
     def _logits_in_use(self, teacher: str) -> tuple[list[int], list[float]]:
         """Every top k and temperature at which a condition reads a teacher's logits, and T = 1; ascending."""
-        # Only of conditions that are trained: an entry that no study uses must not make the cache stale.
-        trained = {run.condition for run in self.runs}
-        conditions = [c for name, c in self.config.conditions.items() if name in trained]
-        readers = [c for c in conditions if c.target == "logits" and c.teacher == teacher]
+        readers = [c for c in self.trained.values() if c.target == "logits" and c.teacher == teacher]
         return sorted({c.top_k for c in readers}) or [1024], sorted({1.0, *(c.temperature for c in readers)})
 
     def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
@@ -267,16 +284,14 @@ class Study:
     @property
     def plain(self) -> str | None:
         """The condition without a teacher that the others are measured against."""
-        trained = {run.condition for run in self.runs}
-        return next((n for n, c in self.config.conditions.items() if c.target == "none" and n in trained), None)
+        return next((name for name, condition in self.trained.items() if condition.target == "none"), None)
 
     def aggregate(self) -> AggregateSpec:
         def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
             return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
 
-        trained = {name: self.config.conditions[name] for name in dict.fromkeys(run.condition for run in self.runs)}
         # Labels stand beside them, and every run has its own λ.
-        taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in trained.items() if c.target != "none"}
+        taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in self.trained.items() if c.target != "none"}
         return AggregateSpec(
             dataset=self.config.dataset,
             labels=self.labels,

@@ -157,7 +157,7 @@ class AggregateSpec(JobSpec):
 
     dataset: str
     labels: dict[str, str]
-    conditions: dict[str, Condition] = {}
+    conditions: dict[str, Condition]
     plain: str | None
     main: dict[str, list[RunKey]]
     sweeps: dict[str, list[RunKey]]

@@ -75,6 +75,7 @@ class Student(nn.Module):
         self.loss = loss_function(condition)
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self.base = [base]  # in a list, so that it isn't registered a second time
+        self._no_split_modules = base._no_split_modules  # the layers that FSDP makes its units
         layers = getattr(condition, "layers", "all")
         self.capture = Capture(decoder_of(self.base[0]), None if layers == "all" else layers)
 
