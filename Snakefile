@@ -7,7 +7,7 @@
 #   models/<model>/                                       weights and tokenizer
 #   data/<dataset>/{train,test}.jsonl                     questions and answers
 #   icl_gap/<phase>/<model>/predictions.parquet           phase 0; icl_gap/<phase>.json says which model to use
-#   teachers/<model>/<teacher>/                           hidden states and logits of the teacher
+#   teachers/<model>/<teacher>/                           hidden states and logits of the teacher; what there is to learn
 #   baselines/<model>/<k>shot/                            the untrained model, 0-shot and few-shot (condition A)
 #   runs/<model>/<condition>/lambda<λ>/seed<s>/<schedule> adapters, metrics, answers and accuracy of one training run
 #   summary.json, tables/, figures/, analysis.md          the results

@@ -8,7 +8,9 @@ rule aggregate:
         judged=files_of(STUDY.runs, "judged.parquet")
         + [f for m in STUDY.models for f in baselines_of(m, "judged.parquet")],
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
-        teachers=teacher_notes,
+        teachers=teachers_in_use("meta.json"),
+        signals=teachers_in_use("signal.json"),
+        metrics=files_of(STUDY.runs, "metrics.csv"),
         published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
     output:
@@ -41,7 +43,7 @@ rule aggregate:
         "Putting all results together"
     shell:
         "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --folders {params.folders:q}"
-        " --gaps {input.gaps:q} --teachers {input.teachers:q} --published {input.published:q}"
+        " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
         " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 

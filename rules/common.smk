@@ -100,6 +100,10 @@ def take_results_folder():
 TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
+SERVER = STUDY.config.server.model_dump_json()
+
+# The engines that may answer test questions; their code decides what is stale.
+ENGINES = STUDY.config.evaluation.modules
 
 
 def spec_of(job):
@@ -121,14 +125,25 @@ def gpus(job):
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
 
 
-def launcher(wildcards):
-    """How a training job starts: as one process, or as one for each GPU that the model asks for."""
-    model = STUDY.config.models[wildcards.model]
-    shape = f"--num_machines 1 --num_processes {model.gpus.train} --main_process_port 0 --mixed_precision no"
-    if model.accelerate is not None:
-        return f"accelerate launch --config_file {shlex.quote(model.accelerate)} {shape}"
-    many = f"accelerate launch --multi_gpu {shape} --dynamo_backend no"
-    return many if model.gpus.train > 1 else "python"
+def generating_gpus(wildcards):
+    """Resource function: GPUs of a job that answers questions; asking a server takes none."""
+    return 0 if STUDY.config.evaluation.backend == "server" else gpus("evaluate")(wildcards)
+
+
+def launcher(job):
+    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for.
+
+    Training may be started by an accelerate configuration of the model's own; a teacher's processes share nothing.
+    """
+
+    def command(wildcards):
+        processes, own = gpus(job)(wildcards), STUDY.config.models[wildcards.model].accelerate
+        shape = f"--num_machines 1 --num_processes {processes} --main_process_port 0 --mixed_precision no"
+        if job == "train" and own is not None:
+            return f"accelerate launch --config_file {shlex.quote(own)} {shape}"
+        return f"accelerate launch --multi_gpu {shape} --dynamo_backend no" if processes > 1 else "python"
+
+    return command
 
 
 def candidates(phase, pattern):
@@ -140,6 +155,14 @@ def phase_zero(wildcards):
     """Phase 0 comes first as an order, not as data: measuring it again doesn't make the targets stale."""
     phase = STUDY.gap_before(wildcards.model)
     return [] if phase is None else ancient(f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet")
+
+
+def signal_audit(wildcards):
+    """What there is to learn is measured first, as an order and not as data: measuring it again trains nothing."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.target == "none":
+        return []
+    return ancient(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json")
 
 
 def targets(wildcards):
@@ -231,15 +254,10 @@ def everything():
     return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
 
 
-def teacher_notes(wildcards):
-    """Descriptions of the teacher caches that any run learns from."""
-    notes = []
-    for run in STUDY.runs:
-        condition = STUDY.config.conditions[run.condition]
-        if condition.target != "none":
-            folder = f"<results>/teachers/{run.model}/{condition.teacher}"
-            notes += [f"{folder}/meta.json"] + ([f"{folder}/audit.json"] if condition.target == "logits" else [])
-    return sorted(set(notes))
+def teachers_in_use(file):
+    """A file of each teacher that any run learns from."""
+    conditions = [(run.model, STUDY.config.conditions[run.condition]) for run in STUDY.runs]
+    return sorted({f"<results>/teachers/{m}/{c.teacher}/{file}" for m, c in conditions if c.target != "none"})
 
 
 def named_runs():

@@ -20,6 +20,8 @@ rule precompute_activations:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("teacher"),
+        launcher=launcher("teacher"),
+        processes=gpus("teacher"),
     params:
         spec=spec_of(STUDY.precompute_activations),
         code=code_digest("precompute_activations.py"),
@@ -27,9 +29,9 @@ rule precompute_activations:
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
-        "python {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --gpus {resources.gpu} --state {params.state:q} --output {output.cache:q} --meta {output.meta:q}"
-        " 2>&1 | tee {log:q}"
+        "{resources.launcher} {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
+        " --train {input.train:q} --gpus {resources.gpu} --processes {resources.processes} --state {params.state:q}"
+        " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
 rule precompute_logits:
@@ -50,7 +52,7 @@ rule precompute_logits:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=gpus("teacher"),
+        gpu=1,
     params:
         spec=spec_of(STUDY.precompute_logits),
         code=code_digest("precompute_logits.py"),
@@ -61,3 +63,36 @@ rule precompute_logits:
         "python {resources.scripts:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
         " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.gpu} --state {params.state:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
+
+
+rule audit_signal:
+    input:
+        model="<weights>/manifest.json",
+        train="<data>/train.jsonl",
+        activations="<teacher>/activations.safetensors",
+        meta="<teacher>/meta.json",
+    output:
+        "<teacher>/signal.json",
+    log:
+        "<logs>/audit_signal/{model}/{teacher}.log",
+    benchmark:
+        "<benchmarks>/audit_signal/{model}/{teacher}.tsv"
+    priority: 10
+    conda:
+        "../envs/study.yaml"
+    threads: HEAVY_THREADS
+    resources:
+        scripts=SCRIPTS,
+        gpu=gpus("teacher"),
+        launcher=launcher("teacher"),
+        processes=gpus("teacher"),
+    params:
+        spec=spec_of(STUDY.audit_signal),
+        code=code_digest("audit_signal.py"),
+        state=STATE,
+    message:
+        "What {wildcards.model} can learn from teacher '{wildcards.teacher}'"
+    shell:
+        "{resources.launcher} {resources.scripts:q}/audit_signal.py --spec {params.spec:q} --model {input.model:q}"
+        " --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.gpu}"
+        " --processes {resources.processes} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -5,6 +5,7 @@ rule train:
     input:
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
+        signal=signal_audit,
         targets=targets,
     output:
         checkpoints="<run>/checkpoints/manifest.json",
@@ -19,7 +20,7 @@ rule train:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("train"),
-        launcher=launcher,
+        launcher=launcher("train"),
         trackers=TRACKERS,
         save_state_every=SAVE_STATE_EVERY,
     params:

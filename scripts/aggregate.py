@@ -11,6 +11,7 @@ ARGUMENTS = {
     "gaps*": "phase 0 summaries",
     "teachers*": "JSON files about teacher caches",
     "published*": "the file of published accuracies, if there is one",
+    "signals*": "audits of what there was to learn",
     "tables": "folder of the tables",
     "summary": "summary.json",
 }
@@ -19,9 +20,8 @@ ARGUMENTS = {
 def main() -> None:
     with job(__doc__, AggregateSpec, ARGUMENTS) as this:
         paths = this.paths
-        inputs = [
-            [Path(path) for path in group] for group in (paths.folders, paths.gaps, paths.teachers, paths.published)
-        ]
+        groups = (paths.folders, paths.gaps, paths.teachers, paths.signals, paths.published)
+        inputs = [[Path(path) for path in group] for group in groups]
         outputs = {name: Path(paths.tables) / f"{name}.csv" for name in (*TABLES, "published_vs_measured")}
         aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)})
 

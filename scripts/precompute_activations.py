@@ -9,6 +9,7 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split",
     "gpus": "GPUs that were allotted to this job",
+    "processes": "processes that this job was started as",
     "state": "folder of unfinished work",
     "output": "activations.safetensors",
     "meta": "meta.json: digests, positions, prompt lengths",
@@ -17,8 +18,10 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, ActivationsSpec, ARGUMENTS) as this:
+        from fewshot_distillation.runtime.processes import check_world
         from fewshot_distillation.teacher.activations import precompute_activations
 
+        check_world(int(this.paths.processes))
         model, train = Path(this.paths.model), Path(this.paths.train)
         outputs = {"activations": Path(this.paths.output), "meta": Path(this.paths.meta)}
         with this.workspace(outputs, inputs=[model, train]) as work:

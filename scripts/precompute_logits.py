@@ -12,7 +12,7 @@ ARGUMENTS = {
     "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
     "output": "logits.safetensors",
-    "audit": "audit.json: coverage of the top k",
+    "audit": "audit.json: digest, top k and temperatures of the cache",
 }
 
 

@@ -102,7 +102,7 @@ def fetched_model(source: Path, folder: Path, thinking: bool | None = False) -> 
 def write_dataset(folder: Path, train: int = 12, test: int = 6, seed: int = 0) -> tuple[Path, Path]:
     """Word problems as `fetch_dataset` writes them; the paths of both splits."""
     source = GeneratedDataset(generator="word_problems", train=train, test=test, seed=seed)
-    spec = DatasetSpec(name="problems", source=source, limit_train=None, limit_test=None)
+    spec = DatasetSpec(name="problems", source=source, limit_train=None, limit_test=None, calculator_marks="keep")
     paths = folder / "train.jsonl", folder / "test.jsonl"
     fetch_dataset(spec, *paths, folder / "meta.json")
     return paths

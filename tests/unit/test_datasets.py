@@ -17,10 +17,12 @@ from tiny import write_dataset, write_rows
 GOOD = {"question": "How many?", "answer": "Two.\n#### 2"}
 
 
-def fetch_files(folder: Path, train: list[dict], test: list[dict], limit_test: int | None = None) -> dict:
+def fetch_files(
+    folder: Path, train: list[dict], test: list[dict], limit_test: int | None = None, marks: str = "keep"
+) -> dict:
     paths = write_rows(folder / "a.jsonl", train), write_rows(folder / "b.jsonl", test)
     source = FilesDataset(files={"train": str(paths[0]), "test": str(paths[1])})
-    spec = DatasetSpec(name="mine", source=source, limit_train=None, limit_test=limit_test)
+    spec = DatasetSpec(name="mine", source=source, limit_train=None, limit_test=limit_test, calculator_marks=marks)
     fetch_dataset(spec, folder / "train.jsonl", folder / "test.jsonl", folder / "meta.json")
     return json.loads((folder / "meta.json").read_text())
 
@@ -100,6 +102,17 @@ def test_limits_keep_the_first_rows(tmp_path: Path):
     test = [{"question": f"Number {n}?", "answer": f"#### {n}"} for n in range(4)]
     meta = fetch_files(tmp_path, [GOOD], test, limit_test=2)
     assert read_jsonl(tmp_path / "test.jsonl") == test[:2] and meta["rows"] == {"train": 1, "test": 2}
+
+
+@pytest.mark.parametrize("marks", ["keep", "strip"])
+def test_calculator_marks(tmp_path: Path, marks: str):
+    """In worked answers alone; a comparison in an answer is no mark."""
+    row = {"question": "What is <<1+1=2>>?", "answer": "It is 1+1 = $<<1+1=2>>2, and 1 < 2 > 1.\n#### 2"}
+    meta = fetch_files(tmp_path, [row], [GOOD], marks=marks)
+    stripped = row | {"answer": "It is 1+1 = $2, and 1 < 2 > 1.\n#### 2"}
+    assert read_jsonl(tmp_path / "train.jsonl") == [row if marks == "keep" else stripped]
+    assert read_jsonl(tmp_path / "test.jsonl") == [GOOD]
+    assert meta["dataset"]["calculator_marks"] == marks
 
 
 def test_generator(tmp_path: Path):

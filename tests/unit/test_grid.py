@@ -143,6 +143,7 @@ def test_settings_that_no_training_depends_on(changes: dict):
 CHANGING = {
     "learning rate": ({"training__lr": 0.5}, {"sft", "layerwise", "logit_kl"}),
     "adapter": ({"lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
+    "no adapter": ({"training__adapter": "none"}, {"sft", "layerwise", "logit_kl"}),
     "precision": ({"precision": "bf16"}, {"sft", "layerwise", "logit_kl"}),
     "schedule": ({"schedules__short__max_steps": 7}, {"sft", "layerwise", "logit_kl"}),
     "data": ({"datasets__problems__limit_train": 10}, {"sft", "layerwise", "logit_kl"}),
@@ -157,6 +158,10 @@ CHANGING = {
 def test_settings_that_training_depends_on(changes: dict, stale: set[str]):
     before, after = train_specs(), train_specs(**changes)
     assert {run.condition for run in before if before[run] != after[run]} == stale
+
+
+def test_no_training_of_all_weights_depends_on_the_adapter_s_settings():
+    assert train_specs(training__adapter="none") == train_specs(training__adapter="none", lora__r=8)
 
 
 def test_one_more_lambda_leaves_the_other_runs_alone():

@@ -115,7 +115,7 @@ def test_analysis_holds_every_row(tmp_path: Path):
     folders, gap = write_study(tmp_path), tmp_path / "phase0.json"
     gap.write_text(json.dumps(GAP))
     outputs = {name: tmp_path / f"{name}.csv" for name in (*TABLES, "published_vs_measured", "summary")}
-    aggregate(spec(), folders, [gap], [], [write_published(tmp_path)], outputs)
+    aggregate(spec(), folders, [gap], [], [], [write_published(tmp_path)], outputs)
     assert len(pd.read_csv(outputs["published_vs_measured"])) == 9
     summary = json.loads(outputs["summary"].read_text())
     text = write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), summary)
@@ -133,7 +133,7 @@ def test_analysis_holds_every_row(tmp_path: Path):
 def test_without_published_accuracies_there_is_no_section(tmp_path: Path):
     folders = write_study(tmp_path)
     outputs = {name: tmp_path / f"{name}.csv" for name in (*TABLES, "summary")}
-    aggregate(spec(), folders, [], [], [], outputs)
+    aggregate(spec(), folders, [], [], [], [], outputs)
     summary = json.loads(outputs["summary"].read_text())
     assert "published" not in summary
     assert "Published" not in write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), summary)

@@ -41,8 +41,8 @@ def comparison() -> Comparison:
 
 def spec(**changes) -> AggregateSpec:
     given = {
-        "dataset": "problems", "labels": LABELS, "plain": "sft", "main": {"tiny": MAIN}, "sweeps": {"tiny": SWEEP},
-        "confidence": 0.95, "metric": "strict",
+        "dataset": "problems", "labels": LABELS, "conditions": {}, "plain": "sft", "main": {"tiny": MAIN},
+        "sweeps": {"tiny": SWEEP}, "confidence": 0.95, "metric": "strict",
     }  # fmt: skip
     return AggregateSpec(**given | changes)
 
@@ -169,7 +169,7 @@ def summary(tmp_path: Path) -> dict:
     tokens = {"mean": 50.0, "max": 60}
     teacher.write_text(json.dumps({"cache": "0", "prompt_tokens": tokens, "truncated": 0}))
     outputs = {name: tmp_path / f"{name}.csv" for name in TABLES} | {"summary": tmp_path / "summary.json"}
-    aggregate(spec(), folders, [gap], [teacher], [], outputs)
+    aggregate(spec(), folders, [gap], [teacher], [], [], outputs)
     assert len(pd.read_csv(outputs["main_comparison"])) == 5
     return json.loads(outputs["summary"].read_text())
 

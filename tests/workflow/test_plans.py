@@ -16,7 +16,13 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
     fresh = Project(tmp_path, finished.config)
     plan = fresh.planned("train_layerwise_0.5_tiny")
     assert plan == Counter(
-        fetch_model=1, fetch_dataset=1, icl_gap=1, precompute_activations=1, train=1, **{"train_layerwise_0.5_tiny": 1}
+        fetch_model=1,
+        fetch_dataset=1,
+        icl_gap=1,
+        precompute_activations=1,
+        audit_signal=1,
+        train=1,
+        **{"train_layerwise_0.5_tiny": 1},
     )
     assert fresh.planned("eval_sft_0_tiny")["eval_checkpoint"] == 1
 
@@ -89,6 +95,24 @@ def test_default_configuration_plans_the_published_study(tmp_path):
     assert Counter((path[0], next((m for m in models if m in path), None)) for path in paths) == logs
 
 
+ADDED_MODEL = """\
+models: {my-gemma: {source: {hub: google/gemma-3-270m-it}}}
+studies:
+  mine: {models: [my-gemma], conditions: [sft, layerwise, logit_kl], schedules: [full]}
+"""
+
+
+def test_a_model_is_added_in_three_lines(tmp_path):
+    """It gets its caches, runs and figures beside those of the study."""
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(ADDED_MODEL)
+    arguments = ("--directory", str(tmp_path), "--configfile", str(overlay), "-n")
+    plan = snakemake(*arguments, "eval_logit_kl_0.5_my-gemma")
+    for rule in ("fetch_model", "precompute_activations", "precompute_logits", "train", "eval_checkpoint", "score"):
+        assert re.search(rf"\n{rule} +1\n", plan), rule
+    assert re.search(r"\ntrain +16\n", snakemake(*arguments, "all"))
+
+
 def changed(project: Project, **changes) -> dict:
     config = copy.deepcopy(project.config)
     for path, value in changes.items():
@@ -137,7 +161,7 @@ def test_another_lambda_trains_one_run(reconfigured):
 
 
 def test_settings_without_influence_rerun_nothing(reconfigured, finished: Project):
-    gpus = finished.config["models"]["tiny"] | {"gpus": {"train": 2}}
+    gpus = finished.config["models"]["tiny"] | {"gpus": {"teacher": 2, "train": 2}}
     assert not reconfigured(trackers=[], save_state_every=7, models__tiny=gpus)
 
 
@@ -154,7 +178,7 @@ def test_phase_zero_is_an_order_and_not_data(reconfigured):
         ("student/losses/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", {"train": 2}),
         ("student/losses/forward_kl.py", "t * t *", "t *", {"train": 1}),
         ("student/trainer.py", "self.optimizer.zero_grad()", "self.optimizer.zero_grad(True)", {"train": 4}),
-        ("evaluation/answers.py", "number /= Decimal(divisor)", "number = number / Decimal(divisor)", {"score": 4}),
+        ("evaluation/answers.py", 'Decimal(found["whole"] or 0)', 'Decimal(found["whole"] or "0")', {"score": 4}),
         ("analysis/figures/lambda_sweep.py", "capsize=3", "capsize=4", {"plot_lambda_sweep": 1}),
     ],
 )

@@ -11,6 +11,7 @@ from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged, read_published
 from .published import other_differences, published_vs_measured
+from .signal import distillation
 from .tables import RATES, RUN, Comparison, icl_gap
 
 TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
@@ -51,15 +52,17 @@ def aggregate(
     folders: list[Path],
     gaps: list[Path],
     teachers: list[Path],
+    signals: list[Path],
     published: list[Path],
     outputs: dict[str, Path],
 ) -> None:
     """Write the tables and the summary.
 
     Args:
-        folders: of all runs and baselines, with their accuracy.csv and judged.parquet.
+        folders: of all runs and baselines, with their accuracy.csv and judged.parquet; those of runs have metrics.csv.
         gaps: phase 0 summaries.
         teachers: JSON files that describe teacher caches, quoted in the summary.
+        signals: signal.json of each teacher that a run learns from.
         published: the file of published accuracies, if there is one.
         outputs: where each table and `summary` belong.
     """
@@ -75,6 +78,9 @@ def aggregate(
             table.to_csv(temporary, index=False)
     manifests = [folder / "checkpoints" / "manifest.json" for folder in folders]
     notes = {str(path): json.loads(path.read_text()) for path in [*teachers, *manifests] if path.exists()}
+    audits = [json.loads(path.read_text()) for path in signals]
+    metrics = [path for folder in folders if (path := folder / "metrics.csv").exists()]
+    beside |= {"signal": audits, "distillation": distillation(spec, metrics, audits)}
     write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes) | beside)
 
 

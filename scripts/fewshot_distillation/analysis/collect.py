@@ -22,12 +22,13 @@ def read_accuracy(paths: list[str | Path]) -> pd.DataFrame:
 
 
 def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
-    """Rows of several metrics.csv, with condition, λ, seed and schedule from the folders they lie in."""
+    """Rows of several metrics.csv, with model, condition, λ, seed and schedule from the folders they lie in."""
     parts = []
     for path in paths:
-        condition, lam, seed, schedule = Path(path).parts[-5:-1]
+        model, condition, lam, seed, schedule = Path(path).parts[-6:-1]
         parts.append(
             pd.read_csv(path).assign(
+                model=model,
                 condition=condition,
                 schedule=schedule,
                 seed=int(seed.removeprefix("seed")),

@@ -5,6 +5,7 @@ from typing import Any
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
 from .published_section import published_section
+from .signal_section import signal_section
 
 Row = dict[str, Any]
 
@@ -26,6 +27,7 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
         if sweep:
             parts.append(_sweep(sweep))
         parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
+        parts.append(signal_section(summary, model))
         parts += _figures(spec, model)
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["confidence"]))
@@ -174,19 +176,7 @@ def _curve(rows: list[Row]) -> str:
 def _checks(summary: dict[str, Any]) -> str:
     lines = []
     for path, note in summary["notes"].items():
-        if path.endswith("audit.json"):
-            for position, entry in note["positions"].items():
-                covered = ", ".join(f"{percent(c['mean'])} at T = {t}" for t, c in entry["coverage"].items())
-                lines.append(
-                    f"- Logits of the teacher in `{path}`, `{position}`: the top {note['top_k']} cover {covered}; "
-                    f"the first token alone has {percent(entry['mean_top1_probability'])}."
-                    + (
-                        " **The next token is all but certain there, so logits at this position teach little.**"
-                        if entry["mean_top1_probability"] > 0.95
-                        else ""
-                    )
-                )
-        elif path.endswith("meta.json"):
+        if path.endswith("meta.json"):
             tokens = note["prompt_tokens"]
             lines.append(
                 f"- Teacher prompts in `{path}`: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "

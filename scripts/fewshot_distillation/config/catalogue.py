@@ -17,7 +17,7 @@ POSITIONS: tuple[Position, ...] = ("question_end", "prompt_end")
 class Gpus(Strict):
     """GPUs for each kind of job; changing them never changes what is computed."""
 
-    teacher: int = Field(1, ge=1, description="GPUs to reserve for a teacher job, which uses one.")
+    teacher: int = Field(1, ge=1, description="GPUs of a job that reads training questions; each runs one process.")
     train: int = Field(1, ge=1, description="GPUs of a training job; each runs one process.")
     evaluate: int = Field(1, ge=1, description="GPUs to reserve for an evaluation job, which uses one.")
 
@@ -43,6 +43,9 @@ class Dataset(Strict):
     source: DatasetSource = Field(description="Where the rows come from.")
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
+    calculator_marks: Literal["keep", "strip"] = Field(
+        "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
+    )
 
 
 class Teacher(Strict):
@@ -132,7 +135,7 @@ Condition = Annotated[
 
 
 class Lora(Strict):
-    """The adapter that is trained; the base weights stay frozen."""
+    """The adapter that `training.adapter: lora` trains; the base weights stay frozen."""
 
     r: int = Field(16, ge=1, description="Rank.")
     alpha: int = Field(32, ge=1, description="Scale; the update is multiplied by alpha / r.")
@@ -147,6 +150,14 @@ class Lora(Strict):
 class Training(Strict):
     """Optimisation (AdamW), the same for every condition."""
 
+    adapter: Literal["lora", "none"] = Field(
+        "lora",
+        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `lr` and about "
+        "16 bytes of GPU memory a parameter.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute layers a second time in the backward pass instead of keeping their activations."
+    )
     lr: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
     scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
@@ -173,7 +184,7 @@ class Schedule(Strict):
 
     max_steps: int = Field(ge=1, description="Optimizer steps; the learning-rate schedule ends here.")
     checkpoints: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="Steps at which an adapter is kept and evaluated, ascending, at most max_steps."
+        min_length=1, description="Steps at which a checkpoint is kept and evaluated, ascending, at most max_steps."
     )
 
     @model_validator(mode="after")
@@ -185,10 +196,37 @@ class Schedule(Strict):
         return self
 
 
+class Server(Strict):
+    """A server with OpenAI's completions protocol, such as `vllm serve`; used with `evaluation.backend: server`.
+
+    An API key is read from the environment variable OPENAI_API_KEY. Changing an address reruns nothing.
+    """
+
+    url: str = Field("http://127.0.0.1:8000/v1", pattern=r"^https?://\S+$", description="Address, ending in /v1.")
+    model: str | None = Field(
+        None, description="Name of the model on the server; null for the name here, the hub's, or the folder."
+    )
+    concurrency: int = Field(64, ge=1, le=1024, description="Requests at a time.")
+    timeout: float = Field(600, gt=0, description="Seconds until a request is given up and tried again.")
+
+
 class Evaluation(Strict):
     """Greedy generation on the test questions."""
 
-    backend: Literal["auto", "transformers"] = Field("auto", description="Engine that generates.")
+    backend: Literal["auto", "vllm", "transformers", "server"] = Field(
+        "auto", description="Engine that generates; `auto` is vLLM on a GPU where it is installed, else transformers."
+    )
     max_new_tokens: int = Field(512, ge=1, description="Longest answer in tokens.")
-    batch_tokens: int = Field(65536, ge=256, description="Prompt and answer tokens of a batch together; bounds memory.")
+    batch_tokens: int = Field(
+        65536,
+        ge=256,
+        description="Prompt and answer tokens of a batch together; bounds the memory of `transformers`, and is nothing "
+        "to the other engines.",
+    )
     questions: int | None = Field(None, ge=1, description="Evaluate only the first test questions; null means all.")
+
+    @property
+    def modules(self) -> list[str]:
+        """Package modules of the engines that may generate, as code digests name them."""
+        engines = ("vllm", "transformers") if self.backend == "auto" else (self.backend,)
+        return [f"evaluation.backends.{engine}_backend" for engine in engines]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .base import ConfigError
-from .catalogue import BASE, Teacher
+from .catalogue import BASE, Condition, Teacher
 from .specs import (
     ActivationsSpec,
     AggregateSpec,
@@ -20,6 +20,7 @@ from .specs import (
     ModelSpec,
     PlotSpec,
     ScoreSpec,
+    SignalSpec,
     TrainSpec,
 )
 from .study import Config
@@ -66,6 +67,12 @@ class Study:
     def models(self) -> list[str]:
         """Models that are trained."""
         return list(dict.fromkeys(run.model for run in self.runs))
+
+    @property
+    def trained(self) -> dict[str, Condition]:
+        """Conditions that are trained: an entry that no study uses must not make a result stale."""
+        names = {run.condition for run in self.runs}
+        return {name: condition for name, condition in self.config.conditions.items() if name in names}
 
     def runs_of(self, model: str) -> list[Run]:
         return [run for run in self.runs if run.model == model]
@@ -192,15 +199,21 @@ class Study:
             precision=self.config.precision,
         )
 
+    def _logits_in_use(self, teacher: str) -> tuple[list[int], list[float]]:
+        """Every top k and temperature at which a condition reads a teacher's logits, and T = 1; ascending."""
+        readers = [c for c in self.trained.values() if c.target == "logits" and c.teacher == teacher]
+        return sorted({c.top_k for c in readers}) or [1024], sorted({1.0, *(c.temperature for c in readers)})
+
     def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
-        # Only of conditions that are trained: an entry that no study uses must not make the cache stale.
-        trained = {run.condition for run in self.runs}
-        conditions = [c for name, c in self.config.conditions.items() if name in trained]
-        readers = [c for c in conditions if c.target == "logits" and c.teacher == teacher]
+        top_k, temperatures = self._logits_in_use(teacher)
         return LogitsSpec(
-            activations=self.precompute_activations(model, teacher),
-            top_k=max((c.top_k for c in readers), default=1024),
-            temperatures=sorted({1.0, *(c.temperature for c in readers)}),
+            activations=self.precompute_activations(model, teacher), top_k=top_k[-1], temperatures=temperatures
+        )
+
+    def audit_signal(self, model: str, teacher: str) -> SignalSpec:
+        top_k, temperatures = self._logits_in_use(teacher)
+        return SignalSpec(
+            activations=self.precompute_activations(model, teacher), top_k=top_k, temperatures=temperatures
         )
 
     def train(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> TrainSpec:
@@ -218,7 +231,7 @@ class Study:
             seed=int(seed),
             schedule_name=schedule,
             schedule=self.config.schedules[schedule],
-            lora=self.config.lora,
+            lora=self.config.lora if self.config.training.adapter == "lora" else None,
             training=self.config.training,
             precision=self.config.precision,
         )
@@ -271,16 +284,18 @@ class Study:
     @property
     def plain(self) -> str | None:
         """The condition without a teacher that the others are measured against."""
-        trained = {run.condition for run in self.runs}
-        return next((n for n, c in self.config.conditions.items() if c.target == "none" and n in trained), None)
+        return next((name for name, condition in self.trained.items() if condition.target == "none"), None)
 
     def aggregate(self) -> AggregateSpec:
         def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
             return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
 
+        # Labels stand beside them, and every run has its own λ.
+        taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in self.trained.items() if c.target != "none"}
         return AggregateSpec(
             dataset=self.config.dataset,
             labels=self.labels,
+            conditions=taught,
             plain=self.plain,
             main={model: rows(self.main_runs(model)) for model in self.models},
             sweeps={model: rows(self.sweep_runs(model)) for model in self.models},

@@ -32,6 +32,7 @@ class DatasetSpec(Strict):
     source: DatasetSource
     limit_train: int | None
     limit_test: int | None
+    calculator_marks: Literal["keep", "strip"]
 
 
 class JobSpec(Strict):
@@ -82,8 +83,16 @@ class LogitsSpec(JobSpec):
     temperatures: list[float]
 
 
+class SignalSpec(JobSpec):
+    """How far the untrained student is from its teacher; `top_k` and `temperatures` are those of trained conditions."""
+
+    activations: ActivationsSpec
+    top_k: list[int]
+    temperatures: list[float]
+
+
 class TrainSpec(JobSpec):
-    """One training run."""
+    """One training run; `lora` is None where all weights are trained."""
 
     model: ModelSpec
     dataset: DatasetSpec
@@ -94,7 +103,7 @@ class TrainSpec(JobSpec):
     seed: int
     schedule_name: str
     schedule: Schedule
-    lora: Lora
+    lora: Lora | None
     training: Training
     precision: Precision
 
@@ -143,11 +152,12 @@ class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
     `plain` is the condition that the others are measured against; `main` and `sweeps` list the runs (model, condition,
-    λ, seed, schedule) of each model's main comparison and λ sweep.
+    λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher.
     """
 
     dataset: str
     labels: dict[str, str]
+    conditions: dict[str, Condition]
     plain: str | None
     main: dict[str, list[RunKey]]
     sweeps: dict[str, list[RunKey]]

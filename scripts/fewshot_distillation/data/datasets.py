@@ -1,6 +1,7 @@
 """Rows of a dataset, from its source to train.jsonl and test.jsonl, checked on the way."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ def check_disjoint(train: list[Row], test: list[Row]) -> None:
         if key in in_test:
             raise JobError(f"test rows {in_test[key]} and {number} ask the same question: {row['question'][:100]!r}")
         in_test[key] = number
+
+
+def without_marks(answer: str) -> str:
+    """A worked answer without GSM8K's calculator marks: `48/2 = <<48/2=24>>24` becomes `48/2 = 24`."""
+    return re.sub(r"<<[^<>]*>>", "", answer)
 
 
 def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Any]], str]:
@@ -70,6 +76,8 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
         if not rows[split]:
             raise JobError(f"dataset '{spec.name}': the {split} split is empty")
     check_disjoint(rows["train"], rows["test"])
+    if spec.calculator_marks == "strip":
+        rows = {split: [row | {"answer": without_marks(row["answer"])} for row in part] for split, part in rows.items()}
     for split, path in (("train", train_path), ("test", test_path)):
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows[split]))
     write_json(

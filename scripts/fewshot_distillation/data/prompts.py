@@ -3,6 +3,7 @@
 One builder serves teacher, student and every evaluation backend, so the same question gives the same tokens in all.
 """
 
+import json
 import random
 import re
 from collections import Counter
@@ -40,6 +41,7 @@ class PromptBuilder:
     def __init__(self, tokenizer: Any, template_arguments: dict[str, Any] | None = None) -> None:
         self.tokenizer = tokenizer
         self.arguments = template_arguments or {}
+        self.ends: list[int] = []  # tokens at which the model's own settings end an answer
         self.is_chat = bool(getattr(tokenizer, "chat_template", None))
         self._check_arguments()
 
@@ -47,7 +49,11 @@ class PromptBuilder:
     def of_model(cls, folder: Path, template_arguments: dict[str, Any]) -> "PromptBuilder":
         from transformers import AutoTokenizer
 
-        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments)
+        builder = cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments)
+        settings = folder / "generation_config.json"
+        ends = json.loads(settings.read_text()).get("eos_token_id") if settings.is_file() else None
+        builder.ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        return builder
 
     def _check_arguments(self) -> None:
         """An argument that the template doesn't read is ignored without a word, so ask the template itself."""
@@ -70,38 +76,64 @@ class PromptBuilder:
             messages, tokenize=False, add_generation_prompt=generation_prompt, **self.arguments
         )
 
-    def texts(self, question: str, demonstrations: list[Row]) -> tuple[str, str]:
-        """The prompt up to the end of the question, and the generation prompt that follows."""
+    @cached_property
+    def generation_prompt(self) -> str:
+        """What follows a question and asks for its answer."""
+        if not self.is_chat:
+            return "Answer:"
+        messages = [{"role": "user", "content": "QUESTION"}]
+        before, whole = self._render(messages, False), self._render(messages, True)
+        if not whole.startswith(before) or whole == before:
+            raise JobError("the chat template doesn't append a generation prompt, so the question's end can't be found")
+        return whole[len(before) :]
+
+    def text(self, question: str, demonstrations: list[Row]) -> str:
+        """The prompt of a question after its demonstrations, up to and with the generation prompt."""
         if not self.is_chat:
             shown = "".join(f"Question: {d['question']}\nAnswer: {d['answer']}\n\n" for d in demonstrations)
-            return f"{shown}Question: {question}\n", "Answer:"
+            return f"{shown}Question: {question}\n{self.generation_prompt}"
         messages = []
         for row in demonstrations:
             messages += [
                 {"role": "user", "content": row["question"]},
                 {"role": "assistant", "content": row["answer"]},
             ]
-        messages.append({"role": "user", "content": question})
-        before, whole = self._render(messages, False), self._render(messages, True)
-        if not whole.startswith(before) or whole == before:
-            raise JobError("the chat template doesn't append a generation prompt, so the question's end can't be found")
-        return before, whole[len(before) :]
+        text = self._render([*messages, {"role": "user", "content": question}], True)
+        if not text.endswith(self.generation_prompt):
+            raise JobError("the chat template's generation prompt isn't always the same; the question's end is unclear")
+        return text
 
     def build(self, question: str, demonstrations: list[Row] = ()) -> Prompt:
         """The prompt of a question after its demonstrations."""
-        before, after = self.texts(question, list(demonstrations))
+        text = self.text(question, list(demonstrations))
         # A chat template writes its own special tokens; plain text gets what the tokenizer adds, such as <bos>.
-        head = self.tokenizer(before, add_special_tokens=not self.is_chat)["input_ids"]
-        tail = self.tokenizer(after, add_special_tokens=False)["input_ids"]
-        ids = head + tail
-        if self.is_chat and self.tokenizer(before + after, add_special_tokens=False)["input_ids"] != ids:
-            raise JobError("the tokenizer merges the question's end with the generation prompt; no token ends there")
-        return Prompt(ids=ids, question_end=len(head) - 1, prompt_end=len(ids) - 1)
+        ids, first = self._split(text, len(text) - len(self.generation_prompt), add_special_tokens=not self.is_chat)
+        return Prompt(ids=ids, question_end=first - 1, prompt_end=len(ids) - 1)
 
     def answer_ids(self, answer: str) -> list[int]:
         """Tokens that the model should write after a prompt: the answer and the end of its turn."""
-        text = answer if self.is_chat else f" {answer}"
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_of_turn]
+        # With the text before it, because some tokenizers put a space before what comes first.
+        before = self.generation_prompt if self.is_chat else f"{self.generation_prompt} "
+        ids, first = self._split(before + answer, len(self.generation_prompt), add_special_tokens=False)
+        return [*ids[first:], self.end_of_turn]
+
+    def _split(self, text: str, place: int, add_special_tokens: bool) -> tuple[list[int], int]:
+        """Tokens of a text, and the first of them that lies behind a place in it.
+
+        Raises:
+            JobError: a token reaches over that place, or the tokenizer writes something after the text.
+        """
+        encoding = self.tokenizer(text, add_special_tokens=add_special_tokens)
+        ids = encoding["input_ids"]
+        first = encoding.char_to_token(place)
+        if first is None or encoding.token_to_chars(first).start != place:
+            raise JobError(
+                f"the tokenizer merges {text[:place][-12:]!r} with {text[place:][:12]!r}; no token ends there"
+            )
+        last = encoding.token_to_chars(len(ids) - 1)
+        if last is None or last.end != len(text):
+            raise JobError(f"the tokenizer appends {self.tokenizer.decode(ids[-1:])!r} to the prompt")
+        return ids, first
 
     @cached_property
     def end_of_turn(self) -> int:
@@ -119,7 +151,7 @@ class PromptBuilder:
     @property
     def stop_ids(self) -> list[int]:
         """Tokens at which generation ends."""
-        return sorted({self.end_of_turn, self.tokenizer.eos_token_id})
+        return sorted({self.end_of_turn, self.tokenizer.eos_token_id, *self.ends})
 
 
 class Demonstrations:

@@ -19,14 +19,11 @@ from ..config.digests import code_digest
 from ..config.specs import JobSpec
 from .errors import JobError
 from .files import sha256, write_json
+from .processes import LAUNCH, RANK, WORLD_SIZE
 from .provenance import provenance, versions
 from .workspace import Workspace
 
 log = logging.getLogger("fewshot_distillation")
-
-# Set by `accelerate launch` and `torchrun` where a job runs as several processes; only the first one writes.
-RANK, WORLD_SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-LAUNCH = f"{os.getppid()}-{os.environ.get('MASTER_PORT', 0)}"
 
 S = TypeVar("S", bound=JobSpec)
 

@@ -21,8 +21,10 @@ class _Lines:
         pass
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, done: int = 0, unit: str = "it") -> Iterator[T]:
-    """Iterate with a line every five seconds: how far, how fast, how long to go. `done` counts earlier work."""
+def progress(
+    items: Iterable[T], what: str, total: int | None = None, done: int = 0, unit: str = "it", every: float = 5
+) -> Iterator[T]:
+    """Iterate with a line every so many seconds: how far, how fast, how long to go. `done` counts earlier work."""
     yield from tqdm(
-        items, desc=what, total=total, initial=done, unit=unit, file=_Lines(), mininterval=5, ascii=" .", ncols=100
+        items, desc=what, total=total, initial=done, unit=unit, file=_Lines(), mininterval=every, ascii=" .", ncols=100
     )

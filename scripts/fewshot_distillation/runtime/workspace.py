@@ -12,13 +12,13 @@ import json
 import logging
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from .files import folder_digests, write_json
+from .processes import wait_until
 
 log = logging.getLogger("fewshot_distillation")
 FINISHED = "finished.json"
@@ -68,8 +68,7 @@ class Workspace:
     def joined(self, launch: str) -> Iterator[bool]:
         """For the other processes of a launch: wait until the first one has opened the workspace; its answer."""
         note = self.folder / f"launch-{launch}.json"
-        while not note.exists():
-            time.sleep(0.1)
+        wait_until(note.exists)
         yield json.loads(note.read_text())
 
     def announce(self, launch: str, unfinished: bool) -> None:

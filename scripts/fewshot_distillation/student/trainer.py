@@ -24,14 +24,13 @@ from ..config.sources import HubModel
 from ..config.specs import TrainSpec
 from ..data.prompts import PromptBuilder
 from ..data.rows import read_jsonl
-from ..modeling.load import load_model
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
 from ..runtime.progress import progress
 from ..runtime.workspace import Workspace
 from .batches import Sequence, build_sequences, collate, examples_of_step
-from .model import Student, add_lora
-from .state import load_state, save_checkpoint, save_state
+from .model import Student, model_to_train
+from .state import load_state, save_checkpoint, save_full_checkpoint, save_state
 from .targets import Targets
 
 log = logging.getLogger("fewshot_distillation")
@@ -43,12 +42,12 @@ class Trainer:
     def __init__(self, spec: TrainSpec, model_folder: Path, sequences: list[Sequence], pad_id: int, targets: Targets):
         self.spec, self.sequences, self.pad_id, self.targets = spec, sequences, pad_id, targets
         self.position = getattr(spec.condition, "position", None)
-        model = load_model(model_folder, spec.precision)
-        precision = "bf16" if model.dtype == torch.bfloat16 else "no"
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu")
+        self.model_folder = model_folder
+        self.trained, self.dtype = model_to_train(spec, model_folder)
+        precision = "bf16" if self.dtype == torch.bfloat16 else "no"
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.trained.device.type == "cpu")
         self._check_sharding()
-        self.peft_model = add_lora(model, spec.lora, spec.seed)
-        self.student = Student(self.peft_model, spec.condition)
+        self.student = Student(self.trained, spec.condition)
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
         optimizer = torch.optim.AdamW(trained, lr=training.lr, weight_decay=training.weight_decay)
@@ -127,6 +126,13 @@ class Trainer:
         self.optimizer.zero_grad()
         return metrics | {"tokens": sum(len(self.sequences[i].ids) for i in examples)}
 
+    def save_checkpoint(self, folder: Path, step: int, write: bool = True) -> None:
+        """What was trained, as `checkpoint-<step>`: an adapter or a whole model."""
+        if self.spec.lora is not None:
+            save_checkpoint(folder, step, self.trained, _base_name(self.spec), write)
+        else:
+            save_full_checkpoint(folder, step, self.trained, self.model_folder, self.dtype, write)
+
     def _seed(self, step: int, micro_batch: int) -> int:
         return (self.spec.seed * 1_000_003 + step) * 10_007 + micro_batch
 
@@ -199,9 +205,10 @@ def train(
         metrics.append(row)
         accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
         keep = step in spec.schedule.checkpoints
+        # Every process takes part, because weights may be spread over all of them; only the first one writes.
         write = accelerator.is_main_process
         if keep:
-            save_checkpoint(checkpoints, step, trainer.peft_model, _base_name(spec), write)
+            trainer.save_checkpoint(checkpoints, step, write)
         if keep or step % save_state_every == 0 or step == total:
             save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
     accelerator.wait_for_everyone()

@@ -16,7 +16,8 @@ from ..modeling.prefix import PrefixReader
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
 from ..runtime.progress import progress
-from .cache import concatenate, save_shard, to_float16
+from .cache import concatenate, to_float16
+from .shards import Shards
 
 log = logging.getLogger("fewshot_distillation")
 SHARD_ROWS = 64
@@ -65,28 +66,31 @@ def hidden_states(capture: Capture, decoder: torch.nn.Module, reader: PrefixRead
 def precompute_activations(
     spec: ActivationsSpec, model_folder: Path, train_path: Path, state: Path, output: Path, meta_path: Path
 ) -> None:
-    """Write the cache of hidden states; shards in `state` that are already there are kept."""
+    """Write the cache of hidden states; shards in `state` that are already there are kept.
+
+    Each process of a launch computes its share of the shards; the first one writes the outputs.
+    """
     train = read_jsonl(train_path)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
     prompts = teacher_prompts(spec, builder, train)
-    shards = [state / f"shard-{start:08d}.safetensors" for start in range(0, len(prompts), SHARD_ROWS)]
-    missing = [n for n, path in enumerate(shards) if not path.exists()]
-    done = sum(len(prompts[n * SHARD_ROWS :][:SHARD_ROWS]) for n, path in enumerate(shards) if path.exists())
-    if missing:
+    shards = Shards(state, len(prompts), SHARD_ROWS)
+    if shards.missing():
         decoder = decoder_of(load_model(model_folder, spec.precision))
         capture = Capture(decoder)
         with torch.inference_mode():
             reader = PrefixReader(decoder, [prompt.ids for prompt in prompts])
-        waiting = [(n, i) for n in missing for i in range(n * SHARD_ROWS, min((n + 1) * SHARD_ROWS, len(prompts)))]
-        rows: dict[str, list[torch.Tensor]] = {name: [] for name in POSITIONS}
-        for shard, index in progress(waiting, "teacher", total=len(prompts), done=done, unit="prompt"):
-            for name, values in hidden_states(capture, decoder, reader, prompts[index]).items():
-                rows[name].append(to_float16(values.float().cpu(), f"training example {index}, {name}"))
-            if index == len(prompts) - 1 or (index + 1) % SHARD_ROWS == 0:
-                save_shard(shards[shard], {name: torch.stack(values) for name, values in rows.items()})
-                rows = {name: [] for name in POSITIONS}
-    concatenate(shards, output)
-    write_json(meta_path, _meta(spec, builder, prompts, train, model_folder, train_path, output))
+
+        def row(index: int) -> dict[str, torch.Tensor]:
+            found = hidden_states(capture, decoder, reader, prompts[index])
+            return {
+                name: to_float16(values.float().cpu(), f"training example {index}, {name}")
+                for name, values in found.items()
+            }
+
+        shards.compute(row, "teacher")
+    if shards.complete():
+        concatenate(shards.paths, output)
+        write_json(meta_path, _meta(spec, builder, prompts, train, model_folder, train_path, output))
 
 
 def _meta(spec, builder, prompts, train, model_folder, train_path, output) -> dict:

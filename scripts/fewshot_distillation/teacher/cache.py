@@ -3,6 +3,7 @@
 import json
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -22,39 +23,41 @@ def save_shard(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def concatenate(shards: list[Path], target: Path) -> None:
-    """Join shards along the first dimension into one safetensors file, holding one shard at a time in memory.
+    """Join shards along the first dimension into one safetensors file, holding one tensor of a shard at a time.
 
     The safetensors format is a length, a JSON header with each tensor's place, and the raw bytes one after another.
+    They are written to their places and not through a map of the file, whose pages would count as this job's memory.
     """
     first = load_file(shards[0])
     counts = []
     for path in shards:
         with safe_open(path, framework="pt") as file:
             counts.append(file.get_slice(next(iter(first))).get_shape()[0])
-    total, offset, header, places = sum(counts), 0, {}, {}
+    total, offset, header = sum(counts), 0, {}
     for name, tensor in sorted(first.items()):
         kind, scalar = _DTYPES[tensor.dtype]
         shape = (total, *tensor.shape[1:])
         size = int(np.prod(shape)) * np.dtype(scalar).itemsize
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [offset, offset + size]}
-        places[name] = (offset, shape, scalar)
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_path(target) as temporary:
-        with open(temporary, "wb") as file:
-            file.write(struct.pack("<Q", len(text)) + text)
-            file.truncate(8 + len(text) + offset)
-        start = 8 + len(text)
-        for name, (place, shape, scalar) in places.items():
-            whole = np.memmap(temporary, dtype=scalar, mode="r+", offset=start + place, shape=shape)
-            row = 0
-            for path, count in zip(shards, counts, strict=True):
-                with safe_open(path, framework="np") as file:
-                    whole[row : row + count] = file.get_tensor(name)
-                row += count
-            whole.flush()
-            del whole
+    with atomic_path(target) as temporary, open(temporary, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in header:
+            written = sum(_append(file, path, name, first[name]) for path in shards)
+            start, end = header[name]["data_offsets"]
+            if written != end - start:
+                raise ValueError(f"{target}: {name} has {written} bytes, {end - start} were expected")
+
+
+def _append(file: BinaryIO, shard: Path, name: str, like: Tensor) -> int:
+    """Write the bytes of a shard's tensor, which must have the type and row shape of `like`; how many they are."""
+    with safe_open(shard, framework="pt") as source:
+        tensor = source.get_tensor(name)
+    if tensor.dtype != like.dtype or tensor.shape[1:] != like.shape[1:]:
+        raise ValueError(f"{shard}: {name} is {tensor.dtype} {tuple(tensor.shape)}, unlike the first shard's")
+    return file.write(tensor.numpy().data.cast("B"))
 
 
 class TeacherCache:

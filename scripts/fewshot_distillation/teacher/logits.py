@@ -1,6 +1,5 @@
 """Top-k next-token logits of the teacher, `lm_head(norm(h))` of its cached last hidden states."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -28,17 +27,11 @@ def top_k(logits: Tensor, k: int, temperatures: list[float]) -> dict[str, Tensor
     return {"values": values, "indices": indices.to(torch.int32), "logsumexp": full}
 
 
-def coverage(cache: dict[str, Tensor], temperatures: list[float]) -> Tensor:
-    """Probability of the top k under the full softmax, (rows, temperatures)."""
-    kept = torch.stack([(cache["values"].float() / t).logsumexp(-1) for t in temperatures], dim=-1)
-    return (kept - cache["logsumexp"]).exp()
-
-
 @torch.inference_mode()
 def precompute_logits(
     spec: LogitsSpec, model_folder: Path, activations: Path, state: Path, output: Path, audit_path: Path
 ) -> None:
-    """Write the cache of logits and how much probability it covers at each temperature."""
+    """Write the cache of logits and what it holds."""
     source = TeacherCache(activations)
     starts = range(0, source.rows, SHARD_ROWS)
     shards = [state / f"shard-{start:08d}.safetensors" for start in starts]
@@ -67,26 +60,11 @@ def _shard(model, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> di
 
 
 def _audit(path: Path, spec: LogitsSpec) -> dict:
-    """Mean and least coverage of the top k, and the teacher's certainty, at each position."""
+    """What the cache holds; how much of the teacher that is stands in signal.json."""
     cache = TeacherCache(path)
-    audit = {
+    return {
         "cache": sha256(path),
         "top_k": cache.slices[f"{POSITIONS[0]}.values"].get_shape()[1],  # at most the vocabulary
         "temperatures": spec.temperatures,
         "examples": cache.rows,
-        "positions": {},
     }
-    everything = list(range(cache.rows))
-    for name in POSITIONS:
-        part = {key: cache.get(f"{name}.{key}", everything) for key in ("values", "logsumexp")}
-        covered = coverage(part, spec.temperatures)
-        one = spec.temperatures.index(1.0)
-        top = (part["values"][:, 0].float() - part["logsumexp"][:, one]).exp()
-        audit["positions"][name] = {
-            "mean_top1_probability": top.mean().item(),
-            "coverage": {
-                json.dumps(t): {"mean": covered[:, n].mean().item(), "min": covered[:, n].min().item()}
-                for n, t in enumerate(spec.temperatures)
-            },
-        }
-    return audit

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from ...config.catalogue import Server
+from ...runtime.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -13,20 +16,48 @@ class Generation:
     finish_reason: Literal["stop", "length"]
 
     @classmethod
-    def of_tokens(cls, ids: list[int], finish_reason: str | None, stop_ids: list[int]) -> "Generation":
-        """From what an engine returned, which may or may not include the token that ended it.
+    def of_engine(cls, ids: list[int], finish_reason: str | None, limit: int, stop_ids: list[int]) -> "Generation":
+        """From what an engine returned for at most `limit` tokens, with or without the token that ended it.
 
         Raises:
-            ValueError: the engine ended for another reason than a stop token or the length limit.
+            JobError: the engine gave up, or cut an answer before the limit because it had no room for more.
         """
         if finish_reason not in ("stop", "length"):
-            raise ValueError(f"the engine ended an answer because of {finish_reason!r}")
+            raise JobError(f"the engine ended an answer because of {finish_reason!r}")
+        if finish_reason == "length" and len(ids) < limit:
+            raise JobError(
+                f"the engine cut an answer after {len(ids)} of {limit} tokens: its context is too short for a prompt "
+                "and its answer; give it a longer one (--max-model-len of a server) or lower evaluation.max_new_tokens"
+            )
         ended = finish_reason == "stop" and bool(ids) and ids[-1] in stop_ids
         return cls(list(ids[:-1] if ended else ids), finish_reason)
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What engines are made from; each takes what it needs.
+
+    `names` are other names of the model than its folder's, `max_tokens` bounds a prompt with its answer, `gpus` were
+    allotted to the job, and `checkpoints` are all that will be asked for.
+    """
+
+    model_folder: Path
+    names: list[str]
+    tokenizer: Any
+    precision: str
+    max_tokens: int
+    gpus: int
+    server: Server
+    checkpoints: list[Path]
+
+
+def is_adapter(checkpoint: Path) -> bool:
+    """Whether a checkpoint is an adapter, and not a whole model."""
+    return (checkpoint / "adapter_config.json").is_file()
+
+
 class Backend(Protocol):
-    """Greedy generation from token ids.
+    """Greedy generation from token ids; every engine's file has one, made by its `create(setting)`.
 
     `name` is what the predictions say they were made with. `batch_tokens` bounds prompt and answer tokens of what is
     handed over at once, and so of what an interruption loses; None leaves it to `evaluation.batch_tokens`, for an
@@ -41,3 +72,6 @@ class Backend(Protocol):
 
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         """One answer a prompt, in the order of the prompts."""
+
+    def close(self) -> None:
+        """Give back what the engine holds."""

@@ -1,0 +1,34 @@
+"""Measure how far the untrained student is from its teacher, before anything is trained."""
+
+from pathlib import Path
+
+from fewshot_distillation.config.specs import SignalSpec
+from fewshot_distillation.runtime.cli import job
+
+ARGUMENTS = {
+    "model": "manifest of the fetched model",
+    "train": "training split",
+    "activations": "activations.safetensors",
+    "meta": "meta.json of the activations",
+    "gpus": "GPUs that were allotted to this job",
+    "processes": "processes that this job was started as",
+    "state": "folder of unfinished work",
+    "output": "signal.json",
+}
+
+
+def main() -> None:
+    with job(__doc__, SignalSpec, ARGUMENTS) as this:
+        from fewshot_distillation.runtime.processes import check_world
+        from fewshot_distillation.teacher.signal import audit_signal
+
+        check_world(int(this.paths.processes))
+        names = ("model", "train", "activations", "meta", "output")
+        model, train, activations, meta, output = (Path(getattr(this.paths, name)) for name in names)
+        with this.workspace({"signal": output}, inputs=[model, train, meta]) as work:
+            if work:
+                audit_signal(this.spec, model.parent, train, activations, meta, work.folder, work["signal"])
+
+
+if __name__ == "__main__":
+    main()

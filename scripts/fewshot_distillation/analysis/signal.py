@@ -1,0 +1,76 @@
+"""What training had to learn from: the audit of each teacher, and each run's distillation beside its cross-entropy."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..config.catalogue import HiddenStates
+from ..config.specs import AggregateSpec
+from .collect import read_metrics
+
+Row = dict[str, Any]
+
+# Steps at each end of a run that are averaged: the batch of one step says little about thousands of examples, and at a
+# learning rate that is still warming up little has changed after five.
+STEPS = 5
+
+
+def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str, Any]]) -> list[Row]:
+    """What distillation weighed in every run with a teacher; a second row for the reduction that wasn't trained.
+
+    Args:
+        metrics: metrics.csv of the runs.
+        audits: content of every signal.json.
+
+    Returns:
+        The run's identity, its teacher, target and position; the `objective`, and whether it is the `trained` one; `ce`
+        and `weighted` (λ times distillation) of the first and the last steps as `_start` and `_end`. From the audit, at
+        the run's position: for logits `kl` at T = 1 and `kl_at_temperature`, in nats; for hidden states `distance`, the
+        mean over layers of the squared distance of normalized states, and `numbers`, how many times the reductions are
+        apart.
+    """
+    known = {(audit["model"], audit["teacher"]): audit for audit in audits}
+    rows: list[Row] = []
+    for path in metrics:
+        table = read_metrics([path])
+        name = table["condition"].iloc[0]
+        if name in spec.conditions:
+            condition = spec.conditions[name]
+            run = table.iloc[0][["model", "condition", "lambda", "schedule"]].to_dict()
+            run |= {"seed": int(table["seed"].iloc[0]), "label": spec.labels[name], "teacher": condition.teacher}
+            run |= {"target": condition.target, "position": condition.position}
+            audit = known[run["model"], condition.teacher]
+            of_target = _layerwise if condition.target == "hidden_states" else _logits
+            rows += of_target(run, condition, audit, _ends(table))
+    return rows
+
+
+def _logits(run: Row, condition: Any, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
+    kl, t = audit["positions"][condition.position]["kl"], condition.temperature
+    seen = {"kl": kl["1.0"], "temperature": t, "kl_at_temperature": kl[json.dumps(t)]}
+    return [run | {"objective": condition.loss, "trained": True} | seen | ends]
+
+
+def _layerwise(run: Row, condition: HiddenStates, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
+    layers = audit["positions"][condition.position]["layers"]
+    chosen = range(len(layers["cosine"])) if condition.layers == "all" else condition.layers
+    numbers = len(chosen) * audit["hidden_size"]
+    total = sum(layers["normalized_distance" if condition.normalize else "distance"][layer] for layer in chosen)
+    distance = sum(layers["normalized_distance"][layer] for layer in chosen) / len(chosen)
+    run = run | {"distance": distance, "numbers": numbers}
+    other, value = ("mean", total / numbers) if condition.reduction == "sum" else ("sum", total)
+    untrained = {"ce_start": ends["ce_start"], "weighted_start": run["lambda"] * value}
+    return [
+        run | {"objective": condition.reduction, "trained": True} | ends,
+        run | {"objective": other, "trained": False} | untrained,
+    ]
+
+
+def _ends(table: pd.DataFrame) -> dict[str, float]:
+    """Cross-entropy and λ times distillation, averaged over the first and over the last steps."""
+    table = table.sort_values("step").assign(weighted=table["lambda"] * table["distillation"])
+    count = min(STEPS, max(1, len(table) // 2))
+    means = {"start": table.head(count)[["ce", "weighted"]].mean(), "end": table.tail(count)[["ce", "weighted"]].mean()}
+    return {f"{name}_{end}": float(mean[name]) for end, mean in means.items() for name in ("ce", "weighted")}

@@ -1,0 +1,109 @@
+"""The section of analysis.md about what there was to learn from the teachers."""
+
+from typing import Any
+
+Row = dict[str, Any]
+
+# Nats of KL(teacher ‖ untrained student) below which a condition that matches logits has next to nothing to learn. By
+# Pinsker's inequality no event's probability differs by more than √(KL / 2), here 10 points, however well it learns. A
+# 135M model with eight demonstrations had 0.003 at `question_end`, where the chat format dictates the next token, and
+# 1.3 at `prompt_end`, where the answer begins (48 word problems). At T = 2 these were 0.25 and 0.40, but at the former
+# the distance is between likelihoods of tokens that the model hardly ever writes, so T = 1 decides.
+LEAST_KL = 0.02
+
+# The same for hidden states, as the squared distance of normalized states averaged over layers. Rounding in bfloat16
+# moves a state by about 1 %, which is 0.0001; the same model had 0.2.
+LEAST_DISTANCE = 0.001
+
+
+def signal_section(summary: dict[str, Any], model: str) -> str:
+    """Tables of the teachers' signal and of the runs that learned from it, with warnings; empty without a teacher."""
+    audits = [audit for audit in summary["signal"] if audit["model"] == model]
+    if not audits:
+        return ""
+    parts = ["### What there was to learn", *(_audit(audit) for audit in audits)]
+    runs = [row for row in summary["distillation"] if row["model"] == model]
+    if runs:
+        parts += [_runs(runs), *_warnings(runs, audits)]
+    return "\n\n".join(parts)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _audit(audit: dict[str, Any]) -> str:
+    """One row for each position."""
+    first = next(iter(audit["positions"].values()))
+    temperatures = list(first["kl"])
+    covered = [(k, t) for k in first["coverage"] for t in temperatures]
+    header = ["position", *(f"KL at T = {float(t):g}" for t in temperatures), "teacher's top-1", "entropy"]
+    header += [f"top {k} at T = {float(t):g}" for k, t in covered]
+    header += ["Σ distance", "cosine over layers"]
+    rows = []
+    for position, entry in audit["positions"].items():
+        cosines = entry["layers"]["cosine"]
+        cells = [f"`{position}`", *(f"{entry['kl'][t]:.3g}" for t in temperatures)]
+        cells += [_percent(entry["top1_probability"]), f"{entry['entropy']:.3g}"]
+        cells += [_percent(entry["coverage"][k][t]["mean"]) for k, t in covered]
+        cells += [f"{sum(entry['layers']['normalized_distance']):.3g}", f"{min(cosines):.3f} to {max(cosines):.3f}"]
+        rows.append(cells)
+    return (
+        f"How far the untrained model without demonstrations is from teacher `{audit['teacher']}`, over "
+        f"{audit['examples']} training questions. KL(teacher ‖ student) over the whole vocabulary and the teacher's "
+        "entropy in nats; top k is the probability that its likeliest tokens cover; distance is the squared distance "
+        f"of hidden states of unit norm, summed over layers.\n\n{_table(header, rows)}"
+    )
+
+
+def _runs(rows: list[Row]) -> str:
+    """Distillation beside cross-entropy, for the objective that was trained and for the other reduction."""
+    header = ["run", "λ", "objective", "cross-entropy, start", "λ · distillation, start", "ratio"]
+    header += ["cross-entropy, end", "λ · distillation, end", "ratio"]
+    lines = []
+    for row in rows:
+        name = f"{row['label']}, {row['schedule']}, seed {row['seed']}"
+        start = [row["ce_start"], row["weighted_start"], row["weighted_start"] / row["ce_start"]]
+        end = [row["ce_end"], row["weighted_end"], row["weighted_end"] / row["ce_end"]] if row["trained"] else []
+        objective = f"`{row['objective']}`" + ("" if row["trained"] else ", not trained")
+        numbers = [f"{value:.3g}" for value in (*start, *end)]
+        lines.append([name, f"{row['lambda']:g}", objective, *numbers, *["–"] * (6 - len(numbers))])
+    text = (
+        "What distillation weighed beside the cross-entropy of the answers, averaged over the first and over the last "
+        "steps of a run. The reduction that a run wasn't trained with is computed from the audit."
+    )
+    for label in dict.fromkeys(row["label"] for row in rows if row["target"] == "hidden_states"):
+        numbers = next(row["numbers"] for row in rows if row["label"] == label)
+        text += f" For {label}, `sum` and `mean` are {numbers:,} times apart."
+    return f"{text}\n\n{_table(header, lines)}"
+
+
+def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each condition that was trained on next to nothing."""
+    found = {}
+    for row in rows:
+        positions = next(audit for audit in audits if audit["teacher"] == row["teacher"])["positions"]
+        others = [position for position in positions if position != row["position"]]
+        where = f"**{row['label']} has next to nothing to learn from**: at `{row['position']}`"
+        if row["target"] == "logits" and row["kl"] < LEAST_KL:
+            elsewhere = ", ".join(f"{positions[name]['kl']['1.0']:.2g} at `{name}`" for name in others)
+            found[row["label"]] = (
+                f"{where} the teacher's next-token distribution is only {row['kl']:.2g} nats from the untrained "
+                f"student's ({elsewhere}), below {LEAST_KL:g}."
+            )
+            if row["temperature"] != 1:
+                found[row["label"]] += (
+                    f" At T = {row['temperature']:g}, with which it was trained, the distance is "
+                    f"{row['kl_at_temperature']:.2g} nats; it lies among tokens that are hardly ever next."
+                )
+        elif row["target"] == "hidden_states" and row["distance"] < LEAST_DISTANCE:
+            found[row["label"]] = (
+                f"{where} the squared distance from the untrained student's hidden states is {row['distance']:.2g} a "
+                f"layer, below {LEAST_DISTANCE:g}, which is little more than rounding."
+            )
+    return list(found.values())

@@ -1,0 +1,60 @@
+"""Tensors of every training example, computed row by row and saved in shards.
+
+A later attempt finds the shards of an interrupted one. Several processes take turns: each computes every n-th shard.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..runtime.processes import RANK, WORLD_SIZE, all_here, check_launcher
+from ..runtime.progress import progress
+from .cache import save_shard
+
+log = logging.getLogger("fewshot_distillation")
+
+
+class Shards:
+    """The shards of `rows` examples, `size` in each, in a folder that outlives an interruption."""
+
+    def __init__(self, folder: Path, rows: int, size: int) -> None:
+        self.folder, self.rows, self.size = folder, rows, size
+        self.paths = [folder / f"shard-{start:08d}.safetensors" for start in range(0, rows, size)]
+        # Which process has which shard may not depend on what is there already, since they look at different times.
+        self.mine = range(RANK, len(self.paths), WORLD_SIZE)
+
+    def rows_of(self, shard: int) -> range:
+        return range(shard * self.size, min((shard + 1) * self.size, self.rows))
+
+    def missing(self) -> list[int]:
+        """Numbers of the shards that this process has yet to compute."""
+        return [shard for shard in self.mine if not self.paths[shard].exists()]
+
+    def compute(self, row: Callable[[int], dict[str, Tensor]], what: str) -> None:
+        """Save the missing shards of this process; `row` returns the tensors of one example."""
+        if WORLD_SIZE > 1:
+            what = f"{what}, process {RANK + 1} of {WORLD_SIZE}"
+            log.setLevel(logging.INFO)  # of its own part every process tells, in all one line in five seconds
+        missing = self.missing()
+        waiting = [(shard, i) for shard in missing for i in self.rows_of(shard)]
+        total = sum(len(self.rows_of(shard)) for shard in self.mine)
+        rows: list[dict[str, Tensor]] = []
+        done = total - len(waiting)
+        for shard, i in progress(waiting, what, total, done, unit="prompt", every=5 * WORLD_SIZE):
+            rows.append(row(i))
+            if i == self.rows_of(shard)[-1]:
+                check_launcher()
+                save_shard(self.paths[shard], {name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+                rows = []
+
+    def complete(self) -> bool:
+        """Wait until all processes have done their shards; true for the one that puts them together."""
+        if not all_here(self.folder):
+            return False
+        lost = [path.name for path in self.paths if not path.exists()]
+        if lost:
+            raise FileNotFoundError(f"{self.folder}: {lost[0]} is missing, though every process is done")
+        return True
