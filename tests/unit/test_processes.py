@@ -103,14 +103,6 @@ def test_fsdp_trains_the_same_adapter(setup: Setup, one_process: Path, tmp_path:
     assert [path.read_bytes() for path in adapters[0]] == [path.read_bytes() for path in adapters[1]]
 
 
-def test_fsdp_of_another_version_is_refused(setup: Setup, tmp_path: Path):
-    """Its flat parameters have no names of their own, so states and checkpoints would be wrong."""
-    file = tmp_path / "first.yaml"
-    file.write_text((ROOT / "envs" / "accelerate-fsdp.yaml").read_text().replace("version: 2", "version: 1"))
-    printed = train(setup, tmp_path, *ACCELERATE, "--config_file", str(file), program=WATCHED, stopped=True)
-    assert "error: models.tiny.accelerate: training can't be spread by FSDP in this form" in printed
-
-
 def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
     """Autocast decides the precision, so that targets and gradients are not rounded more than without FSDP."""
     more = {"program": WATCHED, "BF16": "1"}
