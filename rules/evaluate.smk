@@ -17,16 +17,17 @@ rule baseline:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=gpus("evaluate"),
+        gpu=generating_gpus,
+        server=SERVER,
     params:
         spec=spec_of(STUDY.baseline),
-        code=code_digest("generate.py"),
+        code=code_digest("generate.py", *ENGINES),
         state=STATE,
     message:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.gpu} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -45,17 +46,18 @@ rule eval_checkpoint:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=gpus("evaluate"),
+        gpu=generating_gpus,
+        server=SERVER,
     params:
         spec=spec_of(STUDY.eval_checkpoint),
-        code=code_digest("eval_checkpoint.py"),
+        code=code_digest("eval_checkpoint.py", *ENGINES),
         state=STATE,
     message:
         "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
         "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q}"
+        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.gpu} --server {resources.server:q} --state {params.state:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 

@@ -17,16 +17,17 @@ rule icl_gap:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=gpus("evaluate"),
+        gpu=generating_gpus,
+        server=SERVER,
     params:
         spec=spec_of(STUDY.icl_gap),
-        code=code_digest("generate.py"),
+        code=code_digest("generate.py", *ENGINES),
         state=STATE,
     message:
         "Phase 0 '{wildcards.phase}': {wildcards.model} with more and fewer demonstrations"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.gpu} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule summarise_icl_gap:

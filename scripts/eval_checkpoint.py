@@ -1,15 +1,17 @@
-"""Answer the test questions with every checkpoint of a run, zero-shot."""
+"""Answer the test questions with every checkpoint of a run, zero-shot, or with one checkpoint by itself."""
 
 from pathlib import Path
 
+from fewshot_distillation.config.catalogue import Server
 from fewshot_distillation.config.specs import EvaluateSpec
 from fewshot_distillation.runtime.cli import job
 
 ARGUMENTS = {
     "model": "manifest of the fetched model",
-    "checkpoints": "manifest of the run's checkpoints",
+    "checkpoints": "manifest of the run's checkpoints, or the folder of a single one",
     "test": "test split",
     "gpus": "GPUs that were allotted to this job",
+    "server": "JSON of the server that backend `server` asks",
     "state": "folder of unfinished work",
     "output": "predictions.parquet",
 }
@@ -17,13 +19,23 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, EvaluateSpec, ARGUMENTS) as this:
-        from fewshot_distillation.evaluation.generation import evaluate_checkpoints
+        from fewshot_distillation.evaluation.generation import (
+            Machine,
+            checkpoints_of,
+            evaluate_checkpoints,
+            single_checkpoint,
+        )
 
-        model, checkpoints, test = Path(this.paths.model), Path(this.paths.checkpoints), Path(this.paths.test)
-        with this.workspace({"predictions": Path(this.paths.output)}, inputs=[model, checkpoints, test]) as work:
+        paths, steps = this.paths, this.spec.checkpoints
+        model, given, test = Path(paths.model), Path(paths.checkpoints), Path(paths.test)
+        checkpoints = single_checkpoint(given, steps) if given.is_dir() else checkpoints_of(given, steps)
+        machine = Machine(int(paths.gpus), Server.model_validate_json(paths.server))
+        files = sorted(path for path in given.iterdir() if path.is_file()) if given.is_dir() else [given]
+        outputs, engines = {"predictions": Path(paths.output)}, this.spec.evaluation.modules
+        with this.workspace(outputs, [model, test, *files], *engines) as work:
             if work:
                 evaluate_checkpoints(
-                    this.spec, model.parent, checkpoints.parent, test, work.folder, work["predictions"]
+                    this.spec, model.parent, checkpoints, test, work.folder, work["predictions"], machine
                 )
 
 

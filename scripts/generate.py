@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from fewshot_distillation.config.catalogue import Server
 from fewshot_distillation.config.specs import GenerationSpec
 from fewshot_distillation.runtime.cli import job
 
@@ -10,6 +11,7 @@ ARGUMENTS = {
     "train": "training split, from which demonstrations come",
     "test": "test split",
     "gpus": "GPUs that were allotted to this job",
+    "server": "JSON of the server that backend `server` asks",
     "state": "folder of unfinished work",
     "output": "predictions.parquet",
 }
@@ -17,12 +19,14 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, GenerationSpec, ARGUMENTS) as this:
-        from fewshot_distillation.evaluation.generation import generate_untrained
+        from fewshot_distillation.evaluation.generation import Machine, generate_untrained
 
         model, train, test = Path(this.paths.model), Path(this.paths.train), Path(this.paths.test)
-        with this.workspace({"predictions": Path(this.paths.output)}, inputs=[model, train, test]) as work:
+        machine = Machine(int(this.paths.gpus), Server.model_validate_json(this.paths.server))
+        outputs, engines = {"predictions": Path(this.paths.output)}, this.spec.evaluation.modules
+        with this.workspace(outputs, [model, train, test], *engines) as work:
             if work:
-                generate_untrained(this.spec, model.parent, train, test, work.folder, work["predictions"])
+                generate_untrained(this.spec, model.parent, train, test, work.folder, work["predictions"], machine)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,8 @@ def test_merged_adapter_against_the_unmerged_one(model_folder: Path, checkpoints
 class Counting:
     """A backend that counts and fails when it is told to."""
 
+    name, batch_tokens = "counting", None
+
     def __init__(self, fail_at: int = 0) -> None:
         self.calls, self.adapters, self.fail_at = 0, [], fail_at
 
@@ -161,22 +163,22 @@ SETTINGS = Evaluation(max_new_tokens=10, batch_tokens=512)
 
 
 def test_batches_hold_every_request_once_and_stay_within_their_tokens():
-    found = batches(REQUESTS, SETTINGS)
+    found = batches(REQUESTS, 10, 512)
     assert sorted(r.question_index for batch in found for r in batch) == list(range(20)) and len(found) > 3
     for batch in found:
         assert len(batch) * (max(len(r.ids) for r in batch) + 10) <= 512
     lengths = [len(r.ids) for batch in found for r in batch]
     assert lengths == sorted(lengths, reverse=True)
-    assert batches(REQUESTS[::-1], SETTINGS) == found
+    assert batches(REQUESTS[::-1], 10, 512) == found
 
 
 def test_a_prompt_above_the_limit_of_tokens_goes_alone():
     long = Request(0, 0, 0, "long", [5] * 600)
-    assert [len(batch) for batch in batches([long, *REQUESTS[:2]], SETTINGS)] == [1, 2]
+    assert [len(batch) for batch in batches([long, *REQUESTS[:2]], 10, 512)] == [1, 2]
 
 
 def test_answers_resume_from_saved_batches(builder, tmp_path: Path):
-    total, interrupted, rest, idle = len(batches(REQUESTS, SETTINGS)), Counting(fail_at=3), Counting(), Counting()
+    total, interrupted, rest, idle = len(batches(REQUESTS, 10, 512)), Counting(fail_at=3), Counting(), Counting()
 
     def answers(backend: Counting, folder: str = "a") -> pd.DataFrame:
         return answer(REQUESTS, backend, None, builder, SETTINGS, tmp_path / folder, "answers")
@@ -214,7 +216,8 @@ def test_untrained_model_with_and_without_demonstrations(model_folder: Path, spl
 def evaluate(model_folder: Path, checkpoints: Path, test: Path, folder: Path) -> pd.DataFrame:
     spec = study().eval_checkpoint("tiny", "sft", "0", "42", "short")
     output = folder / "predictions.parquet"
-    generation.evaluate_checkpoints(spec, model_folder, checkpoints, test, folder / "state", output)
+    found = generation.checkpoints_of(checkpoints / "manifest.json", spec.checkpoints)
+    generation.evaluate_checkpoints(spec, model_folder, found, test, folder / "state", output)
     return pd.read_parquet(output)
 
 

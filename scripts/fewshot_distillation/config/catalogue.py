@@ -183,10 +183,37 @@ class Schedule(Strict):
         return self
 
 
+class Server(Strict):
+    """A server with OpenAI's completions protocol, such as `vllm serve`; used with `evaluation.backend: server`.
+
+    An API key is read from the environment variable OPENAI_API_KEY. Changing an address reruns nothing.
+    """
+
+    url: str = Field("http://127.0.0.1:8000/v1", pattern=r"^https?://\S+$", description="Address, ending in /v1.")
+    model: str | None = Field(
+        None, description="Name of the model on the server; null for the name here, the hub's, or the folder."
+    )
+    concurrency: int = Field(64, ge=1, le=1024, description="Requests at a time.")
+    timeout: float = Field(600, gt=0, description="Seconds until a request is given up and tried again.")
+
+
 class Evaluation(Strict):
     """Greedy generation on the test questions."""
 
-    backend: Literal["auto", "transformers"] = Field("auto", description="Engine that generates.")
+    backend: Literal["auto", "vllm", "transformers", "server"] = Field(
+        "auto", description="Engine that generates; `auto` is vLLM on a GPU where it is installed, else transformers."
+    )
     max_new_tokens: int = Field(512, ge=1, description="Longest answer in tokens.")
-    batch_tokens: int = Field(65536, ge=256, description="Prompt and answer tokens of a batch together; bounds memory.")
+    batch_tokens: int = Field(
+        65536,
+        ge=256,
+        description="Prompt and answer tokens of a batch together; bounds the memory of `transformers`, and is nothing "
+        "to the other engines.",
+    )
     questions: int | None = Field(None, ge=1, description="Evaluate only the first test questions; null means all.")
+
+    @property
+    def modules(self) -> list[str]:
+        """Package modules of the engines that may generate, as code digests name them."""
+        engines = ("vllm", "transformers") if self.backend == "auto" else (self.backend,)
+        return [f"evaluation.backends.{engine}_backend" for engine in engines]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
-from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Teacher, Training
+from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Server, Teacher, Training
 from .sources import LocalPath
 
 
@@ -90,6 +90,7 @@ class Config(Strict):
     lora: Lora = Field(Lora(), description="The adapter.")
     training: Training = Field(Training(), description="Optimisation.")
     evaluation: Evaluation = Field(Evaluation(), description="Generation on the test set.")
+    server: Server = Field(Server(), description="The server of `evaluation.backend: server`.")
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
         ["tensorboard"], description="Experiment trackers, through accelerate."
     )

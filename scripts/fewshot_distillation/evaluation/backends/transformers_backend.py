@@ -12,7 +12,11 @@ from ...modeling.attention import use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
 from ...modeling.load import load_model
 from ...modeling.prefix import PrefixReader
-from .base import Generation
+from .base import Generation, Setting
+
+
+def create(setting: Setting) -> "TransformersBackend":
+    return TransformersBackend(setting.model_folder, setting.precision)
 
 
 class TransformersBackend:
@@ -22,6 +26,9 @@ class TransformersBackend:
     very different lengths, so here they leave the batch and the cache. Its continuous batching (`generate_batch`) does
     the same, but gave a quarter of the tokens per second on a CPU (37 against 144 for 48 prompts on two cores).
     """
+
+    name = "transformers"
+    batch_tokens = None  # memory is bounded by evaluation.batch_tokens
 
     def __init__(self, model_folder: Path, precision: str) -> None:
         self.model_folder, self.precision = model_folder, precision
@@ -33,6 +40,9 @@ class TransformersBackend:
         model = load_model(self.model_folder, self.precision)
         self.model = model if adapter is None else merge_adapter(model, adapter)
         use_grouped_decoding(self.model)
+
+    def close(self) -> None:
+        self.model = None
 
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:

@@ -10,17 +10,12 @@ import torch
 
 from ...modeling.load import device, dtype_for
 from ...runtime.errors import JobError
-from .base import Generation
+from .base import Generation, Setting, is_adapter
 
 log = logging.getLogger("fewshot_distillation")
 
 # Ranks that vLLM has kernels for; the engine is built for the smallest that holds the adapters.
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-
-
-def is_adapter(checkpoint: Path) -> bool:
-    """Whether a checkpoint is an adapter, and not a whole model."""
-    return (checkpoint / "adapter_config.json").is_file()
 
 
 def rank_for(checkpoints: list[Path]) -> int | None:
@@ -39,23 +34,22 @@ def rank_for(checkpoints: list[Path]) -> int | None:
     return fitting[0]
 
 
+def create(setting: Setting) -> "VllmBackend":
+    return VllmBackend(setting)
+
+
 class VllmBackend:
     """Greedy decoding by an engine that batches for itself and reads a shared beginning of prompts only once.
 
-    Args:
-        model_folder: the fetched model.
-        precision: bf16 or fp32, as for training.
-        max_tokens: longest prompt with its answer.
-        gpus: GPUs allotted to this job; their number is the tensor-parallel size.
-        checkpoints: all that will be asked for, so that the engine is built for them.
+    The job's GPUs share each layer (tensor parallelism), and one engine serves all adapters of its model.
     """
 
     name = "vllm"
     batch_tokens = 1_000_000
 
-    def __init__(self, model_folder: Path, precision: str, max_tokens: int, gpus: int, checkpoints: list[Path]) -> None:
-        self.model_folder, self.precision, self.max_tokens, self.gpus = model_folder, precision, max_tokens, gpus
-        self.max_lora_rank = rank_for(checkpoints)
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.max_lora_rank = rank_for(setting.checkpoints)
         self.engine, self.loaded, self.lora = None, None, None
         self.lora_numbers: dict[Path, int] = {}
 
@@ -63,7 +57,7 @@ class VllmBackend:
         from vllm.lora.request import LoRARequest
 
         adapter = checkpoint is not None and is_adapter(checkpoint)
-        self._load(self.model_folder if adapter or checkpoint is None else checkpoint)
+        self._load(self.setting.model_folder if adapter or checkpoint is None else checkpoint)
         if adapter:
             number = self.lora_numbers.setdefault(checkpoint, len(self.lora_numbers) + 1)
             self.lora = LoRARequest(str(checkpoint.resolve()), number, str(checkpoint.resolve()))
@@ -88,9 +82,9 @@ class VllmBackend:
         try:
             self.engine = LLM(
                 str(folder),
-                dtype=str(dtype_for(self.precision, device())).removeprefix("torch."),
+                dtype=str(dtype_for(self.setting.precision, device())).removeprefix("torch."),
                 max_model_len=self._context(folder),
-                tensor_parallel_size=1 if on_cpu else max(1, self.gpus),
+                tensor_parallel_size=1 if on_cpu else max(1, self.setting.gpus),
                 enable_prefix_caching=True,
                 enforce_eager=on_cpu,
                 trust_remote_code=False,
@@ -106,7 +100,7 @@ class VllmBackend:
         from transformers import AutoConfig
 
         known = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config().max_position_embeddings
-        return min(self.max_tokens, known)
+        return min(self.setting.max_tokens, known)
 
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         from vllm import SamplingParams, TokensPrompt
