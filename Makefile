@@ -21,7 +21,7 @@ test: .venv/ready-dev
 	python -m pytest
 
 test-vllm: .venv-vllm/ready
-	.venv-vllm/bin/python -m pytest -m vllm tests/vllm
+	.venv-vllm/bin/python -m pytest -m vllm tests/engines
 
 lint: .venv/ready-dev
 	ruff check --no-cache .

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ configfile: own_or_shipped("workflow_config.yaml")
 
 try:
     STUDY = Study(load(config))
+    STUDY.check_launch_files()
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
     # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
     PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
@@ -129,12 +131,17 @@ def generating_gpus(wildcards):
 
 
 def launcher(job):
-    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for."""
+    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for.
+
+    Training may be started by an accelerate configuration of the model's own; a teacher's processes share nothing.
+    """
 
     def command(wildcards):
-        processes = gpus(job)(wildcards)
-        many = f"accelerate launch --multi_gpu --num_machines 1 --num_processes {processes} --main_process_port 0"
-        return f"{many} --mixed_precision no --dynamo_backend no" if processes > 1 else "python"
+        processes, own = gpus(job)(wildcards), STUDY.config.models[wildcards.model].accelerate
+        shape = f"--num_machines 1 --num_processes {processes} --main_process_port 0 --mixed_precision no"
+        if job == "train" and own is not None:
+            return f"accelerate launch --config_file {shlex.quote(own)} {shape}"
+        return f"accelerate launch --multi_gpu {shape} --dynamo_backend no" if processes > 1 else "python"
 
     return command
 

@@ -22,15 +22,15 @@ OUTPUTS = ("metrics", "tensorboard", "checkpoints")
 
 
 class Setup:
-    """A fetched model, a training split and the teacher's caches for it."""
+    """A fetched model, a training split and the teacher's caches for it; `changes` are those of the configuration."""
 
-    def __init__(self, folder: Path, model: Path, train_path: Path) -> None:
-        self.model, self.train_path = model, train_path
+    def __init__(self, folder: Path, model: Path, train_path: Path, **changes) -> None:
+        self.model, self.train_path, self.changes = model, train_path, changes
         for name in ("a", "b"):
             (folder / name).mkdir(parents=True)
         hidden, meta = folder / "activations.safetensors", folder / "meta.json"
         logits, audit = folder / "logits.safetensors", folder / "audit.json"
-        specs = study()
+        specs = study(**changes)
         precompute_activations(
             specs.precompute_activations("tiny", "fewshot"), model, train_path, folder / "a", hidden, meta
         )
@@ -38,7 +38,7 @@ class Setup:
         self.caches = {"sft": (None, None), "layerwise": (hidden, meta), "logit_kl": (logits, audit)}
 
     def spec(self, condition: str, **changes) -> TrainSpec:
-        return train_spec(condition, LAMBDA[condition], **changes)
+        return train_spec(condition, LAMBDA[condition], **self.changes, **changes)
 
     def trainer(self, condition: str, **changes) -> Trainer:
         spec = self.spec(condition, **changes)

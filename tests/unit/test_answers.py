@@ -1,5 +1,6 @@
 """What a person would read as the answer, and what a reference answer says."""
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -51,6 +52,54 @@ OUTPUTS = {
     "hyphen of a word": ("He arrives on Day-3", None, "3"),
     "list of hyphens": ("- 18", None, "18"),
     "range": ("It takes 10-12 days", None, "12"),
+    "two marks": ("#### 18 #### 20", "18", "18"),
+    "numbered heading": ("#### 1. Count the eggs\n9 * 2 = 18\n#### 18", "18", "18"),
+    "number and a sentence, no heading": ("#### 18. That is all.", "18", "18"),
+    "unit that touches": ("#### 18kg", "18", "18"),
+    "cents": ("#### 50 cents", "50", "50"),
+    "currency behind": ("#### 18$", "18", "18"),
+    "yen": ("#### ¥1,800", "1800", "1800"),
+    "escaped percent": (r"#### 25\%", "25", "25"),
+    "en dash": ("#### –3", "-3", "-3"),
+    "minus apart": ("#### - 3", "-3", "-3"),
+    "Indian thousands": ("#### 1,23,456", "123456", "123456"),
+    "equation": ("#### 5 + 13 = 18", "18", "18"),
+    "equation without spaces": ("#### 5x3=15", "15", "15"),
+    "equation the other way round": ("#### 18 = 9 + 9", "18", "18"),
+    "equation with a currency": ("#### 3 * $6 = $18", "18", "18"),
+    "calculator mark": ("#### <<9*2=18>>18", "18", "18"),
+    "unknown": ("#### x = 18", "18", "18"),
+    "division": ("#### 36/2 = 18", "18", "18"),
+    "quotes": ('#### "18"', "18", "18"),
+    "code": ("#### `18`", "18", "18"),
+    "parentheses": ("#### (18)", "18", "18"),
+    "about": ("#### ≈ 18", "18", "18"),
+    "end of sequence as text": ("#### 18</s>", "18", "18"),
+    "mixed number": ("#### 3 1/2 hours", "3.5", "3.5"),
+    "negative fraction": ("#### -1/2", "-0.5", "-0.5"),
+    "words before the number": ("#### The answer is 18", None, "18"),
+    "another heading": ("### Answer: 18", None, "18"),
+    "range after the mark": ("#### 12-15", None, "15"),
+    "time of day": ("#### 2:30", None, "30"),
+    "power": ("#### 10^3", None, None),
+    "LaTeX box": (r"So she has \boxed{18} eggs, 2 more than 16.", None, "18"),
+    "LaTeX box after the mark": (r"#### $\boxed{18}$", "18", "18"),
+    "LaTeX parentheses": (r"#### \(18\)", "18", "18"),
+    "LaTeX thousands": (r"\[ \boxed{1{,}234} \]", None, "1234"),
+    "LaTeX dollars": (r"\boxed{\$18.50}", None, "18.5"),
+    "LaTeX unit": (r"\boxed{18\text{ dollars}}", None, "18"),
+    "LaTeX equation": (r"\boxed{x = 18} since 20 is too many", None, "18"),
+    "LaTeX fraction": (r"#### \frac{3}{4}", "0.75", "0.75"),
+    "LaTeX mixed number": (r"\boxed{3\frac{1}{2}}", None, "3.5"),
+    "two LaTeX boxes": (r"First \boxed{5}, then \boxed{6} of 7", None, "6"),
+    "LaTeX box without a number": (r"\boxed{many}, that is 18", None, "18"),
+    "bold answer": ("The answer is **18** apples, 5 more than before.", None, "18"),
+    "stated answer": ("The answer is: 18 in 2 days", None, "18"),
+    "stated equation": ("Answer: 5 + 13 = 18, all in 3 days", None, "18"),
+    "answer corrected": ("The answer is 5. No, the answer is 6, as 2 are left.", None, "6"),
+    "answer that is only mentioned": ("We answer in 3 steps: 9 + 9 = 18", None, "18"),
+    "the model's own next question": ("Answer: 18\n\nQuestion: 3 + 4?\nAnswer: #### 7", None, "18"),
+    "fraction in a sentence": ("She eats 1/2 of it", None, "0.5"),
     "no number": ("I don't know.", None, None),
     "mark without a number": ("####", None, None),
     "nothing": ("", None, None),
@@ -66,6 +115,25 @@ def number(text: str | None) -> Decimal | None:
 def test_extraction(text: str, marked: str | None, lenient: str | None):
     assert strict(text) == number(marked)
     assert flexible(text) == number(lenient)
+
+
+LONG = {
+    "digits": "1",
+    "equations": "1 = ",
+    "sums": "1 + ",
+    "marks": "#### ",
+    "answers": "answer is 1-2 ",
+    "lines": "\n",
+}
+
+
+@pytest.mark.parametrize("part", LONG.values(), ids=LONG)
+def test_no_text_takes_long_to_read(part: str):
+    """A model may repeat itself up to its limit of tokens; a careless pattern reads such a text for hours."""
+    started = time.process_time()
+    for beginning in ("", "#### ", r"\boxed{"):
+        flexible(beginning + part * (6000 // len(part)))
+    assert time.process_time() - started < 3
 
 
 def test_numbers_are_compared_exactly():

@@ -233,9 +233,14 @@ def test_an_adapter_of_too_high_a_rank(tmp_path: Path):
     [([1, 7], "stop", [1]), ([1, 2], "stop", [1, 2]), ([1, 7], "length", [1, 7]), ([], "stop", [])],
 )
 def test_the_token_that_ends_an_answer(ids: list[int], reason: str, expected: list[int]):
-    assert Generation.of_tokens(ids, reason, STOP) == Generation(expected, reason)
+    assert Generation.of_engine(ids, reason, 2, STOP) == Generation(expected, reason)
 
 
 def test_an_answer_that_the_engine_gave_up():
-    with pytest.raises(ValueError, match="because of 'abort'"):
-        Generation.of_tokens([1], "abort", STOP)
+    with pytest.raises(JobError, match="because of 'abort'"):
+        Generation.of_engine([1], "abort", 2, STOP)
+
+
+def test_an_answer_that_the_engine_had_no_room_for():
+    with pytest.raises(JobError, match="after 1 of 2 tokens: its context is too short"):
+        Generation.of_engine([1], "length", 2, STOP)

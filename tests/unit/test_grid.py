@@ -105,8 +105,18 @@ def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
     study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}).check_fetched_models(tmp_path)
 
 
+def test_a_missing_launch_file(tmp_path: Path):
+    there, missing = tmp_path / "spread.yaml", tmp_path / "spred.yaml"
+    there.write_text("distributed_type: FSDP")
+    study(models__tiny__accelerate=str(there)).check_launch_files()
+    study().check_launch_files()
+    with pytest.raises(ConfigError, match=r"models\.tiny\.accelerate: there is no file '.*spred\.yaml'"):
+        study(models__tiny__accelerate=str(missing)).check_launch_files()
+
+
 HARMLESS = {
     "gpus": {"models__tiny__gpus": {"train": 4, "teacher": 2}},
+    "a launch file": {"models__tiny__accelerate": "spread.yaml"},
     "labels": {"conditions__layerwise__label": "another name", "conditions__sft__label": "plain"},
     "plots": {"plots": {"dpi": 300, "width": 4.0}},
     "trackers": {"trackers": []},
@@ -133,6 +143,7 @@ def test_settings_that_no_training_depends_on(changes: dict):
 CHANGING = {
     "learning rate": ({"training__lr": 0.5}, {"sft", "layerwise", "logit_kl"}),
     "adapter": ({"lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
+    "no adapter": ({"training__adapter": "none"}, {"sft", "layerwise", "logit_kl"}),
     "precision": ({"precision": "bf16"}, {"sft", "layerwise", "logit_kl"}),
     "schedule": ({"schedules__short__max_steps": 7}, {"sft", "layerwise", "logit_kl"}),
     "data": ({"datasets__problems__limit_train": 10}, {"sft", "layerwise", "logit_kl"}),
@@ -147,6 +158,10 @@ CHANGING = {
 def test_settings_that_training_depends_on(changes: dict, stale: set[str]):
     before, after = train_specs(), train_specs(**changes)
     assert {run.condition for run in before if before[run] != after[run]} == stale
+
+
+def test_no_training_of_all_weights_depends_on_the_adapter_s_settings():
+    assert train_specs(training__adapter="none") == train_specs(training__adapter="none", lora__r=8)
 
 
 def test_one_more_lambda_leaves_the_other_runs_alone():

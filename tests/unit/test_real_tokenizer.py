@@ -13,6 +13,7 @@ from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset
 from fewshot_distillation.data.gold import gold
 from fewshot_distillation.data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
 from fewshot_distillation.data.rows import read_jsonl, same_question
+from fewshot_distillation.evaluation.answers import flexible, strict
 from fewshot_distillation.student.batches import build_sequences
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -45,6 +46,8 @@ def test_every_reference_answer_parses(train: list[dict], test: list[dict]):
     assert (len(train), len(test)) == (7473, 1319)
     values = [gold(row["answer"]) for row in train + test]
     assert sum(value < 0 for value in values) == 5
+    for read in (strict, flexible):
+        assert [read(row["answer"]) for row in train + test] == values
     check_disjoint(train, test)
 
 

@@ -1,6 +1,9 @@
 """The teacher's caches: what is in them, how they are put together, and what stops a bad value."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.teacher import activations, logits
+from fewshot_distillation.teacher import cache as cache_module
 from fewshot_distillation.teacher.cache import TeacherCache, concatenate, save_shard, to_float16
 from tiny import study
 
@@ -179,3 +183,36 @@ def test_concatenate_against_torch(tmp_path: Path):
         assert torch.equal(tensor, torch.cat([part[name] for part in parts])), name
     cache = TeacherCache(tmp_path / "all.safetensors")
     assert cache.rows == 9 and torch.equal(cache.get("c", [8, 0, 0]), whole["c"][[8, 0, 0]])
+
+
+# Memory of its own (RssAnon) and of mapped files (RssFile), in KiB, before and after all rows were read.
+READ_ALL = """
+import re, sys
+from pathlib import Path
+from fewshot_distillation.teacher.cache import TeacherCache
+
+def memory():
+    status = Path("/proc/self/status").read_text()
+    return [int(re.search(rf"{name}:\\s+(\\d+) kB", status).group(1)) for name in ("RssAnon", "RssFile")]
+
+TeacherCache(Path(sys.argv[2])).get("p", [0])
+before = memory()
+cache = TeacherCache(Path(sys.argv[1]))
+total = sum(cache.get("p", [row]).abs().sum(dtype=float).item() for row in range(cache.rows))
+print(total, *(after - first for first, after in zip(before, memory())))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory as Linux counts it")
+def test_rows_are_read_from_a_map(tmp_path: Path):
+    """Processes that share a machine share one copy of the cache: the system's, which none of them owns."""
+    values = torch.arange(200, dtype=torch.float16)[:, None, None].expand(200, 32, 16384)
+    save_shard(tmp_path / "large.safetensors", {"p": values})
+    save_shard(tmp_path / "small.safetensors", {"p": values[:1]})
+    command = [sys.executable, "-c", READ_ALL, tmp_path / "large.safetensors", tmp_path / "small.safetensors"]
+    environment = os.environ | {"PYTHONPATH": str(Path(cache_module.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    total, own, mapped = map(float, done.stdout.split())
+    assert total == values[:, 0, 0].double().sum().item() * 32 * 16384
+    assert own < 20 * 1024, f"{own:.0f} KiB of the process's own for a file of 200 MiB"
+    assert mapped > 100 * 1024, "the file's pages are counted as those of a file"

@@ -187,3 +187,36 @@ def test_targets_are_rows_of_the_cache(setup: Setup):
     values = Targets(setup.spec("logit_kl"), setup.caches["logit_kl"][0], [1.0, 2.0], 12).of([5, 2], cpu)["values"]
     assert torch.equal(found["values"], values[:, :4])
     assert (found["logsumexp"] >= (values.float() / 2).logsumexp(1) - 1e-3).all()
+
+
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_gradient_checkpointing_changes_nothing(setup: Setup, condition: str, adapter: str, monkeypatch):
+    """Losses, gradients and weights, with dropout; layers do run twice, or nothing would be tested."""
+    runs, forwards = {}, {}
+    for name in (False, True):
+        trainer = setup.trainer(condition, training__gradient_checkpointing=name, training__adapter=adapter)
+        calls: list[int] = []
+        trainer.student.base[0].get_decoder().layers[0].mlp.register_forward_pre_hook(lambda *_, c=calls: c.append(1))
+        trained = [p for p in trainer.student.parameters() if p.requires_grad]
+        gradients = []
+        step = trainer.optimizer.step
+        monkeypatch.setattr(
+            trainer.optimizer,
+            "step",
+            lambda t=trained, g=gradients, s=step: (g.append(torch.cat([p.grad.flatten() for p in t])), s()),
+        )
+        rows = [trainer.step(number) for number in range(1, 4)]
+        runs[name], forwards[name] = (rows, gradients, adapter_of(trainer)), len(calls)
+    assert forwards[True] == 2 * forwards[False] == 12
+    assert runs[True][0] == runs[False][0]
+    assert all(torch.equal(a, b) and a.norm() > 0 for a, b in zip(runs[True][1], runs[False][1], strict=True))
+    assert torch.equal(runs[True][2], runs[False][2])
+
+
+def test_a_model_without_gradient_checkpointing(setup: Setup, monkeypatch):
+    from transformers import Qwen3ForCausalLM
+
+    monkeypatch.setattr(Qwen3ForCausalLM, "supports_gradient_checkpointing", False)
+    with pytest.raises(JobError, match="training.gradient_checkpointing: Qwen3ForCausalLM doesn't have it"):
+        setup.trainer("sft", training__gradient_checkpointing=True)

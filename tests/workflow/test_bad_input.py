@@ -25,6 +25,7 @@ CASES = {
     "negative lambda": (("conditions", "layerwise", "lambda"), -0.5, "conditions.layerwise.lambda"),
     "micro batch": (("training", "micro_batch_size"), 3, "micro_batch_size 3 does not divide effective_batch_size 4"),
     "unknown key": (("training", "learning_rate"), 1e-4, "training: unknown key 'learning_rate'"),
+    "launch file": (("models", "tiny", "accelerate"), "a b.yaml", "tiny.accelerate: there is no file 'a b.yaml'"),
     "hostile name": (("models", "a; rm -rf $HOME"), {"source": {"files": "x"}}, "models"),
 }  # fmt: skip
 
@@ -42,6 +43,15 @@ def test_configuration(project: Project, case: str):
     assert sentence in output
     assert "Traceback" not in output
     assert not project.path().exists(), "no job has started"
+
+
+def test_a_launch_file_is_quoted_in_the_command(project: Project):
+    (project.folder / "four gpus; $HOME.yaml").write_text("distributed_type: FSDP")
+    config = copy.deepcopy(project.config)
+    config["models"]["tiny"] |= {"accelerate": "four gpus; $HOME.yaml", "gpus": {"train": 4}}
+    project.configure(config)
+    output = project.run("-n", "-p", "all")
+    assert "accelerate launch --config_file 'four gpus; $HOME.yaml' --num_machines 1 --num_processes 4 " in output
 
 
 def test_published_accuracies(project: Project):

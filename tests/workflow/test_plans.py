@@ -96,6 +96,24 @@ def test_default_configuration_plans_the_published_study(tmp_path):
     assert Counter((path[0], next((m for m in models if m in path), None)) for path in paths) == logs
 
 
+ADDED_MODEL = """\
+models: {my-gemma: {source: {hub: google/gemma-3-270m-it}}}
+studies:
+  mine: {models: [my-gemma], conditions: [sft, layerwise, logit_kl], schedules: [full]}
+"""
+
+
+def test_a_model_is_added_in_three_lines(tmp_path):
+    """It gets its caches, runs and figures beside those of the study."""
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(ADDED_MODEL)
+    arguments = ("--directory", str(tmp_path), "--configfile", str(overlay), "-n")
+    plan = snakemake(*arguments, "eval_logit_kl_0.5_my-gemma")
+    for rule in ("fetch_model", "precompute_activations", "precompute_logits", "train", "eval_checkpoint", "score"):
+        assert re.search(rf"\n{rule} +1\n", plan), rule
+    assert re.search(r"\ntrain +16\n", snakemake(*arguments, "all"))
+
+
 def changed(project: Project, **changes) -> dict:
     config = copy.deepcopy(project.config)
     for path, value in changes.items():
@@ -161,8 +179,8 @@ def test_phase_zero_is_an_order_and_not_data(reconfigured):
         ("student/losses/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", {"train": 2}),
         ("student/losses/forward_kl.py", "t * t *", "t *", {"train": 1}),
         ("student/trainer.py", "self.optimizer.zero_grad()", "self.optimizer.zero_grad(True)", {"train": 4}),
-        ("evaluation/answers.py", "number /= Decimal(divisor)", "number = number / Decimal(divisor)", {"score": 4}),
         ("teacher/signal.py", "SHARD_ROWS = 64", "SHARD_ROWS = 32", {"audit_signal": 1}),  # an order, not data
+        ("evaluation/answers.py", 'Decimal(found["whole"] or 0)', 'Decimal(found["whole"] or "0")', {"score": 4}),
         ("analysis/figures/lambda_sweep.py", "capsize=3", "capsize=4", {"plot_lambda_sweep": 1}),
     ],
 )

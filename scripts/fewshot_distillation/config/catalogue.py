@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from .base import Strict
-from .sources import DatasetSource, ModelSource
+from .sources import DatasetSource, LocalPath, ModelSource
 
 # What tables call the untrained model, in the place of a condition.
 BASE = "base"
@@ -30,6 +30,11 @@ class Model(Strict):
         {}, description="Arguments of the chat template, such as `enable_thinking: false`."
     )
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
+    accelerate: LocalPath | None = Field(
+        None,
+        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2, such as "
+        "`envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on it.",
+    )
 
 
 class Dataset(Strict):
@@ -130,7 +135,7 @@ Condition = Annotated[
 
 
 class Lora(Strict):
-    """The adapter that is trained; the base weights stay frozen."""
+    """The adapter that `training.adapter: lora` trains; the base weights stay frozen."""
 
     r: int = Field(16, ge=1, description="Rank.")
     alpha: int = Field(32, ge=1, description="Scale; the update is multiplied by alpha / r.")
@@ -145,6 +150,14 @@ class Lora(Strict):
 class Training(Strict):
     """Optimisation (AdamW), the same for every condition."""
 
+    adapter: Literal["lora", "none"] = Field(
+        "lora",
+        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `lr` and about "
+        "16 bytes of GPU memory a parameter.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute layers a second time in the backward pass instead of keeping their activations."
+    )
     lr: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
     scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
@@ -171,7 +184,7 @@ class Schedule(Strict):
 
     max_steps: int = Field(ge=1, description="Optimizer steps; the learning-rate schedule ends here.")
     checkpoints: list[Annotated[int, Field(ge=1)]] = Field(
-        min_length=1, description="Steps at which an adapter is kept and evaluated, ascending, at most max_steps."
+        min_length=1, description="Steps at which a checkpoint is kept and evaluated, ascending, at most max_steps."
     )
 
     @model_validator(mode="after")

@@ -142,6 +142,20 @@ class Study:
                 if found["model"] == self.model_spec(model).model_dump(mode="json"):
                     check_layers(model, layers, found["num_layers"])
 
+    def check_launch_files(self) -> None:
+        """Check that the files which say how training is spread are there.
+
+        Raises:
+            ConfigError: a model that is trained names a missing file.
+        """
+        for model in self.models:
+            path = self.config.models[model].accelerate
+            if path is not None and not Path(path).is_file():
+                raise ConfigError(
+                    f"models.{model}.accelerate: there is no file '{path}'; give the path of a configuration file of "
+                    "accelerate, seen from the working folder, or null"
+                )
+
     # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
 
     def model_spec(self, name: str) -> ModelSpec:
@@ -217,7 +231,7 @@ class Study:
             seed=int(seed),
             schedule_name=schedule,
             schedule=self.config.schedules[schedule],
-            lora=self.config.lora,
+            lora=self.config.lora if self.config.training.adapter == "lora" else None,
             training=self.config.training,
             precision=self.config.precision,
         )

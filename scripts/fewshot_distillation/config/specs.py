@@ -92,7 +92,7 @@ class SignalSpec(JobSpec):
 
 
 class TrainSpec(JobSpec):
-    """One training run."""
+    """One training run; `lora` is None where all weights are trained."""
 
     model: ModelSpec
     dataset: DatasetSpec
@@ -103,7 +103,7 @@ class TrainSpec(JobSpec):
     seed: int
     schedule_name: str
     schedule: Schedule
-    lora: Lora
+    lora: Lora | None
     training: Training
     precision: Precision
 

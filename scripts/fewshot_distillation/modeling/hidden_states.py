@@ -32,7 +32,10 @@ class Capture:
             # Gradient checkpointing runs a layer again in the backward pass; what it captured first is what counts.
             if len(found) < len(self.blocks):
                 hidden = output[0] if isinstance(output, tuple) else output
-                found.append(hidden[rows, positions])
+                # It also counts the tensors that a layer saves, and this hook, which isn't there the second time, saves
+                # its indices: they are kept from it.
+                with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
+                    found.append(hidden[rows, positions])
 
         handles = [block.register_forward_hook(hook) for block in self.blocks]
         try:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from ..data.manifest import read_manifest
@@ -44,11 +44,23 @@ def _arm_bf16() -> bool:
 def load_model(folder: Path, precision: str) -> PreTrainedModel:
     """The causal language model of a fetched folder, frozen and in evaluation mode, on this process's device."""
     read_manifest(folder)
+    return load_weights(folder, precision)
+
+
+def load_weights(folder: Path, precision: str) -> PreTrainedModel:
+    """As `load_model`, of a folder without a manifest of its own, such as a checkpoint."""
     where = device()
     log.info("loading %s", folder)
     try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        # PyTorch's attention ignores a cap on its scores, and a model that was trained with one needs it.
+        caps = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype_for(precision, where), use_safetensors=True, trust_remote_code=False
+            folder,
+            dtype=dtype_for(precision, where),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="eager" if caps else None,
         )
     except (OSError, ValueError) as error:
         raise JobError(f"{folder}: can't be loaded as a causal language model: {error}") from None

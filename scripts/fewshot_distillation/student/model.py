@@ -1,7 +1,8 @@
-"""The student: the frozen model with a LoRA adapter, and the sums of its losses over a micro batch."""
+"""The student: the model with a LoRA adapter or with all weights trained, and its losses over a micro batch."""
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..config.catalogue import Condition, Lora
+from ..config.specs import TrainSpec
 from ..modeling.hidden_states import Capture, decoder_of, logits_of
+from ..modeling.load import device, dtype_for, load_model
 from ..runtime.errors import JobError
 
 
@@ -38,18 +41,41 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     return get_peft_model(model, config)
 
 
+def model_to_train(spec: TrainSpec, folder: Path) -> tuple[PreTrainedModel | PeftModel, torch.dtype]:
+    """The model, what is trained of it requiring a gradient, and the precision that its layers compute in.
+
+    What is trained is float32 in any case, and autocast brings it to the precision of the layers. A bfloat16 weight has
+    8 significant bits: a step of less than 1/512 of it, which is what learning rates of fine-tuning give, is lost to
+    rounding.
+
+    Raises:
+        JobError: the model lacks a module that `lora` names, or has no gradient checkpointing.
+    """
+    base = load_model(folder, spec.precision if spec.lora else "fp32")
+    dtype = base.dtype if spec.lora else dtype_for(spec.precision, device())
+    model = add_lora(base, spec.lora, spec.seed) if spec.lora else base.requires_grad_(True)
+    if spec.training.gradient_checkpointing:
+        if not base.supports_gradient_checkpointing:
+            raise JobError(f"training.gradient_checkpointing: {type(base).__name__} doesn't have it; set it to false")
+        # The other kind, reentrant, gives no gradient where the inputs of a layer need none (a frozen embedding).
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+    return model, dtype
+
+
 class Student(nn.Module):
     """A forward pass from a micro batch to the sums of its losses, the one thing that a training step differentiates.
 
     Logits are computed only where a loss reads them: where answer tokens are predicted, and at the compared position.
     """
 
-    def __init__(self, peft_model: PeftModel, condition: Condition) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, condition: Condition) -> None:
         super().__init__()
-        self.peft_model = peft_model
+        self.model = model
         self.condition = condition
         self.loss = loss_function(condition)
-        self.base = [peft_model.get_base_model()]  # in a list, so that it isn't registered a second time
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        self.base = [base]  # in a list, so that it isn't registered a second time
+        self._no_split_modules = base._no_split_modules  # the layers that FSDP makes its units
         layers = getattr(condition, "layers", "all")
         self.capture = Capture(decoder_of(self.base[0]), None if layers == "all" else layers)
 

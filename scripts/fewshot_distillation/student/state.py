@@ -1,33 +1,63 @@
 """Saved training state and checkpoints: safetensors and JSON, complete or absent."""
 
+import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import GenerationConfig, PreTrainedModel
 
 from ..runtime.files import write_json
 
 
+def _whole(value: Tensor) -> Tensor:
+    """A weight or moment itself, or put together from its parts where FSDP keeps one part in each process."""
+    return value.full_tensor().cpu() if isinstance(value, DTensor) else value.contiguous()
+
+
+def _like(value: Tensor, p: Tensor) -> Tensor:
+    """A whole tensor of a file on the device of a parameter, and spread as it is."""
+    value = value.to(p.device)
+    return distribute_tensor(value, p.device_mesh, p.placements) if isinstance(p, DTensor) else value
+
+
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
 def save_state(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, metrics: list[dict]
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    metrics: list[dict],
+    write: bool = True,
 ) -> None:
-    """Write what the next step depends on, then drop older states."""
+    """Write what the next step depends on, then drop older states.
+
+    Every process calls this, because tensors may be spread over all of them; only the one with `write` writes.
+    """
+    trained = _trained(model)
+    weights = {name: _whole(p.detach()) for name, p in trained.items()}
+    moments = {
+        f"{name}:{key}": _whole(value.detach())
+        for name, p in trained.items()
+        for key, value in optimizer.state[p].items()
+    }
+    if not write:
+        return
     target = folder / f"step-{step:08d}"
     fresh = folder / f".{target.name}"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    save_file({name: p.detach().contiguous() for name, p in trained.items()}, fresh / "weights.safetensors")
-    moments = {
-        f"{name}:{key}": value.detach().contiguous()
-        for name, p in trained.items()
-        for key, value in optimizer.state[p].items()
-    }
+    save_file(weights, fresh / "weights.safetensors")
     save_file(moments, fresh / "optimizer.safetensors")
     write_json(fresh / "metrics.json", metrics)
     shutil.rmtree(target, ignore_errors=True)
@@ -47,26 +77,79 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.requires_grad:
-                p.copy_(weights.pop(name))
+                p.copy_(_like(weights.pop(name), p))
                 keys = [key for key in moments if key.rpartition(":")[0] == name]
                 state = {key.rpartition(":")[2]: moments[key] for key in keys}
-                optimizer.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in state.items()}
+                optimizer.state[p] = {k: v if k == "step" else _like(v, p) for k, v in state.items()}
     if weights:
         raise ValueError(f"the saved state has weights that the model doesn't have: {sorted(weights)[:3]}")
     return int(saved[-1].name.removeprefix("step-")), json.loads((saved[-1] / "metrics.json").read_text())
 
 
-def save_checkpoint(folder: Path, step: int, model: PeftModel, base_name: str) -> None:
-    """Write the adapter of a step as `checkpoint-<step>` in the PEFT format, with the same bytes every time."""
+@contextlib.contextmanager
+def _checkpoint(folder: Path, step: int) -> Iterator[Path]:
+    """An empty folder that becomes `checkpoint-<step>` after the block."""
     target = folder / f"checkpoint-{step}"
     fresh = folder / f".{target.name}"
     shutil.rmtree(fresh, ignore_errors=True)
-    model.save_pretrained(fresh, safe_serialization=True)
-    config_path = fresh / "adapter_config.json"
-    config = json.loads(config_path.read_text())
-    # PEFT writes a set in the order of its hashes, and this machine's path of the base model.
-    config |= {"target_modules": sorted(config["target_modules"]), "base_model_name_or_path": base_name}
-    write_json(config_path, config)
-    (fresh / "README.md").unlink(missing_ok=True)
+    fresh.mkdir(parents=True)
+    yield fresh
     shutil.rmtree(target, ignore_errors=True)
     os.replace(fresh, target)
+
+
+def save_checkpoint(folder: Path, step: int, model: PeftModel, base_name: str, write: bool = True) -> None:
+    """Write the adapter of a step as `checkpoint-<step>` in the PEFT format, with the same bytes every time.
+
+    Every process calls this, as for `save_state`.
+    """
+    weights = {name: _whole(p.detach()) for name, p in _trained(model).items()}
+    if not write:
+        return
+    with _checkpoint(folder, step) as fresh:
+        model.save_pretrained(fresh, state_dict=weights, safe_serialization=True)
+        config_path = fresh / "adapter_config.json"
+        config = json.loads(config_path.read_text())
+        # PEFT writes a set in the order of its hashes, and this machine's path of the base model.
+        config |= {"target_modules": sorted(config["target_modules"]), "base_model_name_or_path": base_name}
+        write_json(config_path, config)
+        (fresh / "README.md").unlink(missing_ok=True)
+
+
+def save_full_checkpoint(
+    folder: Path, step: int, model: PreTrainedModel, model_folder: Path, dtype: torch.dtype, write: bool = True
+) -> None:
+    """Write all weights of a step as `checkpoint-<step>`, a model by itself, with the same bytes every time.
+
+    Every process calls this, as for `save_state`.
+
+    Args:
+        model_folder: the fetched model, whose tokenizer and generation settings the checkpoint gets.
+        dtype: of the written weights, in which evaluation loads them.
+    """
+    weights = {name: _whole(value.detach()) for name, value in model.state_dict().items()}
+    if not write:
+        return
+    with _checkpoint(folder, step) as fresh:
+        # The fetched file is copied instead: transformers refuses to write some of those that it reads.
+        model.generation_config = GenerationConfig()
+        model.save_pretrained(fresh, state_dict=_cast(weights, dtype))
+        (fresh / "generation_config.json").unlink(missing_ok=True)
+        config = json.loads((fresh / "config.json").read_text())
+        write_json(fresh / "config.json", config | {"dtype": str(dtype).removeprefix("torch.")})
+        for path in sorted(model_folder.iterdir()):
+            is_weights = path.suffix == ".safetensors" or path.name.endswith(".index.json")
+            if path.is_file() and not is_weights and path.name not in ("config.json", "manifest.json"):
+                shutil.copyfile(path, fresh / path.name)
+
+
+def _cast(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Floating-point weights in another precision, on the CPU; tied ones stay one tensor, which is written once."""
+    cast: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, weight in weights.items():
+        place = (weight.data_ptr(), weight.shape)
+        if place not in cast:
+            cast[place] = weight.to("cpu", dtype if weight.is_floating_point() else weight.dtype)
+        found[name] = cast[place]
+    return found

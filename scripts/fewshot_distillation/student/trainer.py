@@ -17,21 +17,20 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import DistributedType, ProjectConfiguration
 from transformers import get_scheduler
 
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
 from ..data.prompts import PromptBuilder
 from ..data.rows import read_jsonl
-from ..modeling.load import load_model
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
 from ..runtime.progress import progress
 from ..runtime.workspace import Workspace
 from .batches import Sequence, build_sequences, collate, examples_of_step
-from .model import Student, add_lora
-from .state import load_state, save_checkpoint, save_state
+from .model import Student, model_to_train
+from .state import load_state, save_checkpoint, save_full_checkpoint, save_state
 from .targets import Targets
 
 log = logging.getLogger("fewshot_distillation")
@@ -43,11 +42,12 @@ class Trainer:
     def __init__(self, spec: TrainSpec, model_folder: Path, sequences: list[Sequence], pad_id: int, targets: Targets):
         self.spec, self.sequences, self.pad_id, self.targets = spec, sequences, pad_id, targets
         self.position = getattr(spec.condition, "position", None)
-        model = load_model(model_folder, spec.precision)
-        precision = "bf16" if model.dtype == torch.bfloat16 else "no"
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=model.device.type == "cpu")
-        self.peft_model = add_lora(model, spec.lora, spec.seed)
-        self.student = Student(self.peft_model, spec.condition)
+        self.model_folder = model_folder
+        self.trained, self.dtype = model_to_train(spec, model_folder)
+        precision = "bf16" if self.dtype == torch.bfloat16 else "no"
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.trained.device.type == "cpu")
+        self._check_sharding()
+        self.student = Student(self.trained, spec.condition)
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
         optimizer = torch.optim.AdamW(trained, lr=training.lr, weight_decay=training.weight_decay)
@@ -58,6 +58,18 @@ class Trainer:
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
         self._check_processes()
+
+    def _check_sharding(self) -> None:
+        """FSDP version 2 keeps each parameter and its gradient as a tensor of its own, which this trainer relies on."""
+        kind = self.accelerator.distributed_type
+        if kind == DistributedType.FSDP and self.accelerator.is_fsdp2:
+            # Autocast decides the precision here as without FSDP, which alone would round targets and gradients too.
+            self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
+        elif kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+            raise JobError(
+                f"models.{self.spec.model.name}.accelerate: training can't be spread by {kind.value} in this form; "
+                "use FSDP with fsdp_version: 2, as envs/accelerate-fsdp.yaml does"
+            )
 
     def _check_processes(self) -> None:
         training, processes = self.spec.training, self.accelerator.num_processes
@@ -114,6 +126,13 @@ class Trainer:
         self.optimizer.zero_grad()
         return metrics | {"tokens": sum(len(self.sequences[i].ids) for i in examples)}
 
+    def save_checkpoint(self, folder: Path, step: int, write: bool = True) -> None:
+        """What was trained, as `checkpoint-<step>`: an adapter or a whole model."""
+        if self.spec.lora is not None:
+            save_checkpoint(folder, step, self.trained, _base_name(self.spec), write)
+        else:
+            save_full_checkpoint(folder, step, self.trained, self.model_folder, self.dtype, write)
+
     def _seed(self, step: int, micro_batch: int) -> int:
         return (self.spec.seed * 1_000_003 + step) * 10_007 + micro_batch
 
@@ -121,7 +140,9 @@ class Trainer:
         where = self.accelerator.device
         batch = collate([self.sequences[i] for i in examples], self.position, self.pad_id)
         torch.manual_seed(seed)
-        return self.model({k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where))
+        batch, teacher = {k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where)
+        with self.accelerator.autocast():  # accelerate puts it around the model itself, but not with FSDP
+            return self.model(batch, teacher)
 
     def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: int, examples: int) -> dict[str, Any]:
         ce = totals["ce"].item() / tokens
@@ -184,11 +205,12 @@ def train(
         metrics.append(row)
         accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
         keep = step in spec.schedule.checkpoints
-        if accelerator.is_main_process:
-            if keep:
-                save_checkpoint(checkpoints, step, trainer.peft_model, _base_name(spec))
-            if keep or step % save_state_every == 0 or step == total:
-                save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics)
+        # Every process takes part, because weights may be spread over all of them; only the first one writes.
+        write = accelerator.is_main_process
+        if keep:
+            trainer.save_checkpoint(checkpoints, step, write)
+        if keep or step % save_state_every == 0 or step == total:
+            save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     if accelerator.is_main_process:

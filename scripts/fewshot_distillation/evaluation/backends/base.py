@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ...config.catalogue import Server
+from ...runtime.errors import JobError
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,19 @@ class Generation:
     finish_reason: Literal["stop", "length"]
 
     @classmethod
-    def of_tokens(cls, ids: list[int], finish_reason: str | None, stop_ids: list[int]) -> "Generation":
-        """From what an engine returned, which may or may not include the token that ended it.
+    def of_engine(cls, ids: list[int], finish_reason: str | None, limit: int, stop_ids: list[int]) -> "Generation":
+        """From what an engine returned for at most `limit` tokens, with or without the token that ended it.
 
         Raises:
-            ValueError: the engine ended for another reason than a stop token or the length limit.
+            JobError: the engine gave up, or cut an answer before the limit because it had no room for more.
         """
         if finish_reason not in ("stop", "length"):
-            raise ValueError(f"the engine ended an answer because of {finish_reason!r}")
+            raise JobError(f"the engine ended an answer because of {finish_reason!r}")
+        if finish_reason == "length" and len(ids) < limit:
+            raise JobError(
+                f"the engine cut an answer after {len(ids)} of {limit} tokens: its context is too short for a prompt "
+                "and its answer; give it a longer one (--max-model-len of a server) or lower evaluation.max_new_tokens"
+            )
         ended = finish_reason == "stop" and bool(ids) and ids[-1] in stop_ids
         return cls(list(ids[:-1] if ended else ids), finish_reason)
 

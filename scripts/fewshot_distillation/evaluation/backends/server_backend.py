@@ -132,10 +132,10 @@ class ServerBackend:
         if answer.model != self.served:
             raise JobError(f"{self.server.url} answered with {answer.model!r}, but {self.served!r} was asked for")
         choice = answer.choices[0]
-        ids = getattr(choice, "token_ids", None)  # of vLLM; other servers return the text alone
-        if ids is None:
-            ids = self.tokenizer(choice.text, add_special_tokens=False)["input_ids"]
-        return Generation.of_tokens(ids, choice.finish_reason, stop_ids)
+        ids, limit = getattr(choice, "token_ids", None), max_new_tokens
+        if ids is None:  # of vLLM alone; read back from the text there may be fewer tokens than were written
+            ids, limit = self.tokenizer(choice.text, add_special_tokens=False)["input_ids"], 0
+        return Generation.of_engine(ids, choice.finish_reason, limit, stop_ids)
 
     def close(self) -> None:
         self.client.close()

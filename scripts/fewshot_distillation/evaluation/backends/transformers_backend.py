@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from ...modeling.adapters import merge_adapter
+from ...modeling.adapters import load_checkpoint
 from ...modeling.attention import use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
-from ...modeling.load import load_model
 from ...modeling.prefix import PrefixReader
 from .base import Generation, Setting
 
@@ -34,11 +33,10 @@ class TransformersBackend:
         self.model_folder, self.precision = model_folder, precision
         self.model = None
 
-    def use(self, adapter: Path | None) -> None:
+    def use(self, checkpoint: Path | None) -> None:
         # Loaded afresh each time: taking a merged adapter out again doesn't give back the same weights in bfloat16.
         self.model = None
-        model = load_model(self.model_folder, self.precision)
-        self.model = model if adapter is None else merge_adapter(model, adapter)
+        self.model = load_checkpoint(self.model_folder, checkpoint, self.precision)
         use_grouped_decoding(self.model)
 
     def close(self) -> None:

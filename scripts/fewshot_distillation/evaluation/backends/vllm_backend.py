@@ -117,7 +117,7 @@ class VllmBackend:
             [TokensPrompt(prompt_token_ids=ids) for ids in prompts], greedy, lora_request=self.lora, use_tqdm=False
         )
         found = [output.outputs[0] for output in outputs]
-        return [Generation.of_tokens(list(o.token_ids), o.finish_reason, stop_ids) for o in found]
+        return [Generation.of_engine(list(o.token_ids), o.finish_reason, max_new_tokens, stop_ids) for o in found]
 
     def close(self) -> None:
         """Give the engine's memory back, before another model is loaded."""
