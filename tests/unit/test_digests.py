@@ -29,6 +29,9 @@ def all_digests() -> dict[str, str]:
     found = {path.name: digests.code_digest(path.name) for path in sorted(digests.SCRIPTS.glob("*.py"))}
     for loss in ("layerwise", "forward_kl"):
         found[f"train {loss}"] = digests.code_digest("train.py", f"student.losses.{loss}")
+    for engine in ("transformers", "vllm"):
+        for program in ("generate.py", "eval_checkpoint.py"):
+            found[f"{program} {engine}"] = digests.code_digest(program, f"evaluation.backends.{engine}_backend")
     for figure in ("accuracy_curve", "lambda_sweep"):
         found[f"plot {figure}"] = digests.code_digest("plot.py", f"analysis.figures.{figure}")
     return found
@@ -88,7 +91,8 @@ def test_a_string_that_is_not_a_docstring_counts(scripts: Path):
 
 
 TRAINS = {"train.py", "train layerwise", "train forward_kl"}
-GENERATES = {"generate.py", "eval_checkpoint.py"}
+BY_TRANSFORMERS = {"generate.py transformers", "eval_checkpoint.py transformers"}
+GENERATES = {"generate.py", "eval_checkpoint.py", "generate.py vllm", "eval_checkpoint.py vllm"} | BY_TRANSFORMERS
 TEACHES = {"precompute_activations.py", "precompute_logits.py"}
 FIGURES = {"plot.py", "plot accuracy_curve", "plot lambda_sweep"}
 
@@ -97,7 +101,7 @@ EFFECTS = {
     "batches": ("student/batches.py", TRAINS),
     "prompts": ("data/prompts.py", TRAINS | GENERATES | {"precompute_activations.py", "audit_signal.py"}),
     "answers": ("evaluation/answers.py", {"score.py", "summarise_icl_gap.py"}),
-    "backend": ("evaluation/backends/transformers_backend.py", GENERATES),
+    "backend": ("evaluation/backends/transformers_backend.py", BY_TRANSFORMERS),
     "teacher's logits": ("teacher/logits.py", {"precompute_logits.py"}),
     "teacher's states": ("teacher/activations.py", {"precompute_activations.py", "audit_signal.py"}),
     "signal audit": ("teacher/signal.py", {"audit_signal.py"}),
@@ -131,7 +135,8 @@ def test_training_does_not_read_analysis_or_scoring(scripts: Path):
 
 def test_imports_are_followed_to_the_end(scripts: Path):
     """The generator's own model loading, three imports away."""
-    files = {str(p.relative_to(scripts)) for p in digests._closure(scripts / "generate.py", ())}
+    closure = digests._closure(scripts / "generate.py", ("evaluation.backends.transformers_backend",))
+    files = {str(p.relative_to(scripts)) for p in closure}
     expected = {"modeling/load.py", "modeling/prefix.py", "data/prompts.py", "data/gold.py"}
     assert {f"{PACKAGE}/{name}" for name in expected} <= files
 

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fewshot_distillation.evaluation.generation import evaluate_checkpoints
+from fewshot_distillation.evaluation.generation import checkpoints_of, evaluate_checkpoints
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.files import sha256
@@ -160,15 +160,15 @@ def test_bfloat16_layers_with_float32_weights(setup: Setup, tmp_path: Path, bf16
 def test_evaluation_of_whole_models(setup: Setup, undisturbed, splits, tmp_path: Path, model_folder: Path):
     """Each checkpoint gives other answers than the untrained model, which an adapter's absence must not let through."""
     spec = study(**FULL).eval_checkpoint("tiny", "sft", "0", "42", "short")
-    checkpoints = undisturbed["sft"] / "checkpoints"
+    checkpoints = checkpoints_of(undisturbed["sft"] / "checkpoints" / "manifest.json", spec.checkpoints)
     output = tmp_path / "predictions.parquet"
     evaluate_checkpoints(spec, model_folder, checkpoints, splits[1], tmp_path / "state", output)
     table = pd.read_parquet(output)
     untrained = tmp_path / "untrained"
     for step in (3, 6):
         save_full_checkpoint(untrained, step, load_model(model_folder, "fp32"), model_folder, torch.float32)
-    (untrained / "manifest.json").write_text('{"files": {}}')
-    evaluate_checkpoints(spec, model_folder, untrained, splits[1], tmp_path / "other", tmp_path / "other.parquet")
+    same = {step: untrained / f"checkpoint-{step}" for step in (3, 6)}
+    evaluate_checkpoints(spec, model_folder, same, splits[1], tmp_path / "other", tmp_path / "other.parquet")
     other = pd.read_parquet(tmp_path / "other.parquet")
     texts = [list(t.loc[t["step"] == step, "text"]) for t in (table, other) for step in (3, 6)]
     assert texts[2] == texts[3] and texts[0] != texts[2] and texts[1] != texts[2] and texts[0] != texts[1]

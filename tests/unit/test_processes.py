@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,16 @@ FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml"
 
 
 def train(
-    setup: Setup, folder: Path, *launcher: str, program: str = "scripts/train.py", stopped: bool = False, **more: str
+    setup: Setup,
+    folder: Path,
+    *launcher: str,
+    program: str = "scripts/train.py",
+    stopped: bool = False,
+    changes: dict[str, Any] | None = None,
+    **more: str,
 ) -> str:
     """Run the program that the workflow runs, with `more` in its environment; what it printed."""
-    spec = setup.spec("layerwise", training__effective_batch_size=8, training__micro_batch_size=2)
+    spec = setup.spec("layerwise", training__effective_batch_size=8, training__micro_batch_size=2, **(changes or {}))
     run = folder / "run"
     arguments = {
         "--spec": [spec.model_dump_json(by_alias=True)],
@@ -59,13 +66,13 @@ def train(
     return done.stderr
 
 
-def assert_same_training(one: Path, two: Path) -> None:
+def assert_same_training(one: Path, two: Path, weights: str = "adapter_model.safetensors") -> None:
     """Only sums are added in another order; the schedule of learning rates is equal."""
     first, second = (pd.read_csv(folder / "run" / "metrics.csv") for folder in (one, two))
     assert list(second["lr"]) == list(first["lr"])
     for column in {"ce", "distillation", "grad_norm"} & set(first):
         np.testing.assert_allclose(second[column], first[column], rtol=1e-4, atol=1e-7, err_msg=column)
-    files = [sorted((folder / "run").rglob("adapter_model.safetensors")) for folder in (one, two)]
+    files = [sorted((folder / "run").rglob(weights)) for folder in (one, two)]
     assert len(files[0]) == 2
     for ours, theirs in zip(*files, strict=True):
         first, second = load_file(ours), load_file(theirs)
@@ -86,6 +93,14 @@ def test_two_processes_train_the_same_adapter(setup: Setup, one_process: Path, t
     """Same examples, same dropout masks, losses averaged over the same tokens."""
     train(setup, tmp_path, *LAUNCHERS[launcher])
     assert_same_training(one_process, tmp_path)
+
+
+def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
+    """With layers that are computed a second time, whose gradients are summed over micro batches and processes."""
+    changes = {"training__adapter": "none", "training__gradient_checkpointing": True, "training__lr": 1e-4}
+    train(setup, tmp_path / "one", changes=changes)
+    train(setup, tmp_path / "two", *LAUNCHERS["accelerate"], changes=changes)
+    assert_same_training(tmp_path / "one", tmp_path / "two", "model.safetensors")
 
 
 def test_fsdp_trains_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path):

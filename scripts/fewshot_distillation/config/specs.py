@@ -30,9 +30,9 @@ class DatasetSpec(Strict):
 
     name: str
     source: DatasetSource
-    limit_train: int | None
-    limit_test: int | None
-    calculator_marks: Literal["keep", "strip"]
+    limit_train: int | None = None
+    limit_test: int | None = None
+    calculator_marks: Literal["keep", "strip"] = "keep"
 
 
 class JobSpec(Strict):
