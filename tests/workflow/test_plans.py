@@ -68,6 +68,7 @@ PUBLISHED_STUDY = {
     ("score_baseline", SMALL): 2, ("score_baseline", LARGE): 2,
     ("precompute_activations", SMALL): 1, ("precompute_activations", LARGE): 1,
     ("precompute_logits", SMALL): 1, ("precompute_logits", LARGE): 1,
+    ("audit_signal", SMALL): 1, ("audit_signal", LARGE): 1,
     ("train", SMALL): 8, ("train", LARGE): 5,
     ("eval_checkpoint", SMALL): 8, ("eval_checkpoint", LARGE): 5,
     ("score", SMALL): 8, ("score", LARGE): 5,
@@ -83,13 +84,13 @@ def test_default_configuration_plans_the_published_study(tmp_path):
     """Exactly these jobs: by the table of rules, and for each model by the logs that the commands write."""
     output = snakemake("--directory", str(tmp_path), "-n", "-p", "all")
     table = re.search(r"Job stats:\njob +count\n[- ]+\n((?:\S+ +\d+\n)+)", output).group(1)
-    rules, logs = Counter({"all": 1, "total": 81}), Counter()
+    rules, logs = Counter({"all": 1, "total": 83}), Counter()
     for (rule, model), count in PUBLISHED_STUDY.items():
         rules[rule] += count
         # The three rules that score share a folder of logs.
         logs["score" if rule.startswith("score_") else rule, model] += count
     assert {name: int(count) for name, count in re.findall(r"(\S+) +(\d+)\n", table)} == rules
-    assert sum(PUBLISHED_STUDY.values()) + 1 == 81
+    assert sum(PUBLISHED_STUDY.values()) + 1 == 83
     paths = [Path(log).with_suffix("").parts for log in re.findall(r"tee results/logs/(\S+)", output)]
     models = (SMALL, LARGE, CANDIDATE)
     assert Counter((path[0], next((m for m in models if m in path), None)) for path in paths) == logs
@@ -178,6 +179,7 @@ def test_phase_zero_is_an_order_and_not_data(reconfigured):
         ("student/losses/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", {"train": 2}),
         ("student/losses/forward_kl.py", "t * t *", "t *", {"train": 1}),
         ("student/trainer.py", "self.optimizer.zero_grad()", "self.optimizer.zero_grad(True)", {"train": 4}),
+        ("teacher/signal.py", "SHARD_ROWS = 64", "SHARD_ROWS = 32", {"audit_signal": 1}),  # an order, not data
         ("evaluation/answers.py", 'Decimal(found["whole"] or 0)', 'Decimal(found["whole"] or "0")', {"score": 4}),
         ("analysis/figures/lambda_sweep.py", "capsize=3", "capsize=4", {"plot_lambda_sweep": 1}),
     ],
@@ -189,7 +191,7 @@ def test_edited_code_reruns_what_depends_on_it(finished: Project, tmp_path, file
     assert old in text
     path.write_text(text.replace(old, new, 1))
     plan = Project(finished.folder, finished.config, source).planned("all")
-    for rule in ("train", "score", "plot_lambda_sweep", "icl_gap", "precompute_activations"):
+    for rule in ("train", "score", "plot_lambda_sweep", "icl_gap", "precompute_activations", "audit_signal"):
         if rule in rerun:
             assert plan[rule] == rerun[rule]
     if "train" not in rerun:
