@@ -1,4 +1,6 @@
 # Configuration, path grammar and the helpers that rules share.
+import atexit
+import functools
 import json
 import os
 import re
@@ -12,11 +14,12 @@ SCRIPTS = str(HERE / "scripts")
 sys.path.insert(0, SCRIPTS)
 
 from fewshot_distillation.config.base import ConfigError
-from fewshot_distillation.config.digests import code_digest
+from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
-from fewshot_distillation.runtime.workspace import only_driver, remove_finished
+from fewshot_distillation.runtime import driver
+from fewshot_distillation.runtime.workspace import remove_finished
 
 # A configuration in the working folder comes before the one beside the Snakefile.
 LOCAL_CONFIG = Path("workflow_config.yaml")
@@ -25,11 +28,28 @@ LOCAL_CONFIG = Path("workflow_config.yaml")
 configfile: str(LOCAL_CONFIG if LOCAL_CONFIG.exists() else HERE / LOCAL_CONFIG)
 
 
+# A job of a cluster reads the workflow again when it starts: it keeps to the configuration with which it was submitted,
+# and starts only if the code is still the same.
+SUBMITTED = None if workflow.is_main_process else driver.submitted(__name__)
+if workflow.remote_exec:
+    os.environ[driver.ON_CLUSTER] = "1"
+if SUBMITTED and (reason := driver.edited(SUBMITTED["rules"], rule_digests())):
+    raise WorkflowError(reason)
+
 try:
-    STUDY = Study(load(config))
+    STUDY = Study(load(SUBMITTED["config"] if SUBMITTED else config))
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+
+# Unfinished work of interrupted jobs, and the drivers' notes.
+STATE = f"{STUDY.config.results}/.state"
+
+if SUBMITTED and (reason := driver.replaced(Path(STATE))):
+    raise WorkflowError(reason)
+if workflow.is_main_process:
+    driver.hand_down(__name__, {"config": config, "rules": rule_digests(), "code": program_digests()})
 
 
 pathvars:
@@ -63,9 +83,6 @@ wildcard_constraints:
 # `python` in a rule is the interpreter that runs Snakemake, unless an environment of the rule's own comes before it.
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
-# Unfinished work of interrupted jobs.
-STATE = f"{STUDY.config.results}/.state"
-
 
 def heavy_threads():
     """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
@@ -79,19 +96,46 @@ def heavy_threads():
 HEAVY_THREADS = heavy_threads()
 
 
+DRIVER = driver.Driver(Path(STATE))
+
+
 def take_results_folder():
     """Two drivers in one results folder would delete each other's outputs. Snakemake's own lock outlives a driver that
-    was killed; this one doesn't, so the profiles for one machine use it instead."""
-    global DRIVER_LOCK
-    DRIVER_LOCK = only_driver(Path(STATE))
-    if DRIVER_LOCK is None:
-        raise WorkflowError(f"Another run is working in {STUDY.config.results}; wait for it or stop it first.")
+    was killed; this one doesn't, so the profiles use it instead."""
+    if other := DRIVER.take():
+        raise WorkflowError(
+            f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
+        )
+    atexit.register(DRIVER.release)
+
+
+def leave_results_folder():
+    """The workflow has ended well: nothing needs to be remembered."""
+    atexit.unregister(DRIVER.release)
+    remove_finished(Path(STATE))
+    DRIVER.finished()
 
 
 # Settings that no result depends on reach jobs as resources: changing a resource reruns nothing.
 TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
+
+
+@functools.cache
+def code_of(program, *modules):
+    """Parameter function: digest of the code that a job's results depend on.
+
+    In a job of a cluster it ends the job where that code isn't what was submitted.
+    """
+
+    @functools.cache
+    def digest():
+        if SUBMITTED and (reason := driver.edited(SUBMITTED["code"], program_digests(program, *modules))):
+            raise WorkflowError(reason)
+        return code_digest(program, *modules)
+
+    return lambda wildcards: digest()
 
 
 def spec_of(job):
@@ -109,7 +153,11 @@ def baselines_of(model, file):
 
 
 def gpus(job):
-    """Resource function: how many GPUs a model wants for a kind of job."""
+    """Resource function: how many GPUs a model wants for a kind of job.
+
+    A rule asks the cluster for `gpu` of them and promises its program as many `devices`; a site that knows GPUs only as
+    `gres` sets `gpu` to 0.
+    """
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
 
 
@@ -148,7 +196,7 @@ def training_code(wildcards):
     """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
     condition = STUDY.config.conditions[wildcards.condition]
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
-    return code_digest("train.py", *loss)
+    return code_of("train.py", *loss)(wildcards)
 
 
 CAPTIONS = {

@@ -18,15 +18,16 @@ rule baseline:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("evaluate"),
+        devices=gpus("evaluate"),
     params:
         spec=spec_of(STUDY.baseline),
-        code=code_digest("generate.py"),
+        code=code_of("generate.py"),
         state=STATE,
     message:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.devices} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -46,16 +47,17 @@ rule eval_checkpoint:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("evaluate"),
+        devices=gpus("evaluate"),
     params:
         spec=spec_of(STUDY.eval_checkpoint),
-        code=code_digest("eval_checkpoint.py"),
+        code=code_of("eval_checkpoint.py"),
         state=STATE,
     message:
         "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
         "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.gpu} --state {params.state:q} --output {output:q}"
+        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.devices} --state {params.state:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -76,7 +78,7 @@ rule score:
         scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.score_run),
-        code=code_digest("score.py"),
+        code=code_of("score.py"),
     message:
         "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
@@ -98,7 +100,7 @@ use rule score as score_baseline with:
         "<benchmarks>/score/{model}/{shots}shot.tsv"
     params:
         spec=spec_of(STUDY.score_baseline),
-        code=code_digest("score.py"),
+        code=code_of("score.py"),
     message:
         "Scoring {wildcards.shots}-shot answers of the untrained {wildcards.model}"
 
@@ -116,6 +118,6 @@ use rule score as score_icl_gap with:
         "<benchmarks>/score/icl_gap-{phase}/{model}.tsv"
     params:
         spec=spec_of(STUDY.score_icl_gap),
-        code=code_digest("score.py"),
+        code=code_of("score.py"),
     message:
         "Scoring phase 0 '{wildcards.phase}' of {wildcards.model}"

@@ -20,15 +20,16 @@ rule precompute_activations:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("teacher"),
+        devices=gpus("teacher"),
     params:
         spec=spec_of(STUDY.precompute_activations),
-        code=code_digest("precompute_activations.py"),
+        code=code_of("precompute_activations.py"),
         state=STATE,
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "python {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --gpus {resources.gpu} --state {params.state:q} --output {output.cache:q} --meta {output.meta:q}"
+        " --train {input.train:q} --gpus {resources.devices} --state {params.state:q} --output {output.cache:q} --meta {output.meta:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -51,13 +52,14 @@ rule precompute_logits:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("teacher"),
+        devices=gpus("teacher"),
     params:
         spec=spec_of(STUDY.precompute_logits),
-        code=code_digest("precompute_logits.py"),
+        code=code_of("precompute_logits.py"),
         state=STATE,
     message:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "python {resources.scripts:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
-        " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.gpu} --state {params.state:q}"
+        " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices} --state {params.state:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
