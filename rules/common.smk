@@ -124,9 +124,9 @@ MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
 
 @functools.cache
 def code_of(program, *modules):
-    """Parameter function: digest of the code that a job's results depend on.
+    """Digest of the code that a job's results depend on.
 
-    In a job of a cluster it ends the job where that code isn't what was submitted.
+    In a job of a cluster it is a parameter function, which ends the job where that code isn't what was submitted.
     """
 
     @functools.cache
@@ -135,7 +135,7 @@ def code_of(program, *modules):
             raise WorkflowError(reason)
         return code_digest(program, *modules)
 
-    return lambda wildcards: digest()
+    return (lambda wildcards: digest()) if SUBMITTED else digest()
 
 
 def spec_of(job):
@@ -196,7 +196,8 @@ def training_code(wildcards):
     """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
     condition = STUDY.config.conditions[wildcards.condition]
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
-    return code_of("train.py", *loss)(wildcards)
+    digest = code_of("train.py", *loss)
+    return digest(wildcards) if callable(digest) else digest
 
 
 CAPTIONS = {

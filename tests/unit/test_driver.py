@@ -140,4 +140,4 @@ def test_gpus_that_pytorch_cannot_use(monkeypatch, tmp_path: Path):
 
 def test_the_note_is_plain_json(tmp_path: Path):
     begin(tmp_path)
-    assert set(json.loads((tmp_path / "driver.json").read_text())) == {"id", "plan"}
+    assert set(json.loads((tmp_path / "driver.json").read_text())) == {"id", "plan", "since"}

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import uuid
 import zlib
 from pathlib import Path
@@ -59,7 +60,7 @@ class Driver:
         if not self._lock.acquire(wait=False):
             return described(self._lock.owner)
         plans = hashlib.sha256(os.environ.get(PLANS, "").encode()).hexdigest()[:16]
-        note = {"id": uuid.uuid4().hex, "plan": plans}
+        note = {"id": uuid.uuid4().hex, "plan": plans, "since": time.time()}
         write_json(self.state / "driver.json", note)
         os.environ[DRIVER] = json.dumps(note)
         return None
