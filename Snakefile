@@ -39,4 +39,4 @@ onstart:
 
 
 onsuccess:
-    remove_finished(Path(STATE))
+    leave_results_folder()

@@ -36,7 +36,7 @@ rule aggregate:
         scripts=SCRIPTS,
     params:
         spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
-        code=code_digest("aggregate.py"),
+        code=code_of("aggregate.py"),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
         tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
     message:
@@ -63,7 +63,7 @@ rule write_analysis:
         scripts=SCRIPTS,
     params:
         spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
-        code=code_digest("write_analysis.py"),
+        code=code_of("write_analysis.py"),
     message:
         "Writing the analysis"
     shell:

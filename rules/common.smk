@@ -1,4 +1,6 @@
 # Configuration, path grammar and the helpers that rules share.
+import atexit
+import functools
 import json
 import os
 import re
@@ -13,12 +15,13 @@ SCRIPTS = str(HERE / "scripts")
 sys.path.insert(0, SCRIPTS)
 
 from fewshot_distillation.config.base import ConfigError
-from fewshot_distillation.config.digests import code_digest
+from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
-from fewshot_distillation.runtime.workspace import only_driver, remove_finished
+from fewshot_distillation.runtime import driver
+from fewshot_distillation.runtime.workspace import remove_finished
 
 
 def own_or_shipped(name):
@@ -29,8 +32,16 @@ def own_or_shipped(name):
 configfile: own_or_shipped("workflow_config.yaml")
 
 
+# A job of a cluster reads the workflow again when it starts: it keeps to the configuration with which it was submitted,
+# and starts only if the code is still the same.
+SUBMITTED = None if workflow.is_main_process else driver.submitted(__name__)
+if workflow.remote_exec:
+    os.environ[driver.ON_CLUSTER] = "1"
+if SUBMITTED and (reason := driver.edited(SUBMITTED["rules"], rule_digests())):
+    raise WorkflowError(reason)
+
 try:
-    STUDY = Study(load(config))
+    STUDY = Study(load(SUBMITTED["config"] if SUBMITTED else config))
     STUDY.check_launch_files()
     STUDY.check_fetched_models(Path(STUDY.config.results) / "models")
     # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
@@ -38,6 +49,15 @@ try:
     PUBLISHED_HERE = [path for path in PUBLISHED if load_published(Path(path)).dataset == STUDY.config.dataset]
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+
+# Unfinished work of interrupted jobs, and the drivers' notes.
+STATE = f"{STUDY.config.results}/.state"
+
+if SUBMITTED and (reason := driver.replaced(Path(STATE))):
+    raise WorkflowError(reason)
+if workflow.is_main_process:
+    driver.hand_down(__name__, {"config": config, "rules": rule_digests(), "code": program_digests()})
 
 
 pathvars:
@@ -71,9 +91,6 @@ wildcard_constraints:
 # `python` in a rule is the interpreter that runs Snakemake, unless an environment of the rule's own comes before it.
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
-# Unfinished work of interrupted jobs.
-STATE = f"{STUDY.config.results}/.state"
-
 
 def heavy_threads():
     """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
@@ -87,13 +104,24 @@ def heavy_threads():
 HEAVY_THREADS = heavy_threads()
 
 
+DRIVER = driver.Driver(Path(STATE))
+
+
 def take_results_folder():
     """Two drivers in one results folder would delete each other's outputs. Snakemake's own lock outlives a driver that
-    was killed; this one doesn't, so the profiles for one machine use it instead."""
-    global DRIVER_LOCK
-    DRIVER_LOCK = only_driver(Path(STATE))
-    if DRIVER_LOCK is None:
-        raise WorkflowError(f"Another run is working in {STUDY.config.results}; wait for it or stop it first.")
+    was killed; this one doesn't, so the profiles use it instead."""
+    if other := DRIVER.take():
+        raise WorkflowError(
+            f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
+        )
+    atexit.register(DRIVER.release)
+
+
+def leave_results_folder():
+    """The workflow has ended well: nothing needs to be remembered."""
+    atexit.unregister(DRIVER.release)
+    remove_finished(Path(STATE))
+    DRIVER.finished()
 
 
 # Settings that no result depends on reach jobs as resources: changing a resource reruns nothing.
@@ -104,6 +132,22 @@ SERVER = STUDY.config.server.model_dump_json()
 
 # The engines that may answer test questions; their code decides what is stale.
 ENGINES = STUDY.config.evaluation.modules
+
+
+@functools.cache
+def code_of(program, *modules):
+    """Digest of the code that a job's results depend on.
+
+    In a job of a cluster it is a parameter function, which ends the job where that code isn't what was submitted.
+    """
+
+    @functools.cache
+    def digest():
+        if SUBMITTED and (reason := driver.edited(SUBMITTED["code"], program_digests(program, *modules))):
+            raise WorkflowError(reason)
+        return code_digest(program, *modules)
+
+    return (lambda wildcards: digest()) if SUBMITTED else digest()
 
 
 def spec_of(job):
@@ -121,7 +165,11 @@ def baselines_of(model, file):
 
 
 def gpus(job):
-    """Resource function: how many GPUs a model wants for a kind of job."""
+    """Resource function: how many GPUs a model wants for a kind of job.
+
+    A rule asks the cluster for `gpu` of them and promises its program as many `devices`; a site that knows GPUs only as
+    `gres` sets `gpu` to 0.
+    """
     return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
 
 
@@ -182,7 +230,8 @@ def training_code(wildcards):
     """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
     condition = STUDY.config.conditions[wildcards.condition]
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
-    return code_digest("train.py", *loss)
+    digest = code_of("train.py", *loss)
+    return digest(wildcards) if callable(digest) else digest
 
 
 TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)

@@ -18,16 +18,17 @@ rule baseline:
     resources:
         scripts=SCRIPTS,
         gpu=generating_gpus,
+        devices=generating_gpus,
         server=SERVER,
     params:
         spec=spec_of(STUDY.baseline),
-        code=code_digest("generate.py", *ENGINES),
+        code=code_of("generate.py", *ENGINES),
         state=STATE,
     message:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.gpu} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -47,17 +48,18 @@ rule eval_checkpoint:
     resources:
         scripts=SCRIPTS,
         gpu=generating_gpus,
+        devices=generating_gpus,
         server=SERVER,
     params:
         spec=spec_of(STUDY.eval_checkpoint),
-        code=code_digest("eval_checkpoint.py", *ENGINES),
+        code=code_of("eval_checkpoint.py", *ENGINES),
         state=STATE,
     message:
         "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
         "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.gpu} --server {resources.server:q} --state {params.state:q} --output {output:q}"
+        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q}"
         " 2>&1 | tee {log:q}"
 
 
@@ -78,7 +80,7 @@ rule score:
         scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.score_run),
-        code=code_digest("score.py"),
+        code=code_of("score.py"),
     message:
         "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
@@ -100,7 +102,7 @@ use rule score as score_baseline with:
         "<benchmarks>/score/{model}/{shots}shot.tsv"
     params:
         spec=spec_of(STUDY.score_baseline),
-        code=code_digest("score.py"),
+        code=code_of("score.py"),
     message:
         "Scoring {wildcards.shots}-shot answers of the untrained {wildcards.model}"
 
@@ -118,6 +120,6 @@ use rule score as score_icl_gap with:
         "<benchmarks>/score/icl_gap-{phase}/{model}.tsv"
     params:
         spec=spec_of(STUDY.score_icl_gap),
-        code=code_digest("score.py"),
+        code=code_of("score.py"),
     message:
         "Scoring phase 0 '{wildcards.phase}' of {wildcards.model}"

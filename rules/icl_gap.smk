@@ -18,16 +18,17 @@ rule icl_gap:
     resources:
         scripts=SCRIPTS,
         gpu=generating_gpus,
+        devices=generating_gpus,
         server=SERVER,
     params:
         spec=spec_of(STUDY.icl_gap),
-        code=code_digest("generate.py", *ENGINES),
+        code=code_of("generate.py", *ENGINES),
         state=STATE,
     message:
         "Phase 0 '{wildcards.phase}': {wildcards.model} with more and fewer demonstrations"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.gpu} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule summarise_icl_gap:
@@ -46,7 +47,7 @@ rule summarise_icl_gap:
         scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.icl_gap_summary),
-        code=code_digest("summarise_icl_gap.py"),
+        code=code_of("summarise_icl_gap.py"),
     message:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:

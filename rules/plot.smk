@@ -28,7 +28,7 @@ for figure in MODEL_FIGURES:
         params:
             figure=figure,
             spec=plot_spec(figure),
-            code=code_digest("plot.py", f"analysis.figures.{figure}"),
+            code=code_of("plot.py", f"analysis.figures.{figure}"),
         message:
             "Drawing {params.figure} of {wildcards.model}"
         shell:
@@ -59,7 +59,7 @@ rule plot_icl_gap:
         scripts=SCRIPTS,
     params:
         spec=lambda wildcards: STUDY.plot("icl_gap").model_dump_json(),
-        code=code_digest("plot.py", "analysis.figures.icl_gap"),
+        code=code_of("plot.py", "analysis.figures.icl_gap"),
     message:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"
     shell:

@@ -22,7 +22,7 @@ rule fetch_model:
         layers=MATCHED_LAYERS,
     params:
         spec=spec_of(STUDY.fetch_model),
-        code=code_digest("fetch_model.py"),
+        code=code_of("fetch_model.py"),
         folder=lambda wildcards, output: os.path.dirname(output[0]),
         state=STATE,
     message:
@@ -49,7 +49,7 @@ rule fetch_dataset:
         scripts=SCRIPTS,
     params:
         spec=spec_of(STUDY.fetch_dataset),
-        code=code_digest("fetch_dataset.py"),
+        code=code_of("fetch_dataset.py"),
     message:
         "Fetching dataset {wildcards.dataset}"
     shell:

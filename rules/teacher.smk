@@ -22,15 +22,16 @@ rule precompute_activations:
         gpu=gpus("teacher"),
         launcher=launcher("teacher"),
         processes=gpus("teacher"),
+        devices=gpus("teacher"),
     params:
         spec=spec_of(STUDY.precompute_activations),
-        code=code_digest("precompute_activations.py"),
+        code=code_of("precompute_activations.py"),
         state=STATE,
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "{resources.launcher} {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --gpus {resources.gpu} --processes {resources.processes} --state {params.state:q}"
+        " --train {input.train:q} --gpus {resources.devices} --processes {resources.processes} --state {params.state:q}"
         " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
@@ -53,15 +54,16 @@ rule precompute_logits:
     resources:
         scripts=SCRIPTS,
         gpu=1,
+        devices=1,
     params:
         spec=spec_of(STUDY.precompute_logits),
-        code=code_digest("precompute_logits.py"),
+        code=code_of("precompute_logits.py"),
         state=STATE,
     message:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "python {resources.scripts:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
-        " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.gpu} --state {params.state:q}"
+        " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices} --state {params.state:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
 
 
@@ -86,13 +88,14 @@ rule audit_signal:
         gpu=gpus("teacher"),
         launcher=launcher("teacher"),
         processes=gpus("teacher"),
+        devices=gpus("teacher"),
     params:
         spec=spec_of(STUDY.audit_signal),
-        code=code_digest("audit_signal.py"),
+        code=code_of("audit_signal.py"),
         state=STATE,
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}'"
     shell:
         "{resources.launcher} {resources.scripts:q}/audit_signal.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.gpu}"
+        " --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices}"
         " --processes {resources.processes} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -20,6 +20,7 @@ rule train:
     resources:
         scripts=SCRIPTS,
         gpu=gpus("train"),
+        devices=gpus("train"),
         launcher=launcher("train"),
         trackers=TRACKERS,
         save_state_every=SAVE_STATE_EVERY,
@@ -35,5 +36,5 @@ rule train:
     shell:
         "{resources.launcher} {resources.scripts:q}/train.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --targets {input.targets:q} --trackers {resources.trackers} --save-state-every {resources.save_state_every}"
-        " --gpus {resources.gpu} --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
+        " --gpus {resources.devices} --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
         " --tensorboard {params.tensorboard:q} 2>&1 | tee {log:q}"

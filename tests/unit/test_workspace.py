@@ -138,7 +138,7 @@ def test_partial_work_is_dropped_once_it_is_done(tmp_path: Path):
         (work.folder / "shards" / "1").write_text("partial")
         work["table"].write_text("result")
         work["model"].mkdir()
-    assert {p.name for p in work.folder.iterdir()} == {"outputs", "key.json", "finished.json"}
+    assert {p.name for p in work.folder.iterdir()} == {"outputs", "key.json", "finished.json", "published"}
 
 
 def slow_worker(folder: Path, started, release) -> None:

@@ -3,6 +3,8 @@
 import ast
 import functools
 import hashlib
+import io
+import tokenize
 from pathlib import Path
 
 PACKAGE = "fewshot_distillation"
@@ -22,6 +24,33 @@ def code_digest(program: str, *extra_modules: str) -> str:
     for path in sorted(_closure(SCRIPTS / program, extra_modules)):
         digest.update(f"{path.relative_to(SCRIPTS)}\0{_meaning(path)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def rule_digests() -> dict[str, str]:
+    """Digest of each file that decides what a job is told to do: the rules, and what turns settings into specs."""
+    root = SCRIPTS.parent
+    rules = (root / "Snakefile", *(root / "rules").glob("*.smk"))
+    config = (SCRIPTS / PACKAGE / "config").glob("*.py")
+    return _digests({path: _tokens(path) for path in rules} | {path: _meaning(path) for path in config})
+
+
+def program_digests(program: str = "", *extra_modules: str) -> dict[str, str]:
+    """Digest of each file that a program's results depend on, as in `code_digest`; without a program, of all code."""
+    everything = (*SCRIPTS.glob("*.py"), *(SCRIPTS / PACKAGE).rglob("*.py"))
+    files = _closure(SCRIPTS / program, extra_modules) if program else everything
+    return _digests({path: _meaning(path) for path in files})
+
+
+def _digests(texts: dict[Path, str]) -> dict[str, str]:
+    root = SCRIPTS.parent
+    return {str(path.relative_to(root)): hashlib.sha256(text.encode()).hexdigest()[:16] for path, text in texts.items()}
+
+
+def _tokens(path: Path) -> str:
+    """A file of rules without its comments."""
+    skipped = (tokenize.COMMENT, tokenize.NL)
+    words = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    return "\0".join(word.string for word in words if word.type not in skipped)
 
 
 def _closure(program: Path, extra_modules: tuple[str, ...]) -> set[Path]:

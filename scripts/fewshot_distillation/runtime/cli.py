@@ -19,8 +19,9 @@ from ..config.digests import code_digest
 from ..config.specs import JobSpec
 from .errors import JobError
 from .files import sha256, write_json
+from .gpus import check_gpus
 from .processes import LAUNCH, RANK, WORLD_SIZE
-from .provenance import provenance, versions
+from .provenance import provenance, surroundings, versions
 from .workspace import Workspace
 
 log = logging.getLogger("fewshot_distillation")
@@ -57,7 +58,7 @@ class Job(Generic[S]):
             "inputs": {str(path): sha256(path) for path in inputs},
             "versions": versions(),
         }
-        name = hashlib.sha256(f"{self.spec.digest()} {key['outputs']}".encode()).hexdigest()[:16]
+        name = f"{hashlib.sha256(str(key['outputs']).encode()).hexdigest()[:16]}-{self.spec.digest()}"
         work = Workspace(Path(self.paths.state) / self.program.removesuffix(".py") / name, outputs, key)
         if RANK > 0:
             with work.joined(LAUNCH) as unfinished:
@@ -98,6 +99,9 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
     try:
         spec = spec_type.model_validate_json(paths.spec)
         log.info("%s", shlex.join(["python", *sys.argv]))
+        promised = int(getattr(paths, "gpus", 0))
+        log.info("%s", surroundings(promised))
+        check_gpus(promised)
         yield Job(spec, paths, program)
         log.info("%s finished in %.1f s", program, time.monotonic() - started)
     except ValidationError as error:

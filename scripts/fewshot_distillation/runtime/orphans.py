@@ -1,0 +1,71 @@
+"""Jobs in a Slurm queue whose driver is gone."""
+
+import datetime
+import getpass
+import json
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import JobError
+from .lock import Lock
+
+
+class QueuedJob(NamedTuple):
+    """A job as `squeue` shows it; `submitted` is local time, `comment` is the plugin's, with rule and wildcards."""
+
+    number: str
+    state: str
+    submitted: str
+    node: str
+    comment: str
+    folder: str
+
+
+def orphans(folder: Path, state: Path) -> list[QueuedJob]:
+    """Jobs that were submitted from a working folder by drivers that are gone.
+
+    All of them where no driver is at work, else those that were submitted before it began.
+    """
+    began = _driver_began(state)
+    jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
+    return [job for job in jobs if began is None or _seconds(job.submitted) < began]
+
+
+def cancel(jobs: list[QueuedJob]) -> None:
+    if jobs:
+        _run("scancel", *(job.number for job in jobs))
+
+
+def _driver_began(state: Path) -> float | None:
+    """When the driver that is at work began, in seconds since 1970; None if none is."""
+    if not (state / "driver.lock").is_dir():
+        return None
+    lock = Lock(state / "driver.lock")
+    if lock.acquire(wait=False):
+        lock.release()
+        return None
+    try:
+        return json.loads((state / "driver.json").read_text())["since"]
+    except (OSError, ValueError):
+        return None
+
+
+def _seconds(local_time: str) -> float:
+    return datetime.datetime.fromisoformat(local_time).timestamp()
+
+
+def _queue() -> list[QueuedJob]:
+    formats = "%i|%T|%V|%N|%k|%Z"
+    lines = _run("squeue", "--user", getpass.getuser(), "--noheader", "--format", formats).splitlines()
+    return [QueuedJob(*line.split("|", 5)) for line in lines]
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise JobError(f"{command[0]} is not installed here; ask on a node of the cluster") from None
+    if done.returncode:
+        raise JobError(f"{command[0]}: {done.stderr.strip()}")
+    return done.stdout

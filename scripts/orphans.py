@@ -1,0 +1,36 @@
+"""List the jobs in the Slurm queue that a killed driver has left behind, and cancel them if asked to.
+
+They need not be cancelled: a job that still runs is waited for, and one that starts after another driver has taken over
+stops by itself. But they hold GPUs and places in the queue.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.orphans import QueuedJob, cancel, orphans
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--directory", default=".", type=Path, help="working folder of the study")
+    parser.add_argument("--results", default="results", help="results folder, as in the configuration")
+    parser.add_argument("--cancel", action="store_true", help="cancel them")
+    arguments = parser.parse_args()
+    try:
+        found = orphans(arguments.directory, arguments.directory / arguments.results / ".state")
+        print("\n".join(map(described, found)) or "no orphaned jobs")
+        if arguments.cancel:
+            cancel(found)
+    except JobError as error:
+        sys.exit(f"error: {error}")
+
+
+def described(job: QueuedJob) -> str:
+    rule, _, wildcards = job.comment.removeprefix("rule_").partition("_wildcards_")
+    return f"{job.number:>8}  {job.state:<10} {job.submitted}  {job.node or '-':<12} {rule} {wildcards}"
+
+
+if __name__ == "__main__":
+    main()

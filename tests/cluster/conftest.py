@@ -1,0 +1,71 @@
+"""A Slurm of four pretend A100s for the session, and a tiny study that it has run undisturbed."""
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+for place in (HERE, HERE.parent / "workflow"):
+    if str(place) not in sys.path:
+        sys.path.insert(0, str(place))
+
+from slurm import Slurm, missing_programs  # noqa: E402
+from study import ClusterProject, cluster_config  # noqa: E402
+
+
+def reason_to_skip() -> str | None:
+    if missing := missing_programs():
+        return f"Slurm is not installed here ({', '.join(missing)}); make test-slurm installs it"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "snakemake-executor-plugin-slurm is not installed here"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = reason_to_skip()
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slurm)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        # Jobs get the driver's environment. The pretend cluster has many more CPUs than the machine.
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (cluster.environment | {"OMP_THREAD_LIMIT": "1"}).items():
+                patch.setenv(name, value)
+            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+            yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tiny import make_model
+
+    return make_model(tmp_path_factory.mktemp("source") / "tiny-model")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path, slurm: Slurm) -> ClusterProject:
+    """The whole study on the cluster, done once."""
+    project = ClusterProject(tmp_path_factory.mktemp("undisturbed"), cluster_config(tiny_source), slurm)
+    project.log = project.run("all")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, undisturbed: ClusterProject) -> Iterator[ClusterProject]:
+    """The same study, not yet begun, and nothing else on the cluster."""
+    project = ClusterProject(tmp_path / "study", undisturbed.config, undisturbed.slurm)
+    yield project
+    project.clear()

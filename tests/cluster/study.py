@@ -1,0 +1,108 @@
+"""A study of a few seconds on a cluster, through the profile that users get."""
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from project import ROOT, Project, tiny_config
+from slurm import Slurm, wait_until
+
+HERE = Path(__file__).resolve().parent
+PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
+
+STEPS = 100
+RUN = "results/runs/tiny/layerwise/lambda0.5/seed42/long"
+TRAINED, ANSWERED = f"{RUN}/checkpoints/manifest.json", f"{RUN}/predictions.parquet"
+ACTIVE = ("RUNNING", "PENDING", "COMPLETING")
+
+# What a site fills in, and nothing else; not waiting long is for the tests' sake.
+SITE = {
+    "# site: slurm_partition: cpu": "slurm_partition: cpu",
+    "# site: slurm_partition: gpu": "slurm_partition: gpu",
+    "latency-wait: 60": "latency-wait: 10",
+}
+
+
+def cluster_config(model: Path) -> dict:
+    """All conditions, a λ sweep and phase 0, and one run long enough that there is a middle to be killed in.
+
+    Evaluation reserves two GPUs, of which the node has four.
+    """
+    config = copy.deepcopy(tiny_config(model))
+    config["models"]["tiny"]["gpus"] = {"evaluate": 2}
+    config["schedules"]["long"] = {"max_steps": STEPS, "checkpoints": [STEPS // 2, STEPS]}
+    config["studies"]["long"] = {"models": ["tiny"], "conditions": ["layerwise"], "schedules": ["long"]}
+    config["save_state_every"] = 2
+    config["evaluation"]["batch_tokens"] = 256  # several batches
+    return config
+
+
+class ClusterProject(Project):
+    """A working folder with a configuration and the profile as `./slurm`."""
+
+    def __init__(self, folder: Path, config: dict, slurm: Slurm, source: Path = ROOT) -> None:
+        super().__init__(folder, config, source)
+        self.slurm = slurm
+        self.use_profile({})
+
+    def use_profile(self, changes: dict[str, str]) -> None:
+        """Write the profile with the site's settings; `changes` replaces more of its text."""
+        text = PROFILE.read_text()
+        for old, new in {**SITE, **changes}.items():
+            assert old in text, f"the profile has no line '{old}'"
+            text = text.replace(old, new)
+        (self.folder / "slurm").mkdir(exist_ok=True)
+        (self.folder / "slurm" / "config.yaml").write_text(text)
+
+    def command(self, *arguments: str) -> list[str]:
+        workflow = ["-s", str(self.source / "Snakefile")]
+        return [sys.executable, str(HERE / "impatient.py"), *workflow, "--profile", "slurm", *arguments]
+
+    def jobs(self, rule: str | None = None) -> list[dict[str, str]]:
+        """Slurm's records of this project's jobs, in the order in which they were submitted."""
+        mine = [job for job in self.slurm.jobs() if Path(job["WorkDir"]) == self.folder]
+        return sorted((job for job in mine if rule in (None, job["rule"])), key=lambda job: int(job["JobId"]))
+
+    def active(self, *states: str, rule: str | None = None) -> list[dict[str, str]]:
+        return [job for job in self.jobs(rule) if job["JobState"] in (states or ACTIVE)]
+
+    def copy_of(self, done: Project, *parts: str) -> "ClusterProject":
+        """Take over what another working folder has below results, with what Snakemake knows about it."""
+        for part in parts:
+            shutil.copytree(done.path(part), self.path(part))
+        shutil.copytree(done.folder / ".snakemake" / "metadata", self.folder / ".snakemake" / "metadata")
+        (self.folder / ".snakemake" / "incomplete").mkdir()
+        return self
+
+    def start_training(self, after_step: int = 4) -> subprocess.Popen:
+        """Start the long run and wait until it is in its middle."""
+        driver = self.start(TRAINED)
+        wait_until(lambda: max(self.saved_steps(), default=0) >= after_step, "a saved training state", 180)
+        return driver
+
+    def saved_steps(self) -> list[int]:
+        return [int(path.name[5:]) for path in self.path(".state").glob("train/*/steps/step-*")]
+
+    def resumed_at(self) -> int:
+        """The step after which the last attempt of the long run began, from its log."""
+        (log,) = self.path("logs", "train").rglob("layerwise-0.5-42-long.log")
+        return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", log.read_text()).group(1))
+
+    def clear(self) -> None:
+        """Cancel whatever is left of this project, so that it can't disturb the next."""
+        if left := [job["JobId"] for job in self.active()]:
+            self.slurm.run("scancel", *left, check=False)
+            wait_until(lambda: not self.active(), "the end of all jobs")
+
+
+def gpu_numbers(job: dict[str, str]) -> set[int]:
+    """The GPUs of a node that a job has or had, as in `GRES=gpu:a100:2(IDX:0-1)`."""
+    found = re.search(r"IDX:([\d,-]+)", job.get("GRES", ""))
+    numbers: set[int] = set()
+    for part in found.group(1).split(",") if found else []:
+        first, _, last = part.partition("-")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return numbers

@@ -1,0 +1,257 @@
+"""Whatever dies, the same command continues, no step is done twice beyond the last saved state, and the bytes agree."""
+
+import base64
+import copy
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from project import ROOT, copy_of_workflow
+from slurm import GPUS, Slurm, wait_until
+from study import ANSWERED, RUN, TRAINED, ClusterProject
+
+WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")
+PATIENCE = 240
+
+
+@pytest.fixture
+def prepared(project: ClusterProject, undisturbed: ClusterProject) -> ClusterProject:
+    """Everything that the long run needs is there."""
+    return project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers")
+
+
+@pytest.fixture
+def busy(slurm: Slurm) -> Iterator[str]:
+    """Somebody else's job has all GPUs; its number."""
+    number = slurm.run(
+        "sbatch", "--parsable", "-p", "gpu", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 600"
+    )
+    yield number.strip()
+    slurm.run("scancel", number.strip(), check=False)
+
+
+def assert_same(project: ClusterProject, undisturbed: ClusterProject, *patterns: str) -> None:
+    """What is there is what the undisturbed run has, byte for byte."""
+    expected, found = undisturbed.digests(*WANTED, *patterns), project.digests(*WANTED, *patterns)
+    assert f"{RUN}/checkpoints/checkpoint-100/adapter_model.safetensors" in found
+    assert found == {name: expected[name] for name in found}
+
+
+def states(project: ClusterProject, rule: str = "train") -> list[str]:
+    return [job["JobState"] for job in project.jobs(rule)]
+
+
+def finish(driver: subprocess.Popen, project: ClusterProject) -> str:
+    """Wait for a driver to end well; what it has written."""
+    driver.wait(PATIENCE)
+    text = (project.folder / "driver.log").read_text()
+    assert driver.returncode == 0, text[-4000:]
+    return text
+
+
+def training_log(project: ClusterProject) -> str:
+    (log,) = project.path("logs", "train").rglob("layerwise-0.5-42-long.log")
+    return log.read_text()
+
+
+def orphans(project: ClusterProject, *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "scripts" / "orphans.py"), "--directory", str(project.folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_driver_killed(prepared: ClusterProject, undisturbed: ClusterProject):
+    """The job that outlives its driver does the work; the one that is submitted again waits for it."""
+    driver = prepared.start_training()
+    driver.kill()
+    driver.wait()
+    assert prepared.active("RUNNING", rule="train"), "the job outlives its driver"
+    assert " train " in orphans(prepared)
+    prepared.run(TRAINED)
+    assert "putting its outputs back" in training_log(prepared)
+    assert states(prepared) == ["COMPLETED", "COMPLETED"]
+    assert_same(prepared, undisturbed)
+
+
+def test_driver_killed_while_its_job_waits(prepared: ClusterProject, undisturbed: ClusterProject, busy: str):
+    """A job that starts after another driver has taken over stops by itself; a helper lists and cancels such jobs."""
+    for _ in range(2):
+        driver = prepared.start(TRAINED)
+        wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
+        driver.kill()
+        driver.wait()
+        first = prepared.jobs("train")[0]["JobId"]
+        assert orphans(prepared).split()[0] in [job["JobId"] for job in prepared.active()]
+        if len(prepared.jobs("train")) == 1:
+            orphans(prepared, "--cancel")
+            wait_until(lambda: not prepared.active(), "the end of the orphan")
+            assert states(prepared) == ["CANCELLED"] and "no orphaned jobs" in orphans(prepared)
+    driver = prepared.start(TRAINED)
+    wait_until(lambda: len(prepared.active("PENDING", rule="train")) == 2, "the job of the next driver", 120)
+    second = prepared.jobs("train")[1]
+    assert first != second["JobId"] and [line.split()[0] for line in orphans(prepared).splitlines()] == [
+        second["JobId"]
+    ]
+    prepared.slurm.run("scancel", busy)
+    finish(driver, prepared)
+    wait_until(lambda: not prepared.active(), "the end of all jobs", 60)
+    assert states(prepared) == ["CANCELLED", "FAILED", "COMPLETED"]
+    assert "another has taken over its work since" in Path(second["StdOut"]).read_text()
+    assert_same(prepared, undisturbed)
+
+
+def test_driver_interrupted(prepared: ClusterProject, undisturbed: ClusterProject):
+    """Ctrl-C cancels the jobs."""
+    driver = prepared.start_training()
+    os.killpg(driver.pid, signal.SIGINT)
+    assert driver.wait(PATIENCE) != 0
+    wait_until(lambda: not prepared.active(), "the end of its jobs", 60)
+    saved = max(prepared.saved_steps())
+    prepared.run(TRAINED)
+    assert states(prepared) == ["CANCELLED", "COMPLETED"]
+    assert prepared.resumed_at() == saved
+    assert_same(prepared, undisturbed)
+
+
+def test_job_cancelled(prepared: ClusterProject, undisturbed: ClusterProject):
+    driver = prepared.start_training()
+    (job,) = prepared.active("RUNNING", rule="train")
+    prepared.slurm.run("scancel", job["JobId"])
+    saved = max(prepared.saved_steps())
+    output = finish(driver, prepared)
+    assert states(prepared) == ["CANCELLED", "COMPLETED"]
+    assert prepared.resumed_at() >= saved
+    assert "Logfile results/logs/train/tiny/layerwise-0.5-42-long.log" in output and "train layerwise:" in output
+    assert_same(prepared, undisturbed)
+
+
+def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: ClusterProject):
+    """It continues, with twice the time."""
+    driver = prepared.start_training()
+    (job,) = prepared.active("RUNNING", rule="train")
+    # Slurm counts in minutes and looks every half of one; this says the minutes are over.
+    prepared.slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
+    saved = max(prepared.saved_steps())
+    finish(driver, prepared)
+    assert states(prepared) == ["TIMEOUT", "COMPLETED"]
+    assert [job["TimeLimit"] for job in prepared.jobs("train")][1] == "16:00:00"
+    assert prepared.resumed_at() >= saved
+    assert_same(prepared, undisturbed)
+
+
+def test_job_over_its_memory(prepared: ClusterProject, undisturbed: ClusterProject):
+    """It is killed, and does the work with twice the memory."""
+    text = (prepared.folder / "slurm" / "config.yaml").read_text()
+    head, _, tail = text.partition("  train:")
+    (prepared.folder / "slurm" / "config.yaml").write_text(
+        f"{head}  train:{tail.replace('64000 * attempt', '400 * attempt ** 2', 1)}"
+    )
+    prepared.run(TRAINED)
+    assert states(prepared)[0] in ("OUT_OF_MEMORY", "FAILED", "CANCELLED") and states(prepared)[-1] == "COMPLETED"
+    assert [job["MinMemoryNode"] for job in prepared.jobs("train")][:2] == ["400M", "1600M"]
+    assert_same(prepared, undisturbed)
+
+
+def test_job_preempted(prepared: ClusterProject, undisturbed: ClusterProject):
+    """An urgent job takes the GPUs; Slurm puts ours back into the queue, and Snakemake waits."""
+    driver = prepared.start_training()
+    wrap = ["-p", "urgent", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 1"]
+    prepared.slurm.run("sbatch", *wrap)
+    wait_until(lambda: prepared.jobs("train")[0]["Restarts"] == "1", "the preemption", 60)
+    saved = max(prepared.saved_steps())
+    # Slurm would leave it alone for two minutes.
+    wait_until(lambda: prepared.jobs("train")[0]["JobState"] == "PENDING", "the place in the queue", 60)
+    prepared.slurm.run("scontrol", "update", f"JobId={prepared.jobs('train')[0]['JobId']}", "StartTime=now")
+    finish(driver, prepared)
+    assert states(prepared) == ["COMPLETED"]
+    assert prepared.resumed_at() >= saved
+    assert_same(prepared, undisturbed)
+
+
+def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed: ClusterProject):
+    driver = prepared.start_training()
+    prepared.slurm.kill("slurmd")
+    assert prepared.active("RUNNING", rule="train")
+    prepared.slurm.start_slurmd()
+    finish(driver, prepared)
+    assert states(prepared) == ["COMPLETED"], "the job has gone on meanwhile"
+    assert prepared.resumed_at() == 0
+    assert_same(prepared, undisturbed)
+
+
+def test_configuration_edited_while_a_job_waits(prepared: ClusterProject, undisturbed: ClusterProject, busy: str):
+    """The job does what was submitted, and the next plan knows that this isn't what is wanted now."""
+    driver = prepared.start(TRAINED)
+    wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
+    edited = copy.deepcopy(prepared.config)
+    edited["training"]["lr"] = 0.5
+    prepared.configure(edited)
+    prepared.slurm.run("scancel", busy)
+    finish(driver, prepared)
+    assert_same(prepared, undisturbed)
+    assert prepared.planned(TRAINED)["train"] == 1, "to be trained again with the new rate"
+    prepared.configure(undisturbed.config)
+    assert not prepared.planned(TRAINED)
+
+
+def test_code_edited_while_a_job_waits(prepared: ClusterProject, busy: str, tmp_path: Path):
+    """The job stops with a sentence that says why; an edited comment or another loss doesn't stop it."""
+    prepared.source = copy_of_workflow(tmp_path / "workflow")
+    prepared.use_profile({"retries: 2": "retries: 0"})
+    losses = prepared.source / "scripts" / "fewshot_distillation" / "student" / "losses"
+    for file, old, new, stops in (
+        ("forward_kl.py", "t * t *", "t *", False),
+        ("layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", True),
+    ):
+        prepared.slurm.run("scontrol", "hold", busy, check=False)
+        driver = prepared.start(TRAINED)
+        wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
+        path = losses / file
+        path.write_text(f"# A comment.\n{path.read_text().replace(old, new, 1)}")
+        if stops:
+            prepared.slurm.run("scancel", busy)
+            assert driver.wait(PATIENCE) != 0
+            log = (prepared.folder / "driver.log").read_text()
+            assert "student/losses/layerwise.py was edited after this job had been submitted" in log
+            assert not prepared.path("runs").exists()
+        else:
+            os.killpg(driver.pid, signal.SIGINT)
+            driver.wait(PATIENCE)
+            wait_until(lambda: not prepared.active(), "the end of its jobs", 60)
+
+
+def tear(project: ClusterProject) -> int:
+    """Leave half a file in the place of every declared output of every job that was in flight; how many."""
+    torn = 0
+    for marker in (project.folder / ".snakemake" / "incomplete").iterdir():
+        output = project.folder / base64.urlsafe_b64decode(marker.name).decode()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_bytes(b"PAR1 half a fi")
+        torn += 1
+    return torn
+
+
+def test_killed_at_random_moments(project: ClusterProject, undisturbed: ClusterProject):
+    """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of all outputs."""
+    chance = random.Random(11)
+    targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
+    torn = 0
+    for kill in range(10):
+        driver = project.start(*targets)
+        try:
+            driver.wait(chance.uniform(3, 14))
+        except subprocess.TimeoutExpired:
+            os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+        if kill % 2:
+            project.clear()
+            torn += tear(project)
+    project.run(*targets)
+    wait_until(lambda: not project.active(), "the end of all jobs", 60)
+    assert torn >= 3
+    assert_same(project, undisturbed, "teachers/**/*.safetensors", "icl_gap/**/predictions.parquet")

@@ -1,0 +1,115 @@
+"""The whole study through `snakemake --profile slurm`, by Slurm's own records."""
+
+import itertools
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from project import ROOT
+from study import PROFILE, ClusterProject, gpu_numbers
+
+GPU_RULES = {"icl_gap", "baseline", "precompute_activations", "precompute_logits", "train", "eval_checkpoint"}
+CPU_RULES = {"score", "score_baseline", "score_icl_gap", "summarise_icl_gap", "aggregate", "write_analysis"}
+PROMISED = {"icl_gap": 2, "baseline": 2, "eval_checkpoint": 2}  # of the tiny model's `gpus`; otherwise 1
+
+
+def minutes(limit: str) -> int:
+    """Slurm's [days-]hours:minutes:seconds."""
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, _ = map(int, clock.split(":"))
+    return (int(days or 0) * 24 + hours) * 60 + minutes
+
+
+def megabytes(memory: str) -> float:
+    return float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
+
+
+def test_every_job_got_what_the_profile_says(undisturbed: ClusterProject):
+    profile = yaml.safe_load(PROFILE.read_text())
+    jobs = undisturbed.jobs()
+    assert {job["rule"] for job in jobs} >= GPU_RULES | CPU_RULES
+    assert not [job for job in jobs if job["rule"].startswith("fetch_")], "fetched where the command was typed"
+    for job in jobs:
+        rule = job["rule"]
+        assert job["JobState"] == "COMPLETED" and job["NumNodes"] == "1"
+        wanted = profile["default-resources"] | profile["set-resources"].get(rule, {})
+        assert int(job["CPUs/Task"]) == profile["set-threads"].get(rule, 1)
+        # `attempt` is 1.
+        assert megabytes(job["MinMemoryNode"]) == eval(str(wanted["mem_mb"]), {"attempt": 1})
+        assert minutes(job["TimeLimit"]) == eval(str(wanted["runtime"]), {"attempt": 1})
+        gpus = f"gpu:a100:{PROMISED.get(rule, 1)}" if rule in GPU_RULES else "(null)"
+        assert (job["JOB_GRES"], job["Partition"]) == (gpus, "gpu" if rule in GPU_RULES else "cpu"), rule
+
+
+def test_a_second_call_has_nothing_to_do(undisturbed: ClusterProject):
+    assert not undisturbed.planned("all")
+    assert not undisturbed.path(".state").exists()
+
+
+@pytest.mark.parametrize("rule", sorted(GPU_RULES))
+def test_logs_say_where_and_with_what_a_job_ran(undisturbed: ClusterProject, rule: str):
+    (job, *_) = undisturbed.jobs(rule)
+    logs = [log.read_text() for log in undisturbed.path("logs", rule).rglob("*.log")]
+    assert logs
+    for text in logs:
+        command, surroundings, *_ = text.splitlines()
+        assert "--spec" in command
+        assert re.search(rf"on node \S+, Slurm job \d+, GPUs [\d,]+ \({PROMISED.get(rule, 1)} promised\)", surroundings)
+        assert "torch 2" in surroundings and "commit " in surroundings
+    assert any(f"Slurm job {job['JobId']}," in text for text in logs)
+
+
+def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: ClusterProject):
+    project.copy_of(undisturbed, "models", "data")
+    wanted = ["results/icl_gap/phase0/tiny/predictions.parquet"]
+    wanted += [f"results/baselines/tiny/{shots}shot/predictions.parquet" for shots in (0, 4)]
+    driver = project.start(*wanted)
+    both_beside_a_third = False
+    while driver.poll() is None:
+        jobs = project.jobs()
+        running = [gpu_numbers(job) for job in jobs if job["JobState"] == "RUNNING"]
+        running = [numbers for numbers in running if numbers]
+        assert all(len(numbers) == 2 for numbers in running)
+        assert all(not a & b for a, b in itertools.combinations(running, 2))
+        waiting = [job for job in jobs if job["JobState"] == "PENDING" and job["Reason"] == "Resources"]
+        both_beside_a_third |= len(running) == 2 and len(waiting) == 1
+        time.sleep(0.2)
+    assert driver.returncode == 0 and both_beside_a_third
+    seen = [log.read_text() for log in project.path("logs").rglob("*.log") if "fetch" not in str(log)]
+    pairs = [re.search(r"GPUs (\d),(\d) \(2 promised\)", text).groups() for text in seen]
+    assert len(pairs) == 3 and all(a != b for a, b in pairs)
+
+
+def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbed: ClusterProject):
+    """The three lines that the profile says to change, and the job still gets and checks its GPUs."""
+    lines = {"# site: gpu: 0": "gpu: 0", "# site: gres: gpu:a100:1": "gres: gpu:a100:2", "gpu_model: a100": "nodes: 1"}
+    project.use_profile(lines)
+    project.copy_of(undisturbed, "models", "data")
+    project.run("results/baselines/tiny/0shot/predictions.parquet")
+    (job,) = project.jobs("baseline")
+    assert (job["JobState"], job["TresPerNode"]) == ("COMPLETED", "gres:gpu:a100:2")
+    (log,) = project.path("logs", "baseline").rglob("*.log")
+    assert re.search(r"GPUs \d,\d \(2 promised\)", log.read_text())
+
+
+def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: ClusterProject):
+    project.use_profile({"gpu_model: a100": "gpu: 1", "retries: 2": "retries: 0"})
+    project.copy_of(undisturbed, "models", "data")
+    output = project.run("results/baselines/tiny/0shot/predictions.parquet", check=False)
+    assert "error: this job was promised 2 GPUs, but it sees " in output, "its last lines are in the driver's message"
+    assert "slurm_partition" in output
+
+
+def test_the_plain_command_finds_the_profile():
+    """In a fresh clone, and as a workflow profile; nothing is submitted."""
+    for option in ("--profile", "--workflow-profile"):
+        command = [sys.executable, "-m", "snakemake", option, "slurm", "-n", "all"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"\ntrain +\d+\n", done.stdout + done.stderr)
+    assert Path(ROOT / "slurm").resolve() == ROOT / "profiles" / "slurm"

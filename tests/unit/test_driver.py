@@ -1,0 +1,143 @@
+"""What a driver hands down to its jobs, and how a job sees that another driver has taken its driver's place."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fewshot_distillation.config.digests import SCRIPTS, program_digests, rule_digests
+from fewshot_distillation.runtime import driver
+from fewshot_distillation.runtime.driver import Driver
+from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.gpus import check_gpus
+from fewshot_distillation.runtime.workspace import Workspace, remove_finished
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch):
+    for name in (driver.PLANS, driver.DRIVER, driver.ON_CLUSTER, "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")  # put back afterwards, whatever a test sets
+        monkeypatch.delenv(name)
+
+
+def begin(state: Path, settings: str = "a") -> str | None:
+    """A driver that is killed later: its lock is free, its note stays."""
+    driver.hand_down("study", {"config": settings})
+    one = Driver(state)
+    reason = one.take()
+    if reason is None:
+        one.release()
+    return reason
+
+
+def test_jobs_get_what_the_driver_has_read():
+    assert driver.submitted("study") is None
+    driver.hand_down("study", {"config": {"λ": [0.5, None]}})
+    driver.hand_down("other use", {"config": 2})
+    assert driver.submitted("study") == {"config": {"λ": [0.5, None]}}
+    assert driver.submitted("other use") == {"config": 2}
+
+
+def test_edited_code_is_named():
+    assert driver.edited({"a.py": "1", "b.py": "2"}, {"a.py": "1"}) is None
+    assert driver.edited({"a.py": "1"}, {"a.py": "2"}).startswith("a.py was edited after this job had been submitted;")
+
+
+def test_digests_cover_what_is_run():
+    rules, code = rule_digests(), program_digests()
+    assert {"Snakefile", "rules/train.smk", "scripts/fewshot_distillation/config/specs.py"} <= set(rules)
+    assert set(program_digests("train.py", "student.losses.layerwise")) < set(code)
+    assert "scripts/fewshot_distillation/student/losses/layerwise.py" in program_digests(
+        "train.py", "student.losses.layerwise"
+    )
+    assert len(code) == len([*SCRIPTS.glob("*.py"), *SCRIPTS.glob("fewshot_distillation/**/*.py")])
+
+
+def test_a_second_driver_is_told_who_works(tmp_path: Path):
+    first = Driver(tmp_path)
+    assert first.take() is None
+    assert f"process {os.getpid()} on " in Driver(tmp_path).take()
+    first.release()
+    assert Driver(tmp_path).take() is None
+
+
+def test_a_job_of_a_driver_that_was_replaced_does_not_begin(tmp_path: Path, monkeypatch):
+    begin(tmp_path)
+    assert driver.replaced(tmp_path) is None
+    old = os.environ[driver.DRIVER]
+    begin(tmp_path)
+    assert driver.replaced(tmp_path) is None, "jobs of the new one"
+    monkeypatch.setenv(driver.DRIVER, old)
+    assert "another has taken over" in driver.replaced(tmp_path)
+    assert driver.replaced_by_another_plan(tmp_path) is None, "one that runs may publish: its work is the same"
+    monkeypatch.delenv(driver.DRIVER)
+    assert driver.replaced(tmp_path) is None, "a program that a person starts"
+
+
+def test_outputs_of_other_settings_are_kept_back(tmp_path: Path, monkeypatch):
+    """The job has ended its work, but somebody changed the settings and started again meanwhile."""
+    state = tmp_path / "state"
+    begin(state, "old")
+    old = os.environ[driver.DRIVER]
+    begin(state, "new")
+    monkeypatch.setenv(driver.DRIVER, old)
+    work = Workspace(state / "train" / "outputs-old", {"table": tmp_path / "table.csv"}, {})
+    with pytest.raises(JobError, match="other settings or code"), work.opened():
+        work["table"].write_text("old")
+    assert not (tmp_path / "table.csv").exists()
+    remove_finished(state)
+    assert work["table"].read_text() == "old", "should the old settings come back, it is there"
+
+
+def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path: Path):
+    from fewshot_distillation.runtime.lock import Lock
+    from fewshot_distillation.runtime.workspace import lock_of
+
+    first = Workspace(tmp_path / "train" / "outputs-a", {"table": tmp_path / "table.csv"}, {})
+    with first.opened():
+        assert not Lock(lock_of(tmp_path / "train" / "outputs-b")).acquire(wait=False)
+        first["table"].write_text("a")
+
+
+@pytest.mark.parametrize(
+    ("environment", "promised", "sentence"),
+    [
+        ({}, 2, None),
+        ({"SLURM_JOB_ID": "1"}, 2, None),
+        ({driver.ON_CLUSTER: "1"}, 1, None),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 2, None),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "1 GPU, but CUDA_VISIBLE_DEVICES is not set"),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "2 GPUs, but it sees 3"),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "1 GPU, but it sees none"),
+    ],
+)
+def test_promised_gpus(monkeypatch, environment: dict[str, str], promised: int, sentence: str | None):
+    monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", ())
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if sentence is None:
+        check_gpus(promised)
+    else:
+        with pytest.raises(JobError, match=sentence):
+            check_gpus(promised)
+
+
+def test_gpus_that_pytorch_cannot_use(monkeypatch, tmp_path: Path):
+    """The scheduler handed it out and the driver is loaded, but this PyTorch was built without it."""
+    import torch
+
+    (tmp_path / "version").touch()
+    monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", (str(tmp_path / "version"),))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for name, value in {driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(JobError, match="PyTorch .* can use 0"):
+        check_gpus(1)
+
+
+def test_the_note_is_plain_json(tmp_path: Path):
+    begin(tmp_path)
+    assert set(json.loads((tmp_path / "driver.json").read_text())) == {"id", "plan", "since"}
