@@ -77,9 +77,8 @@ def dry_run(jobs: int) -> tuple[int, float]:
 def profile(jobs: int) -> None:
     from snakemake.cli import main
 
-    with tempfile.TemporaryDirectory() as folder, cProfile.Profile() as recorded:
-        with contextlib.suppress(SystemExit):
-            main(command(Path(folder), jobs))
+    with tempfile.TemporaryDirectory() as folder, cProfile.Profile() as recorded, contextlib.suppress(SystemExit):
+        main(command(Path(folder), jobs))
     pstats.Stats(recorded).sort_stats("cumulative").print_stats(60)
 
 
