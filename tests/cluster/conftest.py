@@ -20,7 +20,7 @@ def reason_to_skip() -> str | None:
     if missing := missing_programs():
         return f"Slurm is not installed here ({', '.join(missing)}); make test-slurm installs it"
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        return "snakemake-executor-plugin-slurm is not installed here"
+        return "snakemake-executor-plugin-slurm is not installed here; make test-slurm installs it"
     return None
 
 
