@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -202,3 +203,35 @@ def test_edited_code_reruns_what_depends_on_it(finished: Project, tmp_path, file
 
 def test_workflow_lint_is_clean():
     snakemake("--lint")
+
+
+def test_a_forced_rule_reruns_with_what_follows_and_nothing_before(finished: Project):
+    target = "results/runs/tiny/layerwise/lambda0.5/seed42/short/accuracy.csv"
+    assert not finished.planned(target)
+    assert finished.planned("--forcerun", "train", "--", target) == Counter(train=1, eval_checkpoint=1, score=1)
+
+
+def test_another_model_reruns_nothing_of_the_first(reconfigured, finished: Project):
+    grid = finished.config["studies"]["main"] | {"models": ["tiny", "other"]}
+    plan = reconfigured(models__other=finished.config["models"]["tiny"], studies__main=grid)
+    assert (plan["fetch_model"], plan["precompute_activations"], plan["precompute_logits"]) == (1, 1, 1)
+    assert (plan["train"], plan["eval_checkpoint"], plan["baseline"]) == (3, 3, 2)
+    assert "icl_gap" not in plan and "fetch_dataset" not in plan
+
+
+def test_targets_of_one_model_need_only_that_model(finished: Project, tmp_path):
+    config = changed(finished, models__other=finished.config["models"]["tiny"])
+    config["studies"]["main"]["models"] = ["tiny", "other"]
+    fresh = Project(tmp_path, config)
+    output = fresh.run("-n", "results/figures/other/main_comparison.png")
+    assert "results/models/other/manifest.json" in output and "results/models/tiny" not in output
+    assert "tiny" not in fresh.run("-n", "--quiet", "rules", "train_logit_kl_0.5_other").replace("/tiny-model", "")
+
+
+def test_the_slurm_profile_changes_no_plan(finished: Project):
+    """What reruns is decided by what jobs compute, not by where they run."""
+    profile = str(ROOT / "profiles" / "slurm")
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    if shutil.which("sbatch") is None:
+        pytest.skip("Slurm is not installed here")
+    assert not finished.planned("all", "--workflow-profile", profile)

@@ -1,0 +1,80 @@
+"""One set of pins for pip, conda and the container, as far as that can be checked without building them."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVS = ROOT / "envs"
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    """Versions by normalised name, of lines such as `torch==2.13.0  # why`."""
+    found = {}
+    for line in lines:
+        text = line.partition("#")[0].strip()
+        if text and not text.startswith("-r"):
+            name, _, version = text.partition("==")
+            assert version, f"{line}: not pinned"
+            found[re.sub(r"[-_.]+", "-", name).lower()] = version
+    return found
+
+
+def conda(name: str) -> dict[str, str]:
+    environment = yaml.safe_load((ENVS / name).read_text())
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
+    return pins(pip)
+
+
+REQUIREMENTS = pins((ENVS / "requirements.txt").read_text().splitlines())
+LOCK = pins((ENVS / "lock.txt").read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in ENVS.glob("*.yaml")))
+def test_conda_environments_have_the_same_pins(name: str):
+    wanted = conda(name)
+    assert wanted.items() <= REQUIREMENTS.items()
+
+
+def test_conda_environments_cover_what_the_programs_import():
+    """The package's own imports, by the environment of the rules that need them; drawing needs no PyTorch."""
+    heavy = {"torch", "transformers", "peft", "accelerate", "datasets", "safetensors"}
+    assert not heavy & set(conda("analysis.yaml"))
+    assert heavy <= set(conda("study.yaml"))
+    assert set(REQUIREMENTS) - {"snakemake", "snakemake-executor-plugin-slurm", "matplotlib"} <= set(conda("study.yaml"))
+
+
+def test_the_lock_and_the_requirements_do_not_contradict_each_other():
+    assert not {name for name in REQUIREMENTS.keys() & LOCK.keys() if REQUIREMENTS[name] != LOCK[name]}
+
+
+def test_rules_use_environments_that_exist():
+    used = set()
+    for path in (ROOT / "rules").glob("*.smk"):
+        used |= set(re.findall(r'"\.\./envs/([^"]+)"', path.read_text()))
+    assert used == {path.name for path in ENVS.glob("*.yaml")}
+
+
+def test_the_container_installs_the_locked_requirements():
+    text = (ENVS / "container.def").read_text()
+    headers = dict(re.findall(r"^(Bootstrap|From): (.+)$", text, re.M))
+    assert headers == {"Bootstrap": "docker", "From": "python:3.11-slim"}
+    sections = re.findall(r"^%(\w+)$", text, re.M)
+    assert sections == ["files", "post", "environment", "test"]
+    for source in re.findall(r"^ +(envs/\S+) /", text, re.M):
+        assert (ROOT / source).is_file()
+    assert "--constraint /opt/study/lock.txt --requirement /opt/study/requirements.txt" in text
+
+
+def test_the_slurm_profile_lets_containers_see_gpus():
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    assert profile["apptainer-args"] == "--nv"
+
+
+def test_the_catalog_file_is_valid():
+    catalog = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())
+    assert set(catalog["usage"]) <= {"mandatory-flags", "software-stack-deployment", "report"}
+    assert catalog["usage"]["software-stack-deployment"]["conda"] is True

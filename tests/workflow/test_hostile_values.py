@@ -1,0 +1,71 @@
+"""Names, paths and values from the configuration stay what they are, whatever a shell would make of them."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from project import Project, tiny_config
+
+# Each would leave a file named `pwned…` behind if a shell read it.
+HOSTILE = "it's \"$(touch pwned1)\" `touch pwned2` ; touch pwned3 # & touch pwned4 \\"
+HOSTILE_FOLDER = "o'ut $(touch pwned5) \"`touch pwned6`\" ; touch pwned7 #"
+
+
+def pwned(*folders: Path) -> list[Path]:
+    return [path for folder in folders for path in folder.rglob("pwned*") if "touch" not in path.name]
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_source: Path) -> dict:
+    source = tmp_path / f"model {HOSTILE_FOLDER}"
+    shutil.copytree(tiny_source, source)
+    config = copy.deepcopy(tiny_config(source))
+    config["results"] = HOSTILE_FOLDER
+    config["conditions"]["sft"]["label"] = HOSTILE[:60]
+    config["conditions"]["layerwise"]["label"] = "$(touch pwned8)"
+    config["models"]["tiny"]["chat_template"]["note"] = HOSTILE
+    return config
+
+
+def test_hostile_values_reach_no_shell(tmp_path: Path, config: dict):
+    del config["conditions"]["logit_kl"]
+    config["models"]["tiny"]["chat_template"].pop("note")
+    config["studies"] = {"main": {"models": ["tiny"], "conditions": ["sft", "layerwise"], "schedules": ["short"]}}
+    config["baselines"] = {"shots": [0]}
+    project = Project(tmp_path / "work $(touch pwned9) 'x", config)
+    project.run("all")
+    assert (project.folder / HOSTILE_FOLDER / "analysis.md").exists()
+    assert HOSTILE[:60].replace("|", "") in (project.folder / HOSTILE_FOLDER / "tables/main_comparison.csv").read_text() \
+        .replace('""', '"')  # fmt: skip
+    assert not pwned(tmp_path)
+
+
+def test_commands_quote_every_value(tmp_path: Path, config: dict):
+    """Nothing is run: bash is asked to read every command of the plan, with all programs but its own taken away."""
+    project = Project(tmp_path / "work", config)
+    output = project.run("-n", "--printshellcmds", "all")
+    commands = [line.strip() for line in output.splitlines() if line.strip().startswith(("python ", "accelerate "))]
+    assert len(commands) > 25
+    import subprocess
+
+    for command in commands:
+        done = subprocess.run(
+            ["/bin/bash", "--norc", "-c", f"python() {{ :; }}; tee() {{ :; }}; {command}"],
+            cwd=tmp_path, env={"PATH": "/nonexistent"}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0 and not done.stderr, (command, done.stderr)
+    assert not pwned(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a b", "a;b", "$(a)", "../a", "a/b", "-a", "a'b", "a{b}", "a\nb", "ä", ""])
+@pytest.mark.parametrize("catalogue", ["models", "teachers", "conditions", "schedules", "datasets", "studies", "icl_gap"])
+def test_hostile_names_are_refused(tiny_source: Path, catalogue: str, name: str):
+    from fewshot_distillation.config.base import ConfigError
+    from fewshot_distillation.config.study import load
+
+    config = tiny_config(tiny_source)
+    config[catalogue][name] = next(iter(config[catalogue].values()))
+    with pytest.raises(ConfigError):
+        load(config)
