@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from project import Project, tiny_config
 
 # Each would leave a file named `pwned…` behind if a shell read it.
-HOSTILE = "it's \"$(touch pwned1)\" `touch pwned2` ; touch pwned3 # & touch pwned4 \\"
-HOSTILE_FOLDER = "o'ut $(touch pwned5) \"`touch pwned6`\" ; touch pwned7 #"
+HOSTILE = 'it\'s "$(touch pwned1)" `touch pwned2` ; touch pwned3 # & touch pwned4 \\'
+HOSTILE_FOLDER = 'o\'ut $(touch pwned5) "`touch pwned6`" ; touch pwned7 #'
 
 
 def pwned(*folders: Path) -> list[Path]:
@@ -37,8 +38,8 @@ def test_hostile_values_reach_no_shell(tmp_path: Path, config: dict):
     project = Project(tmp_path / "work $(touch pwned9) 'x", config)
     project.run("all")
     assert (project.folder / HOSTILE_FOLDER / "analysis.md").exists()
-    assert HOSTILE[:60].replace("|", "") in (project.folder / HOSTILE_FOLDER / "tables/main_comparison.csv").read_text() \
-        .replace('""', '"')  # fmt: skip
+    table = (project.folder / HOSTILE_FOLDER / "tables/main_comparison.csv").read_text().replace('""', '"')
+    assert HOSTILE[:60].replace("|", "") in table
     assert not pwned(tmp_path)
 
 
@@ -48,19 +49,22 @@ def test_commands_quote_every_value(tmp_path: Path, config: dict):
     output = project.run("-n", "--printshellcmds", "all")
     commands = [line.strip() for line in output.splitlines() if line.strip().startswith(("python ", "accelerate "))]
     assert len(commands) > 25
-    import subprocess
-
     for command in commands:
         done = subprocess.run(
             ["/bin/bash", "--norc", "-c", f"python() {{ :; }}; tee() {{ :; }}; {command}"],
-            cwd=tmp_path, env={"PATH": "/nonexistent"}, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env={"PATH": "/nonexistent"},
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0 and not done.stderr, (command, done.stderr)
     assert not pwned(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a b", "a;b", "$(a)", "../a", "a/b", "-a", "a'b", "a{b}", "a\nb", "ä", ""])
-@pytest.mark.parametrize("catalogue", ["models", "teachers", "conditions", "schedules", "datasets", "studies", "icl_gap"])
+@pytest.mark.parametrize(
+    "catalogue", ["models", "teachers", "conditions", "schedules", "datasets", "studies", "icl_gap"]
+)
 def test_hostile_names_are_refused(tiny_source: Path, catalogue: str, name: str):
     from fewshot_distillation.config.base import ConfigError
     from fewshot_distillation.config.study import load
