@@ -13,7 +13,7 @@ from families import FAMILIES, WINDOW, make_family
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
-from fewshot_distillation.evaluation.generation import evaluate_checkpoints
+from fewshot_distillation.evaluation.generation import checkpoints_of, evaluate_checkpoints
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.teacher.activations import teacher_prompts
 from fewshot_distillation.teacher.cache import TeacherCache
@@ -144,7 +144,8 @@ def test_training_and_evaluation(family: Family, run: Path, tmp_path: Path):
 
     spec = family.study.eval_checkpoint("tiny", "sft", "0", "42", "short")
     output = tmp_path / "predictions.parquet"
-    evaluate_checkpoints(spec, family.folder, run / "checkpoints", family.test_path, tmp_path / "state", output)
+    checkpoints = checkpoints_of(run / "checkpoints" / "manifest.json", spec.checkpoints)
+    evaluate_checkpoints(spec, family.folder, checkpoints, family.test_path, tmp_path / "state", output)
     table = pd.read_parquet(output)
     texts = [builder.tokenizer.decode(ids[:8], skip_special_tokens=True) for ids in expected[3:]]
     assert list(table.loc[table["step"] == 6, "text"]) == texts
