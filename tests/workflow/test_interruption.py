@@ -127,7 +127,7 @@ def test_evaluation_killed_keeps_its_batches(project: Project, undisturbed: Proj
     wait_for(lambda: list(project.path(".state").glob("eval_checkpoint/*/checkpoint-30/*/batch-*.parquet")), "a batch")
     kill_group(driver)
     kept = {
-        path: path.stat().st_mtime_ns for path in project.path(".state").glob("eval_checkpoint/*/*/batch-*.parquet")
+        path: path.stat().st_mtime_ns for path in project.path(".state").glob("eval_checkpoint/*/*/*/batch-*.parquet")
     }
     assert kept
     driver = project.start(TARGET)
