@@ -1,6 +1,7 @@
 """Dry runs: what a target needs, and what a change makes stale."""
 
 import copy
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -225,13 +226,11 @@ def test_targets_of_one_model_need_only_that_model(finished: Project, tmp_path):
     fresh = Project(tmp_path, config)
     output = fresh.run("-n", "results/figures/other/main_comparison.png")
     assert "results/models/other/manifest.json" in output and "results/models/tiny" not in output
-    assert "tiny" not in fresh.run("-n", "--quiet", "rules", "train_logit_kl_0.5_other").replace("/tiny-model", "")
 
 
 def test_the_slurm_profile_changes_no_plan(finished: Project):
     """What reruns is decided by what jobs compute, not by where they run."""
     profile = str(ROOT / "profiles" / "slurm")
-    pytest.importorskip("snakemake_executor_plugin_slurm")
-    if shutil.which("sbatch") is None:
-        pytest.skip("Slurm is not installed here")
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None or shutil.which("sbatch") is None:
+        pytest.skip("Slurm is not installed here; make test-slurm installs it")
     assert not finished.planned("all", "--workflow-profile", profile)
