@@ -61,9 +61,8 @@ def test_a_cache_needs_no_more_memory_than_a_few_shards(tmp_path: Path):
     found = json.loads(done.stdout)
     assert found["rows"] == 7473 and found["ends"] == [0.0, -2047.0, -7472.0]
     assert found["all"] > 100 * found["one"] and found["one"] > 1_500_000
-    # The whole has 117 shards; a busy machine has been seen to add a few shards' size to what the process holds.
-    assert found["writing"] < 12 * found["one"], found
-    assert found["joining"] < 12 * found["one"], found
+    assert found["writing"] < 4 * found["one"], found
+    assert found["joining"] < 4 * found["one"], found
 
 
 def test_reading_prompts_makes_no_logits(tmp_path: Path, model_folder: Path, splits, monkeypatch):

@@ -226,6 +226,8 @@ def test_targets_of_one_model_need_only_that_model(finished: Project, tmp_path):
     fresh = Project(tmp_path, config)
     output = fresh.run("-n", "results/figures/other/main_comparison.png")
     assert "results/models/other/manifest.json" in output and "results/models/tiny" not in output
+    one = fresh.run("train_logit_kl_0.5_other", "-n", "--quiet", "rules").replace("/tiny-model", "")
+    assert "other" in one and "tiny" not in one
 
 
 def test_the_slurm_profile_changes_no_plan(finished: Project):
