@@ -4,6 +4,7 @@ from pathlib import Path
 
 from fewshot_distillation.config.catalogue import Server
 from fewshot_distillation.config.specs import EvaluateSpec
+from fewshot_distillation.data.checkpoints import checkpoints_of, single_checkpoint
 from fewshot_distillation.runtime.cli import job
 
 ARGUMENTS = {
@@ -19,12 +20,7 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, EvaluateSpec, ARGUMENTS) as this:
-        from fewshot_distillation.evaluation.generation import (
-            Machine,
-            checkpoints_of,
-            evaluate_checkpoints,
-            single_checkpoint,
-        )
+        from fewshot_distillation.evaluation.generation import Machine, evaluate_checkpoints
 
         paths, steps = this.paths, this.spec.checkpoints
         model, given, test = Path(paths.model), Path(paths.checkpoints), Path(paths.test)

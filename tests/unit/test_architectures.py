@@ -10,10 +10,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from families import FAMILIES, WINDOW, make_family
+from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
-from fewshot_distillation.evaluation.generation import checkpoints_of, evaluate_checkpoints
+from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.teacher.activations import teacher_prompts
 from fewshot_distillation.teacher.cache import TeacherCache

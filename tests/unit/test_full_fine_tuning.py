@@ -11,7 +11,8 @@ from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fewshot_distillation.evaluation.generation import checkpoints_of, evaluate_checkpoints
+from fewshot_distillation.data.checkpoints import checkpoints_of
+from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.files import sha256

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 
 from fewshot_distillation.config.catalogue import Evaluation
+from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.data.prompts import Demonstrations
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.evaluation import generation
@@ -216,7 +217,7 @@ def test_untrained_model_with_and_without_demonstrations(model_folder: Path, spl
 def evaluate(model_folder: Path, checkpoints: Path, test: Path, folder: Path) -> pd.DataFrame:
     spec = study().eval_checkpoint("tiny", "sft", "0", "42", "short")
     output = folder / "predictions.parquet"
-    found = generation.checkpoints_of(checkpoints / "manifest.json", spec.checkpoints)
+    found = checkpoints_of(checkpoints / "manifest.json", spec.checkpoints)
     generation.evaluate_checkpoints(spec, model_folder, found, test, folder / "state", output)
     return pd.read_parquet(output)
 

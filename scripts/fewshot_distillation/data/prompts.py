@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,12 +37,15 @@ class PromptBuilder:
     Args:
         tokenizer: a fast tokenizer.
         template_arguments: arguments of the chat template, such as `enable_thinking=False`.
+        ends: tokens at which the model's own settings end an answer.
     """
 
-    def __init__(self, tokenizer: Any, template_arguments: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, tokenizer: Any, template_arguments: dict[str, Any] | None = None, ends: Sequence[int] = ()
+    ) -> None:
         self.tokenizer = tokenizer
         self.arguments = template_arguments or {}
-        self.ends: list[int] = []  # tokens at which the model's own settings end an answer
+        self.ends = ends
         self.is_chat = bool(getattr(tokenizer, "chat_template", None))
         self._check_arguments()
 
@@ -49,11 +53,10 @@ class PromptBuilder:
     def of_model(cls, folder: Path, template_arguments: dict[str, Any]) -> "PromptBuilder":
         from transformers import AutoTokenizer
 
-        builder = cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments)
         settings = folder / "generation_config.json"
         ends = json.loads(settings.read_text()).get("eos_token_id") if settings.is_file() else None
-        builder.ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-        return builder
+        ends = [] if ends is None else [ends] if isinstance(ends, int) else ends
+        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments, ends)
 
     def _check_arguments(self) -> None:
         """An argument that the template doesn't read is ignored without a word, so ask the template itself."""

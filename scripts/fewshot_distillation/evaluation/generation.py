@@ -1,7 +1,6 @@
 """Answers to the test questions, batch by batch, each batch saved so that an interrupted job continues after it."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from ..config.specs import EvaluateSpec, GenerationSpec
 from ..data.prompts import Demonstrations, PromptBuilder
 from ..data.rows import Row, read_jsonl
 from ..runtime.errors import JobError
-from ..runtime.files import atomic_path, sha256
+from ..runtime.files import atomic_path
 from ..runtime.progress import progress
 from . import backends
 from .backends.base import Backend, Setting
@@ -161,29 +160,3 @@ def evaluate_checkpoints(
             name = f"checkpoint-{step}"
             tables.append(answer(requests, backend, folder, builder, spec.evaluation, state / name, name))
     _write(tables, output)
-
-
-def checkpoints_of(manifest: Path, steps: list[int]) -> dict[int, Path]:
-    """Folders of a run's checkpoints by their steps.
-
-    Raises:
-        JobError: a file isn't the one that training wrote.
-    """
-    for name, entry in json.loads(manifest.read_text())["files"].items():
-        path = manifest.parent / name
-        if not path.is_file() or sha256(path) != entry["sha256"]:
-            raise JobError(f"{path} is not the file that training wrote; delete {manifest} to retrain")
-    return {step: manifest.parent / f"checkpoint-{step}" for step in steps}
-
-
-def single_checkpoint(folder: Path, steps: list[int]) -> dict[int, Path]:
-    """One checkpoint that lies anywhere, an adapter or a whole model.
-
-    Raises:
-        JobError: there is none, or the spec speaks of several.
-    """
-    if not any((folder / name).is_file() for name in ("adapter_config.json", "config.json")):
-        raise JobError(f"{folder} is no checkpoint: it has neither adapter_config.json nor config.json")
-    if len(steps) != 1:
-        raise JobError(f"--spec: one checkpoint is evaluated, so `checkpoints` must name one step, not {steps}")
-    return {steps[0]: folder}

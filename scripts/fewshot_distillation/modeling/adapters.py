@@ -5,6 +5,7 @@ from pathlib import Path
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from ..data.checkpoints import is_adapter
 from .load import load_model, load_weights
 
 
@@ -18,7 +19,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path | None, precision: str)
     """
     if checkpoint is None:
         return load_model(model_folder, precision)
-    if (checkpoint / "adapter_config.json").is_file():
+    if is_adapter(checkpoint):
         adapted = PeftModel.from_pretrained(load_model(model_folder, precision), str(checkpoint))
         return adapted.merge_and_unload(safe_merge=True).eval()
     return load_weights(checkpoint, precision)

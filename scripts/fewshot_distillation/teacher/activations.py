@@ -1,7 +1,6 @@
 """Hidden states of the teacher: the frozen model reading each training question after its demonstrations."""
 
 import hashlib
-import logging
 from pathlib import Path
 
 import torch
@@ -19,7 +18,6 @@ from ..runtime.progress import progress
 from .cache import concatenate, to_float16
 from .shards import Shards
 
-log = logging.getLogger("fewshot_distillation")
 SHARD_ROWS = 64
 
 

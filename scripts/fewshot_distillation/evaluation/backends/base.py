@@ -51,11 +51,6 @@ class Setting:
     checkpoints: list[Path]
 
 
-def is_adapter(checkpoint: Path) -> bool:
-    """Whether a checkpoint is an adapter, and not a whole model."""
-    return (checkpoint / "adapter_config.json").is_file()
-
-
 class Backend(Protocol):
     """Greedy generation from token ids; every engine's file has one, made by its `create(setting)`.
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from openai import APIConnectionError, APIStatusError, OpenAI, OpenAIError
 
+from ...data.checkpoints import is_adapter
 from ...runtime.errors import JobError
 from ...runtime.files import sha256
-from .base import Generation, Setting, is_adapter
+from .base import Generation, Setting
 
 log = logging.getLogger("fewshot_distillation")
 RETRIES = 5  # with growing pauses: about half a minute in all

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from ...data.checkpoints import is_adapter
 from ...modeling.load import device, dtype_for
 from ...runtime.errors import JobError
-from .base import Generation, Setting, is_adapter
+from .base import Generation, Setting
 
 log = logging.getLogger("fewshot_distillation")
 
