@@ -136,9 +136,9 @@ ENGINES = STUDY.config.evaluation.modules
 
 @functools.cache
 def code_of(program, *modules):
-    """Digest of the code that a job's results depend on.
+    """Parameter function: digest of the code that a job's results depend on.
 
-    In a job of a cluster it is a parameter function, which ends the job where that code isn't what was submitted.
+    A job of a cluster ends here where that code isn't what was submitted.
     """
 
     @functools.cache
@@ -147,7 +147,7 @@ def code_of(program, *modules):
             raise WorkflowError(reason)
         return code_digest(program, *modules)
 
-    return (lambda wildcards: digest()) if SUBMITTED else digest()
+    return lambda wildcards: digest()
 
 
 def spec_of(job):
@@ -194,6 +194,11 @@ def launcher(job):
     return command
 
 
+def gradient_checkpointing(wildcards):
+    """Resource function: 1 where a model's layers are computed a second time to save memory."""
+    return int(STUDY.config.models[wildcards.model].gradient_checkpointing)
+
+
 def candidates(phase, pattern):
     """A file of each candidate model of a phase 0 comparison."""
     return expand(pattern, phase=phase, model=STUDY.config.icl_gap[phase].models)
@@ -230,8 +235,7 @@ def training_code(wildcards):
     """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
     condition = STUDY.config.conditions[wildcards.condition]
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
-    digest = code_of("train.py", *loss)
-    return digest(wildcards) if callable(digest) else digest
+    return code_of("train.py", *loss)(wildcards)
 
 
 TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)

@@ -21,7 +21,6 @@ rule precompute_activations:
         scripts=SCRIPTS,
         gpu=gpus("teacher"),
         launcher=launcher("teacher"),
-        processes=gpus("teacher"),
         devices=gpus("teacher"),
     params:
         spec=spec_of(STUDY.precompute_activations),
@@ -31,7 +30,7 @@ rule precompute_activations:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
         "{resources.launcher} {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --gpus {resources.devices} --processes {resources.processes} --state {params.state:q}"
+        " --train {input.train:q} --gpus {resources.devices} --state {params.state:q}"
         " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
@@ -87,7 +86,6 @@ rule audit_signal:
         scripts=SCRIPTS,
         gpu=gpus("teacher"),
         launcher=launcher("teacher"),
-        processes=gpus("teacher"),
         devices=gpus("teacher"),
     params:
         spec=spec_of(STUDY.audit_signal),
@@ -98,4 +96,4 @@ rule audit_signal:
     shell:
         "{resources.launcher} {resources.scripts:q}/audit_signal.py --spec {params.spec:q} --model {input.model:q}"
         " --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices}"
-        " --processes {resources.processes} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -24,6 +24,7 @@ rule train:
         launcher=launcher("train"),
         trackers=TRACKERS,
         save_state_every=SAVE_STATE_EVERY,
+        gradient_checkpointing=gradient_checkpointing,
     params:
         spec=spec_of(STUDY.train),
         code=training_code,
@@ -36,5 +37,5 @@ rule train:
     shell:
         "{resources.launcher} {resources.scripts:q}/train.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --targets {input.targets:q} --trackers {resources.trackers} --save-state-every {resources.save_state_every}"
-        " --gpus {resources.devices} --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
+        " --gradient-checkpointing {resources.gradient_checkpointing} --gpus {resources.devices} --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
         " --tensorboard {params.tensorboard:q} 2>&1 | tee {log:q}"

@@ -10,8 +10,7 @@ ARGUMENTS = {
     "train": "training split",
     "activations": "activations.safetensors",
     "meta": "meta.json of the activations",
-    "gpus": "GPUs that were allotted to this job",
-    "processes": "processes that this job was started as",
+    "gpus": "GPUs that were allotted to this job, and processes that it was started as",
     "state": "folder of unfinished work",
     "output": "signal.json",
 }
@@ -22,7 +21,7 @@ def main() -> None:
         from fewshot_distillation.runtime.processes import check_world
         from fewshot_distillation.teacher.signal import audit_signal
 
-        check_world(int(this.paths.processes))
+        check_world(int(this.paths.gpus))
         names = ("model", "train", "activations", "meta", "output")
         model, train, activations, meta, output = (Path(getattr(this.paths, name)) for name in names)
         with this.workspace({"signal": output}, inputs=[model, train, meta]) as work:

@@ -8,8 +8,7 @@ from fewshot_distillation.runtime.cli import job
 ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split",
-    "gpus": "GPUs that were allotted to this job",
-    "processes": "processes that this job was started as",
+    "gpus": "GPUs that were allotted to this job, and processes that it was started as",
     "state": "folder of unfinished work",
     "output": "activations.safetensors",
     "meta": "meta.json: digests, positions, prompt lengths",
@@ -21,7 +20,7 @@ def main() -> None:
         from fewshot_distillation.runtime.processes import check_world
         from fewshot_distillation.teacher.activations import precompute_activations
 
-        check_world(int(this.paths.processes))
+        check_world(int(this.paths.gpus))
         model, train = Path(this.paths.model), Path(this.paths.train)
         outputs = {"activations": Path(this.paths.output), "meta": Path(this.paths.meta)}
         with this.workspace(outputs, inputs=[model, train]) as work:

@@ -11,6 +11,7 @@ ARGUMENTS = {
     "targets*": "for a condition with a teacher: its cache, then the JSON that describes the cache",
     "trackers*": "experiment trackers",
     "save-state-every": "optimizer steps between saved states",
+    "gradient-checkpointing": "1 to compute layers a second time instead of keeping their activations, or 0",
     "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
     "checkpoints": "folder of the checkpoints",
@@ -43,6 +44,7 @@ def main() -> None:
                     work,
                     trackers=paths.trackers,
                     save_state_every=int(paths.save_state_every),
+                    gradient_checkpointing=bool(int(paths.gradient_checkpointing)),
                 )
 
 

@@ -40,12 +40,12 @@ class Setup:
     def spec(self, condition: str, **changes) -> TrainSpec:
         return train_spec(condition, LAMBDA[condition], **self.changes, **changes)
 
-    def trainer(self, condition: str, **changes) -> Trainer:
+    def trainer(self, condition: str, gradient_checkpointing: bool = False, **changes) -> Trainer:
         spec = self.spec(condition, **changes)
         builder = PromptBuilder.of_model(self.model, spec.model.chat_template)
         sequences = build_sequences(read_jsonl(self.train_path), builder, spec.training.max_tokens)
         targets = Targets(spec, self.caches[condition][0], [1.0, 2.0], len(sequences))
-        return Trainer(spec, self.model, sequences, builder.tokenizer.pad_token_id, targets)
+        return Trainer(spec, self.model, sequences, builder.tokenizer.pad_token_id, targets, gradient_checkpointing)
 
     def workspace(self, folder: Path) -> Workspace:
         names = {"metrics": "metrics.csv", "tensorboard": "tensorboard", "checkpoints": "checkpoints"}

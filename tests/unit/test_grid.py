@@ -118,6 +118,7 @@ def test_a_missing_launch_file(tmp_path: Path):
 HARMLESS = {
     "gpus": {"models__tiny__gpus": {"train": 4, "teacher": 2}},
     "a launch file": {"models__tiny__accelerate": "spread.yaml"},
+    "gradient checkpointing": {"models__tiny__gradient_checkpointing": True},
     "labels": {"conditions__layerwise__label": "another name", "conditions__sft__label": "plain"},
     "plots": {"plots": {"dpi": 300, "width": 4.0}},
     "trackers": {"trackers": []},

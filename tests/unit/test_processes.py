@@ -39,6 +39,7 @@ def train(
     *launcher: str,
     program: str = "scripts/train.py",
     stopped: bool = False,
+    checkpointing: str = "0",
     changes: dict[str, Any] | None = None,
     **more: str,
 ) -> str:
@@ -52,6 +53,7 @@ def train(
         "--targets": setup.caches["layerwise"],
         "--trackers": [],
         "--save-state-every": ["2"],
+        "--gradient-checkpointing": [checkpointing],
         "--gpus": ["1"],
         "--state": [folder / "state"],
         "--checkpoints": [run / "checkpoints"],
@@ -97,9 +99,9 @@ def test_two_processes_train_the_same_adapter(setup: Setup, one_process: Path, t
 
 def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
     """With layers that are computed a second time, whose gradients are summed over micro batches and processes."""
-    changes = {"training__adapter": "none", "training__gradient_checkpointing": True, "training__lr": 1e-4}
-    train(setup, tmp_path / "one", changes=changes)
-    train(setup, tmp_path / "two", *LAUNCHERS["accelerate"], changes=changes)
+    changes = {"training__adapter": "none", "training__lr": 1e-4}
+    train(setup, tmp_path / "one", checkpointing="1", changes=changes)
+    train(setup, tmp_path / "two", *LAUNCHERS["accelerate"], checkpointing="1", changes=changes)
     assert_same_training(tmp_path / "one", tmp_path / "two", "model.safetensors")
 
 

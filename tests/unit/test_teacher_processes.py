@@ -37,7 +37,6 @@ def start(folder: Path, model: Path, train: Path, launcher: tuple[str, ...], cou
         "--model": model / "manifest.json",
         "--train": train,
         "--gpus": count,
-        "--processes": count,
         "--state": folder / "state",
         "--output": folder / "out" / "activations.safetensors",
         "--meta": folder / "out" / "meta.json",

@@ -195,7 +195,7 @@ def test_gradient_checkpointing_changes_nothing(setup: Setup, condition: str, ad
     """Losses, gradients and weights, with dropout; layers do run twice, or nothing would be tested."""
     runs, forwards = {}, {}
     for name in (False, True):
-        trainer = setup.trainer(condition, training__gradient_checkpointing=name, training__adapter=adapter)
+        trainer = setup.trainer(condition, gradient_checkpointing=name, training__adapter=adapter)
         calls: list[int] = []
         trainer.student.base[0].get_decoder().layers[0].mlp.register_forward_pre_hook(lambda *_, c=calls: c.append(1))
         trained = [p for p in trainer.student.parameters() if p.requires_grad]
@@ -218,5 +218,5 @@ def test_a_model_without_gradient_checkpointing(setup: Setup, monkeypatch):
     from transformers import Qwen3ForCausalLM
 
     monkeypatch.setattr(Qwen3ForCausalLM, "supports_gradient_checkpointing", False)
-    with pytest.raises(JobError, match="training.gradient_checkpointing: Qwen3ForCausalLM doesn't have it"):
-        setup.trainer("sft", training__gradient_checkpointing=True)
+    with pytest.raises(JobError, match="models.tiny.gradient_checkpointing: Qwen3ForCausalLM doesn't have it"):
+        setup.trainer("sft", gradient_checkpointing=True)

@@ -35,6 +35,11 @@ class Model(Strict):
         description="Configuration file of `accelerate launch` that spreads training by FSDP version 2, such as "
         "`envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on it.",
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute layers a second time in the backward pass instead of keeping their activations, which "
+        "takes less memory. No result depends on it.",
+    )
 
 
 class Dataset(Strict):
@@ -154,9 +159,6 @@ class Training(Strict):
         "lora",
         description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `lr` and about "
         "16 bytes of GPU memory a parameter.",
-    )
-    gradient_checkpointing: bool = Field(
-        False, description="Compute layers a second time in the backward pass instead of keeping their activations."
     )
     lr: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")

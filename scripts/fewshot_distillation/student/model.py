@@ -41,7 +41,9 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
     return get_peft_model(model, config)
 
 
-def model_to_train(spec: TrainSpec, folder: Path) -> tuple[PreTrainedModel | PeftModel, torch.dtype]:
+def model_to_train(
+    spec: TrainSpec, folder: Path, gradient_checkpointing: bool = False
+) -> tuple[PreTrainedModel | PeftModel, torch.dtype]:
     """The model, what is trained of it requiring a gradient, and the precision that its layers compute in.
 
     What is trained is float32 in any case, and autocast brings it to the precision of the layers. A bfloat16 weight has
@@ -54,9 +56,10 @@ def model_to_train(spec: TrainSpec, folder: Path) -> tuple[PreTrainedModel | Pef
     base = load_model(folder, spec.precision if spec.lora else "fp32")
     dtype = base.dtype if spec.lora else dtype_for(spec.precision, device())
     model = add_lora(base, spec.lora, spec.seed) if spec.lora else base.requires_grad_(True)
-    if spec.training.gradient_checkpointing:
+    if gradient_checkpointing:
         if not base.supports_gradient_checkpointing:
-            raise JobError(f"training.gradient_checkpointing: {type(base).__name__} doesn't have it; set it to false")
+            where = f"models.{spec.model.name}.gradient_checkpointing"
+            raise JobError(f"{where}: {type(base).__name__} doesn't have it; set it to false")
         # The other kind, reentrant, gives no gradient where the inputs of a layer need none (a frozen embedding).
         base.gradient_checkpointing_enable({"use_reentrant": False})
     return model, dtype

@@ -39,11 +39,14 @@ log = logging.getLogger("fewshot_distillation")
 class Trainer:
     """One training run; `train` does all of it."""
 
-    def __init__(self, spec: TrainSpec, model_folder: Path, sequences: list[Sequence], pad_id: int, targets: Targets):
+    def __init__(
+        self, spec: TrainSpec, model_folder: Path, sequences: list[Sequence], pad_id: int, targets: Targets,
+        gradient_checkpointing: bool = False,
+    ) -> None:  # fmt: skip
         self.spec, self.sequences, self.pad_id, self.targets = spec, sequences, pad_id, targets
         self.position = getattr(spec.condition, "position", None)
         self.model_folder = model_folder
-        self.trained, self.dtype = model_to_train(spec, model_folder)
+        self.trained, self.dtype = model_to_train(spec, model_folder, gradient_checkpointing)
         precision = "bf16" if self.dtype == torch.bfloat16 else "no"
         self.accelerator = Accelerator(mixed_precision=precision, cpu=self.trained.device.type == "cpu")
         self._check_sharding()
@@ -170,6 +173,7 @@ def train(
     work: Workspace,
     trackers: list[str],
     save_state_every: int,
+    gradient_checkpointing: bool = False,
 ) -> None:
     """Train, or continue training; writes `checkpoints` with a manifest, `metrics` and `tensorboard` of the workspace.
 
@@ -185,7 +189,8 @@ def train(
     temperatures = json.loads(audit_path.read_text()).get("temperatures") if audit_path else None
     targets = Targets(spec, cache_path, temperatures, len(sequences))
     pad_id = builder.tokenizer.pad_token_id
-    trainer = Trainer(spec, model_folder, sequences, builder.end_of_turn if pad_id is None else pad_id, targets)
+    pad_id = builder.end_of_turn if pad_id is None else pad_id
+    trainer = Trainer(spec, model_folder, sequences, pad_id, targets, gradient_checkpointing)
     states, checkpoints = work.folder / "steps", work["checkpoints"]
     accelerator = trainer.accelerator
     if accelerator.is_main_process:
