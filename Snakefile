@@ -18,6 +18,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/collect.smk"
 include: "rules/prepare.smk"
 include: "rules/icl_gap.smk"
 include: "rules/teacher.smk"

@@ -8,8 +8,12 @@ import torch
 from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.rows import read_jsonl
+from fewshot_distillation.modeling.load import load_model
+from fewshot_distillation.runtime.files import folder_digests, write_json
 from fewshot_distillation.runtime.workspace import Workspace
 from fewshot_distillation.student.batches import build_sequences
+from fewshot_distillation.student.model import add_lora
+from fewshot_distillation.student.state import save_checkpoint
 from fewshot_distillation.student.targets import Targets
 from fewshot_distillation.student.trainer import Trainer, train
 from fewshot_distillation.teacher.activations import precompute_activations
@@ -67,3 +71,15 @@ class Setup:
 def adapter_of(trainer: Trainer) -> torch.Tensor:
     """All trained weights in one vector."""
     return torch.cat([p.detach().flatten() for p in trainer.student.parameters() if p.requires_grad])
+
+
+def strange_adapters(folder: Path, model_folder: Path, steps: tuple[int, ...], std: float) -> Path:
+    """Checkpoints with adapters that change what is generated, each in another way, and their manifest."""
+    for step in steps:
+        adapted = add_lora(load_model(model_folder, "fp32"), train_spec().lora, seed=step)
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=std)
+        save_checkpoint(folder, step, adapted, "tiny")
+    write_json(folder / "manifest.json", {"files": folder_digests(folder)})
+    return folder

@@ -35,23 +35,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def adapters(tmp_path_factory: pytest.TempPathFactory, served: Path) -> Path:
     """The folder of two checkpoints of rank 4 that change what is generated, with their manifest."""
-    import torch
+    from training import strange_adapters
 
-    from fewshot_distillation.modeling.load import load_model
-    from fewshot_distillation.runtime.files import folder_digests, write_json
-    from fewshot_distillation.student.model import add_lora
-    from fewshot_distillation.student.state import save_checkpoint
-    from tiny import train_spec
-
-    folder = tmp_path_factory.mktemp("run") / "checkpoints"
-    for step in STEPS:
-        adapted = add_lora(load_model(served, "fp32"), train_spec().lora, seed=step)
-        for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-        save_checkpoint(folder, step, adapted, "tiny")
-    write_json(folder / "manifest.json", {"files": folder_digests(folder)})
-    return folder
+    return strange_adapters(tmp_path_factory.mktemp("run") / "checkpoints", served, STEPS, std=0.1)
 
 
 @pytest.fixture(scope="session")

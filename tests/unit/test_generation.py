@@ -20,10 +20,8 @@ from fewshot_distillation.evaluation.generation import Request, answer, batches,
 from fewshot_distillation.modeling.attention import use_grouped_decoding
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
-from fewshot_distillation.runtime.files import folder_digests, write_json
-from fewshot_distillation.student.model import add_lora
-from fewshot_distillation.student.state import save_checkpoint
-from tiny import random_prompts, study, train_spec
+from tiny import random_prompts, study
+from training import strange_adapters
 
 NEW = 12
 DIFFERENT = random_prompts(8, 400, 3, 25)
@@ -117,15 +115,7 @@ def test_grouped_attention(model_folder: Path):
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory, model_folder: Path) -> Path:
     """Two checkpoints with adapters that change what is generated, and their manifest."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    for step in (3, 6):
-        adapted = add_lora(load_model(model_folder, "fp32"), train_spec().lora, seed=step)
-        for name, parameter in adapted.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.3)
-        save_checkpoint(folder, step, adapted, "tiny")
-    write_json(folder / "manifest.json", {"files": folder_digests(folder)})
-    return folder
+    return strange_adapters(tmp_path_factory.mktemp("checkpoints"), model_folder, (3, 6), std=0.3)
 
 
 def test_merged_adapter_against_the_unmerged_one(model_folder: Path, checkpoints: Path, backend, model):

@@ -1,0 +1,84 @@
+# What the study adds up to: which files each table, figure and named target is made from.
+
+TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)
+
+CAPTIONS = {
+    "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
+    "accuracy_curve": "Accuracy at every checkpoint; grey lines are the untrained model.",
+    "lambda_sweep": "Accuracy at the end of training against the weight λ; a dashed line is plain fine-tuning.",
+    "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
+    "icl_gap": "Accuracy of the untrained candidates against the number of demonstrations in the prompt.",
+}
+MODEL_FIGURES = [figure for figure in CAPTIONS if figure != "icl_gap"]
+
+
+def runs_of_figure(figure, model):
+    select = {"lambda_sweep": STUDY.sweep_runs, "accuracy_curve": STUDY.default_runs}.get(figure, STUDY.main_runs)
+    runs = select(model)
+    if not runs:
+        raise WorkflowError(f"figure '{figure}': the configuration has no runs of model '{model}' to show in it")
+    return runs
+
+
+def accuracy_of_figure(figure):
+    """Input function: accuracy.csv of the runs, and of the baselines where the figure shows them."""
+
+    def inputs(wildcards):
+        if figure == "loss_curves":
+            return []
+        baselines = [] if figure == "lambda_sweep" else baselines_of(wildcards.model, "accuracy.csv")
+        return baselines + files_of(runs_of_figure(figure, wildcards.model), "accuracy.csv")
+
+    return inputs
+
+
+def published_of_figure(figure):
+    return [] if figure == "loss_curves" else PUBLISHED_HERE
+
+
+def metrics_of_figure(figure):
+    """Input function: metrics.csv of the runs, for the one figure that shows training itself."""
+    return lambda wildcards: (
+        files_of(runs_of_figure(figure, wildcards.model), "metrics.csv") if figure == "loss_curves" else []
+    )
+
+
+def plot_spec(figure):
+    return lambda wildcards: STUDY.plot(figure, wildcards.model).model_dump_json()
+
+
+def figures_of(model):
+    return [name for name in MODEL_FIGURES if name != "lambda_sweep" or STUDY.sweep_runs(model)]
+
+
+def figure_captions():
+    """Every figure of the study: its path below the results folder, and its caption."""
+    figures = {f"figures/icl_gap_{phase}.png": "icl_gap" for phase in STUDY.config.icl_gap}
+    for model in STUDY.models:
+        figures |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
+    rings = {name: " Rings are the published accuracies." for name in CAPTIONS if published_of_figure(name)}
+    return {path: CAPTIONS[name] + rings.get(name, "") for path, name in figures.items()}
+
+
+def figure_files():
+    paths = [f"<results>/{path}" for path in figure_captions()]
+    return paths + [path.removesuffix("png") + "pdf" for path in paths]
+
+
+def everything():
+    return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
+
+
+def teachers_in_use(file):
+    """A file of each teacher that any run learns from."""
+    conditions = [(run.model, STUDY.config.conditions[run.condition]) for run in STUDY.runs]
+    return sorted({f"<results>/teachers/{m}/{c.teacher}/{file}" for m, c in conditions if c.target != "none"})
+
+
+def named_runs():
+    """Runs by the name that people type; a λ that is a whole number may be typed as 1 or as 1.0."""
+    groups = {}
+    for run in STUDY.runs:
+        for lam in {run.lam, str(float(run.lam))}:
+            groups.setdefault(f"{run.condition}_{lam}_{run.model}", []).append(run)
+    return groups
