@@ -12,8 +12,11 @@ from fewshot_distillation.teacher import activations
 from tiny import study
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-# One thread and one arena: each has memory of its own that it keeps.
-ENVIRONMENT = {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+# One thread and one arena: each has memory of its own that it keeps. Tensors go back to the system when they are freed,
+# or the allocator's habits, and not what is held, would decide the peak.
+ENVIRONMENT = {
+    "PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536",
+}  # fmt: skip
 
 # A cache of GSM8K's training split and 28 layers; narrow, so that the test is quick. Peaks are those of the kernel,
 # which counts mapped files too; reset after a first round, so that imports and thread pools are not in them.
@@ -23,7 +26,7 @@ from pathlib import Path
 import torch
 from fewshot_distillation.teacher.cache import TeacherCache, concatenate, save_shard
 
-ROWS, LAYERS, HIDDEN, SIZE = 7473, 28, 256, 64
+ROWS, LAYERS, HIDDEN, SIZE = 7473, 28, 512, 64
 folder = Path(sys.argv[1])
 
 def peak():
@@ -60,7 +63,7 @@ def test_a_cache_needs_no_more_memory_than_a_few_shards(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["rows"] == 7473 and found["ends"] == [0.0, -2047.0, -7472.0]
-    assert found["all"] > 100 * found["one"] and found["one"] > 1_500_000
+    assert found["all"] > 100 * found["one"] and found["one"] > 3_000_000
     assert found["writing"] < 4 * found["one"], found
     assert found["joining"] < 4 * found["one"], found
 
