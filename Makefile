@@ -1,6 +1,7 @@
 # make demo   the whole study in small, on this machine
 # make test   the tests
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
+# make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
 # make lint   style and workflow checks
 #
 # PYTHON=python3.12       another interpreter (3.11 or newer)
@@ -13,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint env
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-vllm lint schema
+.PHONY: demo test test-slurm test-vllm lint schema
 demo: .venv/ready
 	snakemake --profile profiles/demo all
 
@@ -22,6 +23,13 @@ test: .venv/ready-dev
 
 test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -m vllm tests/engines
+
+# Debian's packages; as another user than root, or elsewhere, Slurm has to be there, or the tests say what is missing.
+test-slurm: .venv/ready-dev
+	@if ! command -v slurmctld munged >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
+	$(PIP) --quiet --no-deps --requirement envs/requirements-slurm.txt
+	python -m pytest -m slurm tests/cluster
 
 lint: .venv/ready-dev
 	ruff check --no-cache .

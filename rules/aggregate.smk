@@ -42,7 +42,9 @@ rule aggregate:
     message:
         "Putting all results together"
     shell:
-        "python {resources.scripts:q}/aggregate.py --spec {params.spec:q} --folders {params.folders:q}"
+        # What grows with the number of runs would not fit into a command line.
+        "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
+        "python {resources.scripts:q}/aggregate.py --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
         " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
         " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
@@ -61,11 +63,14 @@ rule write_analysis:
         "../envs/analysis.yaml"
     resources:
         scripts=SCRIPTS,
+        reserved=RESERVED,
     params:
         spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
         code=code_of("write_analysis.py"),
+        results=lambda wildcards, output: os.path.dirname(output[0]),
     message:
         "Writing the analysis"
     shell:
-        "python {resources.scripts:q}/write_analysis.py --spec {params.spec:q} --summary {input.summary:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
+        "printf %s {params.spec:q} > {log:q}.spec.json; "
+        "python {resources.scripts:q}/write_analysis.py --spec @{log:q}.spec.json --summary {input.summary:q}"
+        " --results {params.results:q} --reserved {resources.reserved:q} --output {output:q} 2>&1 | tee {log:q}"

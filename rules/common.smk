@@ -88,6 +88,11 @@ wildcard_constraints:
     shots=r"\d+",
 
 
+if STUDY.config.container:
+
+    container: STUDY.config.container
+
+
 # `python` in a rule is the interpreter that runs Snakemake, unless an environment of the rule's own comes before it.
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
@@ -128,6 +133,7 @@ def leave_results_folder():
 TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
+RESERVED = json.dumps(STUDY.reserved_gpus())
 SERVER = STUDY.config.server.model_dump_json()
 
 # The engines that may answer test questions; their code decides what is stale.

@@ -1,7 +1,8 @@
 # Named targets: train_<condition>_<λ>_<model>, eval_<condition>_<λ>_<model>, and the shorter names of `all`'s parts.
 
 
-for target, runs in named_runs().items():
+# People type them; a job of a cluster, which reads all this again, has no use for them.
+for target, runs in named_runs().items() if workflow.is_main_process else ():
 
     rule:
         name:

@@ -7,7 +7,7 @@ from fewshot_distillation.config.specs import AggregateSpec
 from fewshot_distillation.runtime.cli import job
 
 ARGUMENTS = {
-    "folders*": "folders of every run and baseline",
+    "folders@": "file that lists the folders of every run and baseline",
     "gaps*": "phase 0 summaries",
     "teachers*": "JSON files about teacher caches",
     "published*": "the file of published accuracies, if there is one",

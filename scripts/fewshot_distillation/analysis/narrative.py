@@ -4,6 +4,7 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
+from .costs import Cost, cost_table
 from .published_section import published_section
 from .signal_section import signal_section
 
@@ -13,8 +14,8 @@ Row = dict[str, Any]
 DOUBTFUL = 0.05
 
 
-def write_analysis(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
-    """The whole text as Markdown."""
+def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost] | None = None) -> str:
+    """The whole text as Markdown; `spent` is what the rules cost."""
     models = list(dict.fromkeys(row["model"] for row in summary["main_comparison"]))
     parts = ["# Analysis", _introduction(summary)]
     for gap in summary["icl_gap"]:
@@ -32,6 +33,7 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["confidence"]))
     parts.append(_checks(summary))
+    parts.append(cost_table(spent or []))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

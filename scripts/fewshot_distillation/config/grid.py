@@ -33,6 +33,13 @@ class Study(Runs):
         super().__init__(config)
         self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
 
+    def reserved_gpus(self) -> dict[str, dict[str, int]]:
+        """GPUs of a job, by rule and model."""
+        kinds = {"precompute_activations": "teacher", "precompute_logits": "teacher", "train": "train"}
+        kinds |= dict.fromkeys(("icl_gap", "baseline", "eval_checkpoint"), "evaluate")
+        models = self.config.models.items()
+        return {rule: {name: getattr(model.gpus, kind) for name, model in models} for rule, kind in kinds.items()}
+
     def check_fetched_models(self, folder: Path) -> None:
         """Check layers against models that are already there; `fetch_model` checks those that aren't.
 

@@ -105,6 +105,9 @@ class Config(Strict):
         description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up "
         "in the working folder, then beside the Snakefile.",
     )
+    container: str | None = Field(
+        None, min_length=1, description="Container image of all jobs with `--sdm apptainer`; see envs/container.def."
+    )
     plots: Plots = Field(Plots(), description="Looks of the figures.")
 
     @model_validator(mode="after")

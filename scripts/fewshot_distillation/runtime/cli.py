@@ -76,7 +76,8 @@ class Job(Generic[S]):
 def job(description: str, spec_type: type[S], arguments: dict[str, str], network: bool = False) -> Iterator[Job[S]]:
     """Parse the command line, validate the spec, and turn expected errors into one sentence and exit code 1.
 
-    `arguments` maps names to help texts; a name that ends in `?` is optional, in `*` takes any number of values.
+    `arguments` maps names to help texts; a name that ends in `?` is optional, in `*` takes any number of values, in `@`
+    is a file with one value a line, for more of them than a command line can hold. `--spec` may be `@file` likewise.
     Only programs with `network` may reach the hub.
     """
     level = logging.WARNING if RANK else logging.INFO
@@ -89,15 +90,18 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--spec", required=True, help=f"JSON of {spec_type.__name__}")
+    parser.add_argument("--spec", required=True, help=f"JSON of {spec_type.__name__}, or @file")
     for name, text in arguments.items():
         many = {"nargs": "*", "default": []} if name.endswith("*") else {}
-        parser.add_argument(f"--{name.rstrip('?*')}", required=name[-1] not in "?*", help=text, **many)
+        parser.add_argument(f"--{name.rstrip('?*@')}", required=name[-1] not in "?*", help=text, **many)
     paths = parser.parse_args()
+    for name in (name.rstrip("@") for name in arguments if name.endswith("@")):
+        setattr(paths, name, Path(getattr(paths, name)).read_text().splitlines())
     started = time.monotonic()
     program = Path(sys.argv[0]).name
     try:
-        spec = spec_type.model_validate_json(paths.spec)
+        text = Path(paths.spec[1:]).read_text() if paths.spec.startswith("@") else paths.spec
+        spec = spec_type.model_validate_json(text)
         log.info("%s", shlex.join(["python", *sys.argv]))
         promised = int(getattr(paths, "gpus", 0))
         log.info("%s", surroundings(promised))
