@@ -25,11 +25,12 @@ class QueuedJob(NamedTuple):
 def orphans(folder: Path, state: Path) -> list[QueuedJob]:
     """Jobs that were submitted from a working folder by drivers that are gone.
 
-    All of them where no driver is at work, else those that were submitted before it began.
+    All of them where no driver is at work, else those that were submitted before it began. Slurm tells whole seconds:
+    what was submitted within the second in which the driver began counts as the driver's.
     """
     began = _driver_began(state)
     jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
-    return [job for job in jobs if began is None or _seconds(job.submitted) < began]
+    return [job for job in jobs if began is None or _seconds(job.submitted) + 1 <= began]
 
 
 def cancel(jobs: list[QueuedJob]) -> None:
