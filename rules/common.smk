@@ -32,9 +32,12 @@ def own_or_shipped(name):
 configfile: own_or_shipped("workflow_config.yaml")
 
 
+# Under which name another Snakefile uses this workflow as a module; Snakemake says None where none does.
+MODULE = __name__ or ""
+
 # A job of a cluster reads the workflow again when it starts: it keeps to the configuration with which it was submitted,
 # and starts only if the code is still the same.
-SUBMITTED = None if workflow.is_main_process else driver.submitted(__name__)
+SUBMITTED = None if workflow.is_main_process else driver.submitted(MODULE)
 if workflow.remote_exec:
     os.environ[driver.ON_CLUSTER] = "1"
 if SUBMITTED and (reason := driver.edited(SUBMITTED["rules"], rule_digests())):
@@ -57,7 +60,7 @@ STATE = f"{STUDY.config.results}/.state"
 if SUBMITTED and (reason := driver.replaced(Path(STATE))):
     raise WorkflowError(reason)
 if workflow.is_main_process:
-    driver.hand_down(__name__, {"config": config, "rules": rule_digests(), "code": program_digests()})
+    driver.hand_down(MODULE, {"config": config, "rules": rule_digests(), "code": program_digests()})
 
 
 pathvars:
@@ -107,6 +110,7 @@ def heavy_threads():
 
 
 HEAVY_THREADS = heavy_threads()
+GPUS_HERE = dict(workflow.resource_settings.resources.unwrapped_items()).get("gpu", 0) if workflow.is_main_process else 0
 
 
 DRIVER = driver.Driver(Path(STATE))
@@ -174,9 +178,14 @@ def gpus(job):
     """Resource function: how many GPUs a model wants for a kind of job.
 
     A rule asks the cluster for `gpu` of them and promises its program as many `devices`; a site that knows GPUs only as
-    `gres` sets `gpu` to 0.
+    `gres` sets `gpu` to 0. A machine with fewer (`--resources gpu=1`) gives a job all that it has.
     """
-    return lambda wildcards: getattr(STUDY.config.models[wildcards.model].gpus, job)
+
+    def wanted(wildcards):
+        number = getattr(STUDY.config.models[wildcards.model].gpus, job)
+        return min(number, GPUS_HERE) if number and GPUS_HERE else number
+
+    return wanted
 
 
 def generating_gpus(wildcards):

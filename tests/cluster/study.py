@@ -1,11 +1,16 @@
 """A study of a few seconds on a cluster, through the profile that users get."""
 
+import contextlib
 import copy
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from project import ROOT, Project, tiny_config
 from slurm import Slurm, wait_until
@@ -78,10 +83,33 @@ class ClusterProject(Project):
         return self
 
     def start_training(self, after_step: int = 4) -> subprocess.Popen:
-        """Start the long run and wait until it is in its middle."""
+        """Start the long run and stop its clock in the middle, so that what comes next finds it there."""
         driver = self.start(TRAINED)
         wait_until(lambda: max(self.saved_steps(), default=0) >= after_step, "a saved training state", 180)
+        for process in self.processes("train.py"):
+            process.suspend()
         return driver
+
+    def thaw(self) -> None:
+        for process in self.processes("train.py"):
+            process.resume()
+
+    def processes(self, program: str = "") -> Iterator[psutil.Process]:
+        """This project's jobs as the node sees them, or only those that run one of the programs."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                words = [Path(word).name for word in process.cmdline()[1:3]]
+                if Path(process.cwd()) == self.folder and (not program or program in words):
+                    yield process
+
+    def lose_node(self) -> None:
+        """Kill all jobs as a node does that loses its power: none of them can tidy up."""
+        while processes := [each for each in self.processes() if each.pid != os.getpid()]:
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(processes, 5)
+        self.clear()
 
     def saved_steps(self) -> list[int]:
         return [int(path.name[5:]) for path in self.path(".state").glob("train/*/steps/step-*")]

@@ -72,7 +72,10 @@ def test_driver_killed(prepared: ClusterProject, undisturbed: ClusterProject):
     driver.wait()
     assert prepared.active("RUNNING", rule="train"), "the job outlives its driver"
     assert " train " in orphans(prepared)
-    prepared.run(TRAINED)
+    driver = prepared.start(TRAINED)
+    wait_until(lambda: "waiting for another process" in training_log(prepared), "a second job that waits", 60)
+    prepared.thaw()
+    finish(driver, prepared)
     assert "putting its outputs back" in training_log(prepared)
     assert states(prepared) == ["COMPLETED", "COMPLETED"]
     assert_same(prepared, undisturbed)
@@ -178,6 +181,7 @@ def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed:
     prepared.slurm.kill("slurmd")
     assert prepared.active("RUNNING", rule="train")
     prepared.slurm.start_slurmd()
+    prepared.thaw()
     finish(driver, prepared)
     assert states(prepared) == ["COMPLETED"], "the job has gone on meanwhile"
     assert prepared.resumed_at() == 0
@@ -225,19 +229,34 @@ def test_code_edited_while_a_job_waits(prepared: ClusterProject, busy: str, tmp_
             wait_until(lambda: not prepared.active(), "the end of its jobs", 60)
 
 
-def tear(project: ClusterProject) -> int:
-    """Leave half a file in the place of every declared output of every job that was in flight; how many."""
-    torn = 0
-    for marker in (project.folder / ".snakemake" / "incomplete").iterdir():
-        output = project.folder / base64.urlsafe_b64decode(marker.name).decode()
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(b"PAR1 half a fi")
-        torn += 1
-    return torn
+def tear(project: ClusterProject, outputs: list[str]) -> None:
+    """Leave half a file in the place of each output, as a job does that was under way when its node died."""
+    for name in outputs:
+        path = project.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"PAR1 half a fi")
+        marker = base64.urlsafe_b64encode(name.encode()).decode()
+        (project.folder / ".snakemake" / "incomplete").mkdir(parents=True, exist_ok=True)
+        (project.folder / ".snakemake" / "incomplete" / marker).touch()
+
+
+def declared(project: ClusterProject, kind: str) -> list[str]:
+    """Outputs that Snakemake has notes of: `metadata` of those that are done, `incomplete` of those under way."""
+    folder = project.folder / ".snakemake" / kind
+    return [base64.urlsafe_b64decode(note.name).decode() for note in folder.iterdir()] if folder.exists() else []
+
+
+def test_torn_files_in_place_of_every_output(project: ClusterProject, undisturbed: ClusterProject):
+    outputs = declared(undisturbed, "metadata")
+    assert len(outputs) > 50 and "results/analysis.md" in outputs
+    tear(project, outputs)
+    project.run("all")
+    assert_same(project, undisturbed, "teachers/**/*.safetensors", "icl_gap/**/predictions.parquet", "tables/*.csv")
+    assert not [name for name in outputs if (project.folder / name).read_bytes() == b"PAR1 half a fi"]
 
 
 def test_killed_at_random_moments(project: ClusterProject, undisturbed: ClusterProject):
-    """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of all outputs."""
+    """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of outputs."""
     chance = random.Random(11)
     targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
     torn = 0
@@ -249,8 +268,10 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: ClusterP
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
         if kill % 2:
-            project.clear()
-            torn += tear(project)
+            project.lose_node()
+            under_way = declared(project, "incomplete")
+            tear(project, under_way)
+            torn += len(under_way)
     project.run(*targets)
     wait_until(lambda: not project.active(), "the end of all jobs", 60)
     assert torn >= 3

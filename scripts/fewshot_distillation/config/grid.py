@@ -35,10 +35,11 @@ class Study(Runs):
 
     def reserved_gpus(self) -> dict[str, dict[str, int]]:
         """GPUs of a job, by rule and model."""
-        kinds = {"precompute_activations": "teacher", "precompute_logits": "teacher", "train": "train"}
+        kinds = {"precompute_activations": "teacher", "audit_signal": "teacher", "train": "train"}
         kinds |= dict.fromkeys(("icl_gap", "baseline", "eval_checkpoint"), "evaluate")
         models = self.config.models.items()
-        return {rule: {name: getattr(model.gpus, kind) for name, model in models} for rule, kind in kinds.items()}
+        reserved = {rule: {name: getattr(model.gpus, kind) for name, model in models} for rule, kind in kinds.items()}
+        return reserved | {"precompute_logits": dict.fromkeys(self.config.models, 1)}
 
     def check_fetched_models(self, folder: Path) -> None:
         """Check layers against models that are already there; `fetch_model` checks those that aren't.
