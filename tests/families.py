@@ -12,6 +12,8 @@ from transformers import (
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -42,6 +44,17 @@ GEMMA_TEMPLATE = """\
 {%- if add_generation_prompt %}
     {{- '<start_of_turn>model\\n' }}
 {%- endif %}
+"""
+# The question's turn ends with what asks for the answer, before which stands a space.
+MISTRAL_TEMPLATE = """\
+{{- bos_token }}
+{%- for message in messages %}
+    {%- if message.role == 'user' %}
+        {{- '[INST] ' + message.content + ' [/INST]' }}
+    {%- else %}
+        {{- ' ' + message.content + eos_token }}
+    {%- endif %}
+{%- endfor %}
 """
 # Smaller than any prompt, so that the layers with this window don't see all of it.
 WINDOW = 16
@@ -88,7 +101,7 @@ def llama_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
     return fast
 
 
-def gemma_tokenizer() -> PreTrainedTokenizerFast:
+def gemma_tokenizer(template: str = GEMMA_TEMPLATE) -> PreTrainedTokenizerFast:
     """Characters with `▁` for spaces, as SentencePiece has them, and bytes for the characters it doesn't know."""
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
@@ -105,7 +118,7 @@ def gemma_tokenizer() -> PreTrainedTokenizerFast:
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
     )
-    fast.chat_template = GEMMA_TEMPLATE
+    fast.chat_template = template
     return fast
 
 
@@ -129,12 +142,17 @@ def _gemma3(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     return Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **LAYERS, **caps, **_ids(tokenizer)))
 
 
+def _mistral(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    return MistralForCausalLM(MistralConfig(**SIZES, **_ids(tokenizer), sliding_window=WINDOW))
+
+
 Family = tuple[Callable[[PreTrainedTokenizerFast], PreTrainedModel], Callable[[], PreTrainedTokenizerFast]]
 FAMILIES: dict[str, Family] = {
     "llama": (_llama, llama_tokenizer),
     "llama base": (_llama, lambda: llama_tokenizer(chat=False)),
     "gemma2": (_gemma2, gemma_tokenizer),
     "gemma3": (_gemma3, gemma_tokenizer),
+    "mistral": (_mistral, lambda: gemma_tokenizer(MISTRAL_TEMPLATE)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Models of other families go through the whole study: Llama, a Llama without a chat template, Gemma 2 and Gemma 3."""
+"""Models of other families go through the whole study: Llama with and without a chat template, Gemma 2 and 3, Mistral."""
 
 import json
 from pathlib import Path
@@ -61,8 +61,10 @@ PROMPTS = {
     "gemma3": "<bos><start_of_turn>user\nAnn has 3 coins. How many?<end_of_turn>\n<start_of_turn>model\nShe has 3.\n"
     "#### 3<end_of_turn>\n<start_of_turn>user\nAnd Zoé?<end_of_turn>\n/<start_of_turn>model\n",
 }
+PROMPTS["mistral"] = "<bos>[INST]  Ann has 3 coins. How many?  [/INST] She has 3.\n#### 3<eos>[INST] And Zoé?/ [/INST]"
 PROMPTS["gemma2"] = PROMPTS["gemma3"]
 ENDS = {"llama": "<|eot_id|>", "llama base": "<|end_of_text|>", "gemma2": "<end_of_turn>", "gemma3": "<end_of_turn>"}
+ENDS["mistral"] = "<eos>"
 
 
 def test_prompts(family: Family):
@@ -71,7 +73,7 @@ def test_prompts(family: Family):
     halves = decode(prompt.ids[: prompt.question_end + 1]), decode(prompt.ids[prompt.question_end + 1 :])
     assert "/".join(halves) == PROMPTS[family.name] and prompt.prompt_end == len(prompt.ids) - 1
     answer = decode(family.builder.answer_ids(ROWS[0]["answer"]))
-    space = " " if family.name == "llama base" else ""
+    space = " " if family.name in ("llama base", "mistral") else ""
     assert answer == f"{space}She has 3.\n#### 3{ENDS[family.name]}"
     assert set(decode([i]) for i in family.builder.stop_ids) >= {ENDS[family.name]}
 
@@ -112,7 +114,10 @@ def test_what_makes_the_family_special_matters(family: Family):
     """A wider window, another cap: were they ignored, the tests here could not see it."""
     ids = torch.tensor([family.prompts[0].ids])
     before = family.reference()(ids).logits
-    settings = {"gemma2": ("sliding_window", "attn_logit_softcapping", "final_logit_softcapping")}
+    settings = {
+        "mistral": ("sliding_window",),
+        "gemma2": ("sliding_window", "attn_logit_softcapping", "final_logit_softcapping"),
+    }
     settings["gemma3"] = ("sliding_window", "final_logit_softcapping")
     for name in settings.get(family.name, ()):
         changed = AutoModelForCausalLM.from_pretrained(

@@ -68,10 +68,10 @@ def test_an_argument_without_a_chat_template():
         PromptBuilder(make_tokenizer(chat=False), {"enable_thinking": False})
 
 
-def test_a_template_without_a_generation_prompt():
+def test_a_template_that_doesn_t_say_where_a_question_ends():
     tokenizer = make_tokenizer()
     tokenizer.chat_template = "{%- for m in messages %}{{ m.content }}{%- endfor %}"
-    with pytest.raises(JobError, match="doesn't append a generation prompt"):
+    with pytest.raises(JobError, match="writes nothing after a question"):
         PromptBuilder(tokenizer).build(QUESTION)
 
 

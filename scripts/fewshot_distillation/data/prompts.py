@@ -18,6 +18,10 @@ from jinja2 import Environment, meta
 from ..runtime.errors import JobError
 from .rows import Row, same_question
 
+# A conversation that shows what a chat template writes around its messages.
+QUESTION, ANSWER = "QUESTION", "ANSWER"
+TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -81,14 +85,23 @@ class PromptBuilder:
 
     @cached_property
     def generation_prompt(self) -> str:
-        """What follows a question and asks for its answer."""
+        """What follows a question and asks for its answer; where a template has nothing of its own for that, as
+        Mistral's, the text that ends the question's turn."""
         if not self.is_chat:
             return "Answer:"
-        messages = [{"role": "user", "content": "QUESTION"}]
-        before, whole = self._render(messages, False), self._render(messages, True)
-        if not whole.startswith(before) or whole == before:
-            raise JobError("the chat template doesn't append a generation prompt, so the question's end can't be found")
-        return whole[len(before) :]
+        before, whole = self._render(TURNS[:1], False), self._render(TURNS[:1], True)
+        asking = whole.rpartition(QUESTION)[2] if whole == before else whole[len(before) :]
+        if not whole.startswith(before) or not asking.strip():
+            raise JobError("the chat template writes nothing after a question, so the question's end can't be found")
+        return asking
+
+    @cached_property
+    def _before_answer(self) -> str:
+        """What stands between the generation prompt and an answer: mostly nothing, a space in Mistral's template."""
+        if not self.is_chat:
+            return " "
+        asked, answered = self._render(TURNS[:1], True), self._render(TURNS, False)
+        return answered[len(asked) :].partition(ANSWER)[0] if answered.startswith(asked) else ""
 
     def text(self, question: str, demonstrations: list[Row]) -> str:
         """The prompt of a question after its demonstrations, up to and with the generation prompt."""
@@ -116,8 +129,8 @@ class PromptBuilder:
     def answer_ids(self, answer: str) -> list[int]:
         """Tokens that the model should write after a prompt: the answer and the end of its turn."""
         # With the text before it, because some tokenizers put a space before what comes first.
-        before = self.generation_prompt if self.is_chat else f"{self.generation_prompt} "
-        ids, first = self._split(before + answer, len(self.generation_prompt), add_special_tokens=False)
+        text = self.generation_prompt + self._before_answer + answer
+        ids, first = self._split(text, len(self.generation_prompt), add_special_tokens=False)
         return [*ids[first:], self.end_of_turn]
 
     def _split(self, text: str, place: int, add_special_tokens: bool) -> tuple[list[int], int]:
@@ -145,9 +158,7 @@ class PromptBuilder:
             raise JobError("the tokenizer has no end-of-sequence token, so answers would never end")
         if not self.is_chat:
             return self.tokenizer.eos_token_id
-        marker = "ANSWER"
-        messages = [{"role": "user", "content": "QUESTION"}, {"role": "assistant", "content": marker}]
-        ending = self._render(messages, False).rpartition(marker)[2].strip()
+        ending = self._render(TURNS, False).rpartition(ANSWER)[2].strip()
         ids = self.tokenizer(ending, add_special_tokens=False)["input_ids"]
         return ids[0] if ids else self.tokenizer.eos_token_id
 
