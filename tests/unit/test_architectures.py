@@ -1,4 +1,4 @@
-"""Models of other families go through the whole study: Llama with and without a chat template, Gemma 2 and 3, Mistral."""
+"""Models of other families go through the whole study: Llama (also without a chat template), Gemma 2 and 3, Mistral."""
 
 import json
 from pathlib import Path
