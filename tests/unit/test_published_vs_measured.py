@@ -119,6 +119,9 @@ def test_analysis_holds_every_row(tmp_path: Path):
     assert len(pd.read_csv(outputs["published_vs_measured"])) == 9
     summary = json.loads(outputs["summary"].read_text())
     text = write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), summary)
+    assert "scored with the metric" not in text
+    lenient = write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), summary | {"metric": "flexible"})
+    assert "were scored with the metric `strict`, those measured here with `flexible`" in lenient
     assert "7 of these 9 rows are measured so far." in text
     assert "| tiny, C · layer-wise, λ = 0.5, short, step 6 | 70 % of 10 | 90.0 % of 10 (" in text
     assert "| tiny, C · layer-wise, λ = 0.5, short, steps 3 to 6 | 30 to 60 % of 10 | 40.0 to 90.0 % of 10;" in text

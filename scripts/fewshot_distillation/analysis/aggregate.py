@@ -93,7 +93,7 @@ def _published(
     table = _whole_seeds(published_vs_measured(published, measured, spec.labels, spec.dataset, spec.confidence))
     titles = published.drop_duplicates("table").set_index("table")[["title", "decimals"]].to_dict("index")
     entry = {"tables": titles, "rows": _records(table), "differences": other_differences(published)}
-    return table, {"published": entry}
+    return table, {"published": entry | {"metric": published["metric"].iloc[0]}}
 
 
 def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: dict[str, dict]) -> dict:

@@ -62,6 +62,7 @@ def read_published(path: str | Path) -> pd.DataFrame:
                 "table": name,
                 "title": table.title,
                 "dataset": published.dataset,
+                "metric": published.metric,
                 "model": row.model,
                 "condition": row.condition,
                 "lambda": row.lam,

@@ -31,7 +31,7 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost
         parts.append(signal_section(summary, model))
         parts += _figures(spec, model)
     if "published" in summary:
-        parts.append(published_section(summary["published"], summary["confidence"]))
+        parts.append(published_section(summary["published"], summary["metric"], summary["confidence"]))
     parts.append(_checks(summary))
     parts.append(cost_table(spent or []))
     return "\n\n".join(part for part in parts if part) + "\n"

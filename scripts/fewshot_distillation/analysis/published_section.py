@@ -5,8 +5,9 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def published_section(published: dict[str, Any], confidence: float) -> str:
-    """The study's tables in its own order, each with what was measured; `published` is that part of the summary."""
+def published_section(published: dict[str, Any], metric: str, confidence: float) -> str:
+    """The study's tables in its own order, each with what was measured by `metric`; `published` is that part of the
+    summary."""
     rows, tables = published["rows"], published["tables"]
     measured = sum(row["measured"] is not None for row in rows)
     parts = [
@@ -14,12 +15,19 @@ def published_section(published: dict[str, Any], confidence: float) -> str:
         f"{measured} of these {len(rows)} rows are measured so far. A difference is measured minus published, with "
         f"Newcombe's {100 * confidence:g} % interval for two independent samples, because the published answers aren't "
         "known question by question.",
+        _other_metric(published["metric"], metric),
         _contradictions(rows, tables, published["differences"]),
     ]
     for name, table in tables.items():
         mine = [row for row in rows if row["table"] == name]
         parts.append("\n".join([f"### {table['title']}", "", *_table(mine, table["decimals"])]))
     return "\n\n".join(part for part in parts if part)
+
+
+def _other_metric(theirs: str, ours: str) -> str:
+    if theirs == ours:
+        return ""
+    return f"**The published answers were scored with the metric `{theirs}`, those measured here with `{ours}`.**"
 
 
 def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[str, int]) -> str:
