@@ -2,6 +2,7 @@
 # make test   the tests
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
+# make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them
 # make lint   style and workflow checks
 #
 # PYTHON=python3.12       another interpreter (3.11 or newer)
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint env
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slurm test-vllm lint schema
+.PHONY: demo test test-slurm test-vllm orphans lint schema
 demo: .venv/ready
 	snakemake --profile profiles/demo all
 
@@ -30,6 +31,9 @@ test-slurm: .venv/ready-dev
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
 	$(PIP) --quiet --no-deps --requirement envs/requirements-slurm.txt
 	python -m pytest -m slurm tests/cluster
+
+orphans:
+	@python scripts/orphans.py $(CANCEL)
 
 lint: .venv/ready-dev
 	ruff check --no-cache .

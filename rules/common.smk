@@ -40,8 +40,8 @@ MODULE = __name__ or ""
 SUBMITTED = None if workflow.is_main_process else driver.submitted(MODULE)
 if workflow.remote_exec:
     os.environ[driver.ON_CLUSTER] = "1"
-if SUBMITTED and (reason := driver.edited(SUBMITTED["rules"], rule_digests())):
-    raise WorkflowError(reason)
+if SUBMITTED:
+    driver.refuse(driver.edited(SUBMITTED["rules"], rule_digests()))
 
 try:
     STUDY = Study(load(SUBMITTED["config"] if SUBMITTED else config))
@@ -109,8 +109,13 @@ def heavy_threads():
     return max(1, cores // 2) if workflow.is_main_process else cores
 
 
-HEAVY_THREADS = heavy_threads()
-GPUS_HERE = dict(workflow.resource_settings.resources.unwrapped_items()).get("gpu", 0) if workflow.is_main_process else 0
+def gpus_here():
+    """How many GPUs a profile or the command line says that there are for all jobs together; 0 if neither does."""
+    limits = dict(workflow.resource_settings.resources.unwrapped_items())
+    return limits.get("gpu", 0) if workflow.is_main_process else 0
+
+
+HEAVY_THREADS, GPUS_HERE = heavy_threads(), gpus_here()
 
 
 DRIVER = driver.Driver(Path(STATE))
@@ -148,13 +153,13 @@ ENGINES = STUDY.config.evaluation.modules
 def code_of(program, *modules):
     """Parameter function: digest of the code that a job's results depend on.
 
-    A job of a cluster ends here where that code isn't what was submitted.
+    A job of a cluster won't start where that code isn't what was submitted.
     """
 
     @functools.cache
     def digest():
-        if SUBMITTED and (reason := driver.edited(SUBMITTED["code"], program_digests(program, *modules))):
-            raise WorkflowError(reason)
+        if SUBMITTED:
+            driver.refuse(driver.edited(SUBMITTED["code"], program_digests(program, *modules)))
         return code_digest(program, *modules)
 
     return lambda wildcards: digest()

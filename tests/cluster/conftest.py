@@ -12,8 +12,9 @@ for place in (HERE, HERE.parent / "workflow"):
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
 
+from project import Project  # noqa: E402
 from slurm import Slurm, missing_programs  # noqa: E402
-from study import ClusterProject, cluster_config  # noqa: E402
+from study import ClusterProject, cluster_config, declared  # noqa: E402
 
 
 def reason_to_skip() -> str | None:
@@ -56,16 +57,25 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path, slurm: Slurm) -> ClusterProject:
-    """The whole study on the cluster, done once."""
-    project = ClusterProject(tmp_path_factory.mktemp("undisturbed"), cluster_config(tiny_source), slurm)
-    project.log = project.run("all")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path, slurm: Slurm) -> Project:
+    """The whole study, done once without the cluster, whose jobs have one thread as well."""
+    project = Project(tmp_path_factory.mktemp("undisturbed"), cluster_config(tiny_source))
+    project.run("all")
+    return project
+
+
+@pytest.fixture(scope="session")
+def on_cluster(tmp_path_factory: pytest.TempPathFactory, undisturbed: Project, slurm: Slurm) -> ClusterProject:
+    """The whole study on the cluster, begun over half a file in the place of every output that it declares."""
+    project = ClusterProject(tmp_path_factory.mktemp("on_cluster"), undisturbed.config, slurm)
+    project.tear(declared(undisturbed, "metadata"))
+    project.run("all")
     return project
 
 
 @pytest.fixture
-def project(tmp_path: Path, undisturbed: ClusterProject) -> Iterator[ClusterProject]:
+def project(tmp_path: Path, undisturbed: Project, slurm: Slurm) -> Iterator[ClusterProject]:
     """The same study, not yet begun, and nothing else on the cluster."""
-    project = ClusterProject(tmp_path / "study", undisturbed.config, undisturbed.slurm)
+    project = ClusterProject(tmp_path / "study", undisturbed.config, slurm)
     yield project
     project.clear()

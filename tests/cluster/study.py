@@ -1,5 +1,6 @@
 """A study of a few seconds on a cluster, through the profile that users get."""
 
+import base64
 import contextlib
 import copy
 import os
@@ -21,6 +22,7 @@ PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 STEPS = 100
 RUN = "results/runs/tiny/layerwise/lambda0.5/seed42/long"
 TRAINED, ANSWERED = f"{RUN}/checkpoints/manifest.json", f"{RUN}/predictions.parquet"
+HALF_A_FILE = b"PAR1 half a fi"
 ACTIVE = ("RUNNING", "PENDING", "COMPLETING")
 
 # What a site fills in, and nothing else; not waiting long is for the tests' sake.
@@ -119,11 +121,25 @@ class ClusterProject(Project):
         (log,) = self.path("logs", "train").rglob("layerwise-0.5-42-long.log")
         return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", log.read_text()).group(1))
 
+    def tear(self, outputs: list[str]) -> None:
+        """Leave half a file in the place of outputs, as jobs do that were under way when their node died."""
+        for name in outputs:
+            marker = self.folder / ".snakemake" / "incomplete" / base64.urlsafe_b64encode(name.encode()).decode()
+            for path, content in ((self.folder / name, HALF_A_FILE), (marker, b"")):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+
     def clear(self) -> None:
         """Cancel whatever is left of this project, so that it can't disturb the next."""
         if left := [job["JobId"] for job in self.active()]:
             self.slurm.run("scancel", *left, check=False)
             wait_until(lambda: not self.active(), "the end of all jobs")
+
+
+def declared(project: Project, kind: str) -> list[str]:
+    """Outputs that Snakemake has notes of: `metadata` of those that are done, `incomplete` of those under way."""
+    folder = project.folder / ".snakemake" / kind
+    return [base64.urlsafe_b64decode(note.name).decode() for note in folder.iterdir()] if folder.exists() else []
 
 
 def gpu_numbers(job: dict[str, str]) -> set[int]:

@@ -1,5 +1,6 @@
 """The whole study through `snakemake --profile slurm`, by Slurm's own records."""
 
+import copy
 import itertools
 import re
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from project import ROOT
+from project import ROOT, Project
 from study import PROFILE, ClusterProject, gpu_numbers
 
 TEACHER_RULES = {"precompute_activations", "precompute_logits", "audit_signal"}
@@ -30,9 +31,9 @@ def megabytes(memory: str) -> float:
     return float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
 
 
-def test_every_job_got_what_the_profile_says(undisturbed: ClusterProject):
+def test_every_job_got_what_the_profile_says(on_cluster: ClusterProject):
     profile = yaml.safe_load(PROFILE.read_text())
-    jobs = undisturbed.jobs()
+    jobs = on_cluster.jobs()
     assert {job["rule"] for job in jobs} >= GPU_RULES | CPU_RULES
     assert not [job for job in jobs if job["rule"].startswith("fetch_")], "fetched where the command was typed"
     for job in jobs:
@@ -47,15 +48,15 @@ def test_every_job_got_what_the_profile_says(undisturbed: ClusterProject):
         assert (job["JOB_GRES"], job["Partition"]) == (gpus, "gpu" if rule in GPU_RULES else "cpu"), rule
 
 
-def test_a_second_call_has_nothing_to_do(undisturbed: ClusterProject):
-    assert not undisturbed.planned("all")
-    assert not undisturbed.path(".state").exists()
+def test_a_second_call_has_nothing_to_do(on_cluster: ClusterProject):
+    assert not on_cluster.planned("all")
+    assert not on_cluster.path(".state").exists()
 
 
 @pytest.mark.parametrize("rule", sorted(GPU_RULES))
-def test_logs_say_where_and_with_what_a_job_ran(undisturbed: ClusterProject, rule: str):
-    (job, *_) = undisturbed.jobs(rule)
-    logs = [log.read_text() for log in undisturbed.path("logs", rule).rglob("*.log")]
+def test_logs_say_where_and_with_what_a_job_ran(on_cluster: ClusterProject, rule: str):
+    (job, *_) = on_cluster.jobs(rule)
+    logs = [log.read_text() for log in on_cluster.path("logs", rule).rglob("*.log")]
     assert logs
     for text in logs:
         command, surroundings, *_ = text.splitlines()
@@ -65,7 +66,7 @@ def test_logs_say_where_and_with_what_a_job_ran(undisturbed: ClusterProject, rul
     assert any(f"Slurm job {job['JobId']}," in text for text in logs)
 
 
-def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: ClusterProject):
+def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: Project):
     project.copy_of(undisturbed, "models", "data")
     wanted = ["results/icl_gap/phase0/tiny/predictions.parquet"]
     wanted += [f"results/baselines/tiny/{shots}shot/predictions.parquet" for shots in (0, 4)]
@@ -86,7 +87,22 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
     assert len(pairs) == 3 and all(a != b for a, b in pairs)
 
 
-def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbed: ClusterProject):
+def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undisturbed: Project):
+    """More GPUs start more processes, and nothing that is finished becomes stale."""
+    project.copy_of(undisturbed, "models", "data", "icl_gap")
+    config = copy.deepcopy(project.config)
+    config["models"]["tiny"]["gpus"]["train"] = 2
+    project.configure(config)
+    project.run("train_sft_0_tiny")
+    (job,) = project.jobs("train")
+    assert (job["JobState"], job["JOB_GRES"]) == ("COMPLETED", "gpu:a100:2")
+    (log,) = project.path("logs", "train").rglob("*.log")
+    assert re.search(r"GPUs \d,\d \(2 promised\)", log.read_text())
+    project.configure(undisturbed.config)
+    assert not project.planned("train_sft_0_tiny")
+
+
+def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbed: Project):
     """The three lines that the profile says to change, and the job still gets and checks its GPUs."""
     lines = {"# site: gpu: 0": "gpu: 0", "# site: gres: gpu:a100:1": "gres: gpu:a100:2", "gpu_model: a100": "nodes: 1"}
     project.use_profile(lines)
@@ -98,7 +114,7 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
     assert re.search(r"GPUs \d,\d \(2 promised\)", log.read_text())
 
 
-def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: ClusterProject):
+def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: Project):
     project.use_profile({"gpu_model: a100": "gpu: 1", "retries: 2": "retries: 0"})
     project.copy_of(undisturbed, "models", "data")
     output = project.run("results/baselines/tiny/0shot/predictions.parquet", check=False)

@@ -1,6 +1,5 @@
 """Whatever dies, the same command continues, no step is done twice beyond the last saved state, and the bytes agree."""
 
-import base64
 import copy
 import os
 import random
@@ -12,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from project import ROOT, copy_of_workflow
+from project import ROOT, Project, copy_of_workflow
 from slurm import GPUS, Slurm, wait_until
-from study import ANSWERED, RUN, TRAINED, ClusterProject
+from study import ANSWERED, HALF_A_FILE, RUN, TRAINED, ClusterProject, declared
 
+EARLIER = ("teachers/**/*.safetensors", "icl_gap/**/predictions.parquet")
 WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")
 PATIENCE = 240
 
 
 @pytest.fixture
-def prepared(project: ClusterProject, undisturbed: ClusterProject) -> ClusterProject:
+def prepared(project: ClusterProject, undisturbed: Project) -> ClusterProject:
     """Everything that the long run needs is there."""
     return project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers")
 
@@ -36,7 +36,7 @@ def busy(slurm: Slurm) -> Iterator[str]:
     slurm.run("scancel", number.strip(), check=False)
 
 
-def assert_same(project: ClusterProject, undisturbed: ClusterProject, *patterns: str) -> None:
+def assert_same(project: ClusterProject, undisturbed: Project, *patterns: str) -> None:
     """What is there is what the undisturbed run has, byte for byte."""
     expected, found = undisturbed.digests(*WANTED, *patterns), project.digests(*WANTED, *patterns)
     assert f"{RUN}/checkpoints/checkpoint-100/adapter_model.safetensors" in found
@@ -65,7 +65,7 @@ def orphans(project: ClusterProject, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_driver_killed(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_driver_killed(prepared: ClusterProject, undisturbed: Project):
     """The job that outlives its driver does the work; the one that is submitted again waits for it."""
     driver = prepared.start_training()
     driver.kill()
@@ -81,7 +81,7 @@ def test_driver_killed(prepared: ClusterProject, undisturbed: ClusterProject):
     assert_same(prepared, undisturbed)
 
 
-def test_driver_killed_while_its_job_waits(prepared: ClusterProject, undisturbed: ClusterProject, busy: str):
+def test_driver_killed_while_its_job_waits(prepared: ClusterProject, undisturbed: Project, busy: str):
     """A job that starts after another driver has taken over stops by itself; a helper lists and cancels such jobs."""
     for _ in range(2):
         driver = prepared.start(TRAINED)
@@ -108,7 +108,7 @@ def test_driver_killed_while_its_job_waits(prepared: ClusterProject, undisturbed
     assert_same(prepared, undisturbed)
 
 
-def test_driver_interrupted(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_driver_interrupted(prepared: ClusterProject, undisturbed: Project):
     """Ctrl-C cancels the jobs."""
     driver = prepared.start_training()
     os.killpg(driver.pid, signal.SIGINT)
@@ -121,7 +121,7 @@ def test_driver_interrupted(prepared: ClusterProject, undisturbed: ClusterProjec
     assert_same(prepared, undisturbed)
 
 
-def test_job_cancelled(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_job_cancelled(prepared: ClusterProject, undisturbed: Project):
     driver = prepared.start_training()
     (job,) = prepared.active("RUNNING", rule="train")
     prepared.slurm.run("scancel", job["JobId"])
@@ -133,7 +133,7 @@ def test_job_cancelled(prepared: ClusterProject, undisturbed: ClusterProject):
     assert_same(prepared, undisturbed)
 
 
-def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: Project):
     """It continues, with twice the time."""
     driver = prepared.start_training()
     (job,) = prepared.active("RUNNING", rule="train")
@@ -147,7 +147,7 @@ def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: ClusterP
     assert_same(prepared, undisturbed)
 
 
-def test_job_over_its_memory(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_job_over_its_memory(prepared: ClusterProject, undisturbed: Project):
     """It is killed, and does the work with twice the memory."""
     text = (prepared.folder / "slurm" / "config.yaml").read_text()
     head, _, tail = text.partition("  train:")
@@ -160,7 +160,7 @@ def test_job_over_its_memory(prepared: ClusterProject, undisturbed: ClusterProje
     assert_same(prepared, undisturbed)
 
 
-def test_job_preempted(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_job_preempted(prepared: ClusterProject, undisturbed: Project):
     """An urgent job takes the GPUs; Slurm puts ours back into the queue, and Snakemake waits."""
     driver = prepared.start_training()
     wrap = ["-p", "urgent", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 1"]
@@ -176,7 +176,7 @@ def test_job_preempted(prepared: ClusterProject, undisturbed: ClusterProject):
     assert_same(prepared, undisturbed)
 
 
-def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed: ClusterProject):
+def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed: Project):
     driver = prepared.start_training()
     prepared.slurm.kill("slurmd")
     assert prepared.active("RUNNING", rule="train")
@@ -188,7 +188,7 @@ def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed:
     assert_same(prepared, undisturbed)
 
 
-def test_configuration_edited_while_a_job_waits(prepared: ClusterProject, undisturbed: ClusterProject, busy: str):
+def test_configuration_edited_while_a_job_waits(prepared: ClusterProject, undisturbed: Project, busy: str):
     """The job does what was submitted, and the next plan knows that this isn't what is wanted now."""
     driver = prepared.start(TRAINED)
     wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
@@ -229,33 +229,15 @@ def test_code_edited_while_a_job_waits(prepared: ClusterProject, busy: str, tmp_
             wait_until(lambda: not prepared.active(), "the end of its jobs", 60)
 
 
-def tear(project: ClusterProject, outputs: list[str]) -> None:
-    """Leave half a file in the place of each output, as a job does that was under way when its node died."""
-    for name in outputs:
-        path = project.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"PAR1 half a fi")
-        marker = base64.urlsafe_b64encode(name.encode()).decode()
-        (project.folder / ".snakemake" / "incomplete").mkdir(parents=True, exist_ok=True)
-        (project.folder / ".snakemake" / "incomplete" / marker).touch()
-
-
-def declared(project: ClusterProject, kind: str) -> list[str]:
-    """Outputs that Snakemake has notes of: `metadata` of those that are done, `incomplete` of those under way."""
-    folder = project.folder / ".snakemake" / kind
-    return [base64.urlsafe_b64decode(note.name).decode() for note in folder.iterdir()] if folder.exists() else []
-
-
-def test_torn_files_in_place_of_every_output(project: ClusterProject, undisturbed: ClusterProject):
+def test_torn_files_in_place_of_every_output(on_cluster: ClusterProject, undisturbed: Project):
+    """The cluster gives what one machine gives, whatever lay there before."""
     outputs = declared(undisturbed, "metadata")
     assert len(outputs) > 50 and "results/analysis.md" in outputs
-    tear(project, outputs)
-    project.run("all")
-    assert_same(project, undisturbed, "teachers/**/*.safetensors", "icl_gap/**/predictions.parquet", "tables/*.csv")
-    assert not [name for name in outputs if (project.folder / name).read_bytes() == b"PAR1 half a fi"]
+    assert_same(on_cluster, undisturbed, *EARLIER, "tables/*.csv")
+    assert not [name for name in outputs if (on_cluster.folder / name).read_bytes() == HALF_A_FILE]
 
 
-def test_killed_at_random_moments(project: ClusterProject, undisturbed: ClusterProject):
+def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project):
     """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of outputs."""
     chance = random.Random(11)
     targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
@@ -270,9 +252,9 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: ClusterP
         if kill % 2:
             project.lose_node()
             under_way = declared(project, "incomplete")
-            tear(project, under_way)
+            project.tear(under_way)
             torn += len(under_way)
     project.run(*targets)
     wait_until(lambda: not project.active(), "the end of all jobs", 60)
     assert torn >= 3
-    assert_same(project, undisturbed, "teachers/**/*.safetensors", "icl_gap/**/predictions.parquet")
+    assert_same(project, undisturbed, *EARLIER)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.config.digests import SCRIPTS, program_digests, rule_digests
+from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.runtime import driver
+from fewshot_distillation.runtime.cli import job
 from fewshot_distillation.runtime.driver import Driver
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.gpus import check_gpus
@@ -16,7 +18,14 @@ from fewshot_distillation.runtime.workspace import Workspace, remove_finished
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch):
-    for name in (driver.PLANS, driver.DRIVER, driver.ON_CLUSTER, "SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES"):
+    for name in (
+        driver.PLANS,
+        driver.DRIVER,
+        driver.ON_CLUSTER,
+        driver.REFUSAL,
+        "SLURM_JOB_ID",
+        "CUDA_VISIBLE_DEVICES",
+    ):
         monkeypatch.setenv(name, "")  # put back afterwards, whatever a test sets
         monkeypatch.delenv(name)
 
@@ -42,6 +51,17 @@ def test_jobs_get_what_the_driver_has_read():
 def test_edited_code_is_named():
     assert driver.edited({"a.py": "1", "b.py": "2"}, {"a.py": "1"}) is None
     assert driver.edited({"a.py": "1"}, {"a.py": "2"}).startswith("a.py was edited after this job had been submitted;")
+
+
+def test_a_program_that_must_not_work_says_why(monkeypatch: pytest.MonkeyPatch):
+    """Before it reads the command line, which edited code may not understand."""
+    driver.refuse(None)
+    assert driver.refusal() is None
+    driver.refuse("train.py was edited")
+    driver.refuse("and another")
+    monkeypatch.setattr("sys.argv", ["train.py", "--unheard-of"])
+    with pytest.raises(SystemExit, match="^error: train.py was edited$"), job("", TrainSpec, {}):
+        pytest.fail("it works")
 
 
 def test_digests_cover_what_is_run():

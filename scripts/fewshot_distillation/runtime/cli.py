@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ..config.base import ConfigError, explain
 from ..config.digests import code_digest
 from ..config.specs import JobSpec
+from .driver import refusal
 from .errors import JobError
 from .files import sha256, write_json
 from .gpus import check_gpus
@@ -89,6 +90,9 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
     os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+    # Edited code may not even understand the command line.
+    if reason := refusal():
+        sys.exit(f"error: {reason}")
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--spec", required=True, help=f"JSON of {spec_type.__name__}, or @file")
     for name, text in arguments.items():

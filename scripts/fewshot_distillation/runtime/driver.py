@@ -22,6 +22,8 @@ from .lock import Lock, described
 PLANS, DRIVER = "FEWSHOT_DISTILLATION_PLANS", "FEWSHOT_DISTILLATION_DRIVER"
 # Set in jobs that an executor has sent to a cluster.
 ON_CLUSTER = "FEWSHOT_DISTILLATION_ON_CLUSTER"
+# Why the program of a job must not do its work; said by the program, because the driver shows the log of that.
+REFUSAL = "FEWSHOT_DISTILLATION_REFUSAL"
 
 AGAIN = "run the same command again to submit it as it is now"
 
@@ -43,6 +45,17 @@ def edited(before: dict[str, str], now: dict[str, str]) -> str | None:
     """Why a job must not start: a sentence with the first file that isn't what it was when the job was submitted."""
     changed = sorted(name for name in now if before.get(name) != now[name])
     return f"{changed[0]} was edited after this job had been submitted; {AGAIN}" if changed else None
+
+
+def refuse(reason: str | None) -> None:
+    """Let the programs that this process starts end with a sentence instead of doing their work."""
+    if reason:
+        os.environ.setdefault(REFUSAL, reason)
+
+
+def refusal() -> str | None:
+    """Why this program must not do its work."""
+    return os.environ.get(REFUSAL)
 
 
 class Driver:
