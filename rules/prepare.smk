@@ -29,7 +29,7 @@ rule fetch_model:
         "Fetching model {wildcards.model}"
     shell:
         "python {resources.scripts:q}/fetch_model.py --spec {params.spec:q} --files {input:q} --layers {resources.layers:q}"
-        " --state {params.state:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+        " --state {params.state:q} --output {params.folder:q} 2>&1 | tee -a {log:q}"
 
 
 rule fetch_dataset:
@@ -54,4 +54,4 @@ rule fetch_dataset:
         "Fetching dataset {wildcards.dataset}"
     shell:
         "python {resources.scripts:q}/fetch_dataset.py --spec {params.spec:q}"
-        " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
+        " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee -a {log:q}"

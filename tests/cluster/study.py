@@ -119,7 +119,8 @@ class ClusterProject(Project):
     def resumed_at(self) -> int:
         """The step after which the last attempt of the long run began, from its log."""
         (log,) = self.path("logs", "train").rglob("layerwise-0.5-42-long.log")
-        return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", log.read_text()).group(1))
+        attempt = log.read_text().rpartition("train.py --spec")[2]
+        return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", attempt).group(1))
 
     def tear(self, outputs: list[str]) -> None:
         """Leave half a file in the place of outputs, as jobs do that were under way when their node died."""
