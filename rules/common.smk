@@ -132,7 +132,13 @@ def take_results_folder():
 
 
 def leave_results_folder():
-    """The workflow has ended well: nothing needs to be remembered."""
+    """The workflow has ended well: nothing needs to be remembered.
+
+    What Snakemake forgot (see `in_order`) must not pass for done.
+    """
+    wanted = {str(file) for job in workflow.dag.targetjobs for file in (job.output or job.input)}
+    if missing := sorted(file for file in wanted if not os.path.exists(file)):
+        raise WorkflowError(f"{missing[0]} is not there yet; run the same command again")
     atexit.unregister(DRIVER.release)
     remove_finished(Path(STATE))
     DRIVER.finished()
@@ -224,18 +230,30 @@ def candidates(phase, pattern):
     return expand(pattern, phase=phase, model=STUDY.config.icl_gap[phase].models)
 
 
+def in_order(first, then):
+    """A file that comes first as an order and not as data: what is there isn't stale when the file is made again.
+
+    Snakemake forgets to look whether the outputs of a job are missing where one of its `ancient` inputs is made again,
+    so the input is only that while `then`, the output of the job that comes after it, is there.
+    """
+    return ancient(f"<results>/{first}") if os.path.exists(f"{STUDY.config.results}/{then}") else f"<results>/{first}"
+
+
 def phase_zero(wildcards):
-    """Phase 0 comes first as an order, not as data: measuring it again doesn't make the targets stale."""
+    """Phase 0 comes before the teacher's targets."""
     phase = STUDY.gap_before(wildcards.model)
-    return [] if phase is None else ancient(f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet")
+    teacher = f"teachers/{wildcards.model}/{wildcards.teacher}/activations.safetensors"
+    return [] if phase is None else in_order(f"icl_gap/{phase}/{wildcards.model}/predictions.parquet", teacher)
 
 
 def signal_audit(wildcards):
-    """What there is to learn is measured first, as an order and not as data: measuring it again trains nothing."""
+    """What there is to learn is measured before anything is trained."""
     condition = STUDY.config.conditions[wildcards.condition]
     if condition.target == "none":
         return []
-    return ancient(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json")
+    w = wildcards
+    run = f"runs/{w.model}/{w.condition}/lambda{w.lam}/seed{w.seed}/{w.schedule}/checkpoints/manifest.json"
+    return in_order(f"teachers/{w.model}/{condition.teacher}/signal.json", run)
 
 
 def targets(wildcards):

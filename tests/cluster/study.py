@@ -22,7 +22,6 @@ PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 STEPS = 100
 RUN = "results/runs/tiny/layerwise/lambda0.5/seed42/long"
 TRAINED, ANSWERED = f"{RUN}/checkpoints/manifest.json", f"{RUN}/predictions.parquet"
-HALF_A_FILE = b"PAR1 half a fi"
 ACTIVE = ("RUNNING", "PENDING", "COMPLETING")
 
 # What a site fills in, and nothing else; not waiting long is for the tests' sake.
@@ -121,14 +120,6 @@ class ClusterProject(Project):
         (log,) = self.path("logs", "train").rglob("layerwise-0.5-42-long.log")
         attempt = log.read_text().rpartition("train.py --spec")[2]
         return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", attempt).group(1))
-
-    def tear(self, outputs: list[str]) -> None:
-        """Leave half a file in the place of outputs, as jobs do that were under way when their node died."""
-        for name in outputs:
-            marker = self.folder / ".snakemake" / "incomplete" / base64.urlsafe_b64encode(name.encode()).decode()
-            for path, content in ((self.folder / name, HALF_A_FILE), (marker, b"")):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
 
     def clear(self) -> None:
         """Cancel whatever is left of this project, so that it can't disturb the next."""

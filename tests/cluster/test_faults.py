@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from project import ROOT, Project, copy_of_workflow
+from project import HALF_A_FILE, ROOT, Project, copy_of_workflow
 from slurm import GPUS, Slurm, wait_until
-from study import ANSWERED, HALF_A_FILE, RUN, TRAINED, ClusterProject, declared
+from study import ANSWERED, RUN, TRAINED, ClusterProject, declared
 
 EARLIER = ("teachers/**/*.safetensors", "icl_gap/**/predictions.parquet")
 WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")

@@ -46,6 +46,8 @@ def test_jobs_get_what_the_driver_has_read():
     driver.hand_down("other use", {"config": 2})
     assert driver.submitted("study") == {"config": {"λ": [0.5, None]}}
     assert driver.submitted("other use") == {"config": 2}
+    driver.hand_down("study", {"config": {"conditions": {"sft": 1, "layerwise": 2}}})
+    assert list(driver.submitted("study")["config"]["conditions"]) == ["sft", "layerwise"], "as written, so are legends"
 
 
 def test_edited_code_is_named():

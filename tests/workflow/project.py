@@ -1,5 +1,6 @@
 """A study of a few seconds in a folder of its own, and the commands that people type."""
 
+import base64
 import hashlib
 import os
 import re
@@ -15,6 +16,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml", "published.yaml")
+
+HALF_A_FILE = b"PAR1 half a fi"
 
 
 def tiny_config(model: Path) -> dict:
@@ -86,6 +89,14 @@ class Project:
         counts = Counter({name: int(count) for name, count in re.findall(r"(\S+) +(\d+)\n", stats.group(1))})
         del counts["total"]
         return counts
+
+    def tear(self, outputs: list[str]) -> None:
+        """Leave half a file in the place of outputs, as jobs do that were under way when their node died."""
+        for name in outputs:
+            marker = self.folder / ".snakemake" / "incomplete" / base64.urlsafe_b64encode(name.encode()).decode()
+            for path, content in ((self.folder / name, HALF_A_FILE), (marker, b"")):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
 
     def path(self, *parts: str) -> Path:
         return self.folder.joinpath("results", *parts)

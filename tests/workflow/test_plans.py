@@ -93,7 +93,7 @@ def test_default_configuration_plans_the_published_study(tmp_path):
         logs["score" if rule.startswith("score_") else rule, model] += count
     assert {name: int(count) for name, count in re.findall(r"(\S+) +(\d+)\n", table)} == rules
     assert sum(PUBLISHED_STUDY.values()) + 1 == 83
-    paths = [Path(log).with_suffix("").parts for log in re.findall(r"tee results/logs/(\S+)", output)]
+    paths = [Path(log).with_suffix("").parts for log in re.findall(r"tee -a results/logs/(\S+)", output)]
     models = (SMALL, LARGE, CANDIDATE)
     assert Counter((path[0], next((m for m in models if m in path), None)) for path in paths) == logs
 
@@ -166,6 +166,24 @@ def test_another_lambda_trains_one_run(reconfigured):
 def test_settings_without_influence_rerun_nothing(reconfigured, finished: Project):
     gpus = finished.config["models"]["tiny"] | {"gpus": {"teacher": 2, "train": 2}}
     assert not reconfigured(trackers=[], save_state_every=7, models__tiny=gpus)
+
+
+@pytest.mark.parametrize("first", ["icl_gap/phase0/tiny/predictions.parquet", "teachers/tiny/fewshot/signal.json"])
+def test_what_comes_first_and_is_torn_hides_nothing_that_is_missing(finished: Project, tmp_path: Path, first: str):
+    """Snakemake forgets what depends on an `ancient` file that is made again."""
+    shutil.copytree(finished.folder, tmp_path / "torn", symlinks=True)
+    torn = Project(tmp_path / "torn", finished.config)
+    shutil.rmtree(torn.path("runs", "tiny", "layerwise"))
+    shutil.rmtree(torn.path("teachers", "tiny", "fewshot")) if first.startswith("icl_gap") else None
+    torn.tear([f"results/{first}"])
+    plan = torn.planned("eval_layerwise_0.5_tiny")
+    assert (plan["train"], plan["eval_checkpoint"], plan["score"]) == (1, 1, 1)
+    # With the training done and its answers missing, it takes a second call, and the first says so.
+    torn.run("train_layerwise_0.5_tiny")
+    torn.tear([f"results/{first}"])
+    assert "run the same command again" in torn.run("eval_layerwise_0.5_tiny", check=False)
+    assert "100%" in torn.run("eval_layerwise_0.5_tiny")
+    assert not torn.planned("eval_layerwise_0.5_tiny")
 
 
 def test_phase_zero_is_an_order_and_not_data(reconfigured):

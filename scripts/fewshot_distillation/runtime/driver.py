@@ -30,7 +30,7 @@ AGAIN = "run the same command again to submit it as it is now"
 
 def hand_down(name: str, plan: dict[str, Any]) -> None:
     """Let jobs know what this driver has read; `name` tells the uses of this workflow as a module apart."""
-    packed = base64.b64encode(zlib.compress(json.dumps(plan, sort_keys=True, default=str).encode())).decode()
+    packed = base64.b64encode(zlib.compress(json.dumps(plan, default=str).encode())).decode()
     plans = json.loads(os.environ.get(PLANS, "{}"))
     os.environ[PLANS] = json.dumps(plans | {name: packed})
 
