@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -17,9 +17,19 @@ from transformers import GenerationConfig, PreTrainedModel
 from ..runtime.files import write_json
 
 
-def _whole(value: Tensor) -> Tensor:
-    """A weight or moment itself, or put together from its parts where FSDP keeps one part in each process."""
-    return value.full_tensor().cpu() if isinstance(value, DTensor) else value.contiguous()
+def _gathered(values: Iterable[tuple[str, Tensor]], write: bool, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Weights or moments on the CPU, each put together from its parts where FSDP keeps one part in each process.
+
+    Args:
+        write: without it the result is empty, and each whole tensor is let go before the next is put together.
+        dtype: in which floating-point values are wanted, or None for their own.
+    """
+    whole = {}
+    for name, value in values:
+        value = value.detach().full_tensor() if isinstance(value, DTensor) else value.detach()
+        if write:
+            whole[name] = value.to("cpu", dtype if value.is_floating_point() else None).contiguous()
+    return whole
 
 
 def _like(value: Tensor, p: Tensor) -> Tensor:
@@ -45,12 +55,9 @@ def save_state(
     Every process calls this, because tensors may be spread over all of them; only the one with `write` writes.
     """
     trained = _trained(model)
-    weights = {name: _whole(p.detach()) for name, p in trained.items()}
-    moments = {
-        f"{name}:{key}": _whole(value.detach())
-        for name, p in trained.items()
-        for key, value in optimizer.state[p].items()
-    }
+    weights = _gathered(trained.items(), write)
+    of_weights = ((name, key, value) for name, p in trained.items() for key, value in optimizer.state[p].items())
+    moments = _gathered(((f"{name}:{key}", value) for name, key, value in of_weights), write)
     if not write:
         return
     target = folder / f"step-{step:08d}"
@@ -103,7 +110,7 @@ def save_checkpoint(folder: Path, step: int, model: PeftModel, base_name: str, w
 
     Every process calls this, as for `save_state`.
     """
-    weights = {name: _whole(p.detach()) for name, p in _trained(model).items()}
+    weights = _gathered(_trained(model).items(), write)
     if not write:
         return
     with _checkpoint(folder, step) as fresh:
@@ -127,13 +134,16 @@ def save_full_checkpoint(
         model_folder: the fetched model, whose tokenizer and generation settings the checkpoint gets.
         dtype: of the written weights, in which evaluation loads them.
     """
-    weights = {name: _whole(value.detach()) for name, value in model.state_dict().items()}
+    found = model.state_dict(keep_vars=True)
+    # Tied weights are one tensor, which is written once, under the first of its names.
+    names = {id(value): name for name, value in reversed(found.items())}
+    weights = _gathered(((name, found[name]) for name in names.values()), write, dtype)
     if not write:
         return
     with _checkpoint(folder, step) as fresh:
         # The fetched file is copied instead: transformers refuses to write some of those that it reads.
         model.generation_config = GenerationConfig()
-        model.save_pretrained(fresh, state_dict=_cast(weights, dtype))
+        model.save_pretrained(fresh, state_dict=weights)
         (fresh / "generation_config.json").unlink(missing_ok=True)
         config = json.loads((fresh / "config.json").read_text())
         write_json(fresh / "config.json", config | {"dtype": str(dtype).removeprefix("torch.")})
@@ -141,15 +151,3 @@ def save_full_checkpoint(
             is_weights = path.suffix == ".safetensors" or path.name.endswith(".index.json")
             if path.is_file() and not is_weights and path.name not in ("config.json", "manifest.json"):
                 shutil.copyfile(path, fresh / path.name)
-
-
-def _cast(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Floating-point weights in another precision, on the CPU; tied ones stay one tensor, which is written once."""
-    cast: dict[tuple[int, torch.Size], torch.Tensor] = {}
-    found = {}
-    for name, weight in weights.items():
-        place = (weight.data_ptr(), weight.shape)
-        if place not in cast:
-            cast[place] = weight.to("cpu", dtype if weight.is_floating_point() else weight.dtype)
-        found[name] = cast[place]
-    return found
