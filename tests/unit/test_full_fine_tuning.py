@@ -16,7 +16,7 @@ from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.files import sha256
-from fewshot_distillation.student import model as student_model
+from fewshot_distillation.student import trainer as student_trainer
 from fewshot_distillation.student.state import save_full_checkpoint
 from fewshot_distillation.student.trainer import Trainer
 from tiny import study
@@ -39,7 +39,7 @@ def undisturbed(tmp_path_factory, setup: Setup) -> dict[str, Path]:
 @pytest.fixture
 def bf16(monkeypatch):
     """Even where the machine's arithmetic in bfloat16 is emulated."""
-    monkeypatch.setattr(student_model, "dtype_for", lambda *_: torch.bfloat16)
+    monkeypatch.setattr(student_trainer, "dtype_for", lambda *_: torch.bfloat16)
     # The precision of a process is decided once.
     AcceleratorState._reset_state(True)
     yield

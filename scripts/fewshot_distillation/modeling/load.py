@@ -41,15 +41,17 @@ def _arm_bf16() -> bool:
     return cpuinfo.is_file() and " bf16 " in cpuinfo.read_text().replace("\n", " \n")
 
 
-def load_model(folder: Path, precision: str) -> PreTrainedModel:
-    """The causal language model of a fetched folder, frozen and in evaluation mode, on this process's device."""
+def load_model(folder: Path, precision: str, home: torch.device | None = None) -> PreTrainedModel:
+    """The causal language model of a fetched folder, frozen and in evaluation mode.
+
+    Its weights lie on `home`, by default this process's device, in the precision that the device computes in.
+    """
     read_manifest(folder)
-    return load_weights(folder, precision)
+    return load_weights(folder, precision, home)
 
 
-def load_weights(folder: Path, precision: str) -> PreTrainedModel:
+def load_weights(folder: Path, precision: str, home: torch.device | None = None) -> PreTrainedModel:
     """As `load_model`, of a folder without a manifest of its own, such as a checkpoint."""
-    where = device()
     log.info("loading %s", folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -57,14 +59,14 @@ def load_weights(folder: Path, precision: str) -> PreTrainedModel:
         caps = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
         model = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=dtype_for(precision, where),
+            dtype=dtype_for(precision, device()),
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="eager" if caps else None,
         )
     except (OSError, ValueError) as error:
         raise JobError(f"{folder}: can't be loaded as a causal language model: {error}") from None
-    model = model.to(where).eval().requires_grad_(False)
+    model = model.to(home or device()).eval().requires_grad_(False)
     _check_parts(model, folder)
     return model
 

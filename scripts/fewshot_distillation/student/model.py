@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from ..config.catalogue import Condition, Lora
 from ..config.specs import TrainSpec
 from ..modeling.hidden_states import Capture, decoder_of, logits_of
-from ..modeling.load import device, dtype_for, load_model
+from ..modeling.load import load_model
 from ..runtime.errors import JobError
 
 
@@ -42,19 +42,21 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
 
 
 def model_to_train(
-    spec: TrainSpec, folder: Path, gradient_checkpointing: bool = False
-) -> tuple[PreTrainedModel | PeftModel, torch.dtype]:
-    """The model, what is trained of it requiring a gradient, and the precision that its layers compute in.
+    spec: TrainSpec, folder: Path, home: torch.device, gradient_checkpointing: bool = False
+) -> PreTrainedModel | PeftModel:
+    """The model; what is trained of it requires a gradient.
 
     What is trained is float32 in any case, and autocast brings it to the precision of the layers. A bfloat16 weight has
     8 significant bits: a step of less than 1/512 of it, which is what learning rates of fine-tuning give, is lost to
     rounding.
 
+    Args:
+        home: the device on which the weights lie.
+
     Raises:
         JobError: the model lacks a module that `lora` names, or has no gradient checkpointing.
     """
-    base = load_model(folder, spec.precision if spec.lora else "fp32")
-    dtype = base.dtype if spec.lora else dtype_for(spec.precision, device())
+    base = load_model(folder, spec.precision if spec.lora else "fp32", home)
     model = add_lora(base, spec.lora, spec.seed) if spec.lora else base.requires_grad_(True)
     if gradient_checkpointing:
         if not base.supports_gradient_checkpointing:
@@ -62,7 +64,7 @@ def model_to_train(
             raise JobError(f"{where}: {type(base).__name__} doesn't have it; set it to false")
         # The other kind, reentrant, gives no gradient where the inputs of a layer need none (a frozen embedding).
         base.gradient_checkpointing_enable({"use_reentrant": False})
-    return model, dtype
+    return model
 
 
 class Student(nn.Module):

@@ -24,6 +24,7 @@ from ..config.sources import HubModel
 from ..config.specs import TrainSpec
 from ..data.prompts import PromptBuilder
 from ..data.rows import read_jsonl
+from ..modeling.load import device, dtype_for
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
 from ..runtime.progress import progress
@@ -46,10 +47,14 @@ class Trainer:
         self.spec, self.sequences, self.pad_id, self.targets = spec, sequences, pad_id, targets
         self.position = getattr(spec.condition, "position", None)
         self.model_folder = model_folder
-        self.trained, self.dtype = model_to_train(spec, model_folder, gradient_checkpointing)
+        where = device()
+        self.dtype = dtype_for(spec.precision, where)  # in which the layers compute
         precision = "bf16" if self.dtype == torch.bfloat16 else "no"
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=self.trained.device.type == "cpu")
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=where.type == "cpu")
         self._check_sharding()
+        # FSDP takes one layer after another to the device and leaves a part of it there; all at once need not fit.
+        home = torch.device("cpu") if self.accelerator.is_fsdp2 else where
+        self.trained = model_to_train(spec, model_folder, home, gradient_checkpointing)
         self.student = Student(self.trained, spec.condition)
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
