@@ -4,6 +4,7 @@ Every random draw is a function of seed, step and micro batch. So a run that con
 spread over more processes, sees the same examples with the same dropout masks as an undisturbed run on one.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -18,6 +19,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
+from torch.nn.parallel import DistributedDataParallel
 from transformers import get_scheduler
 
 from ..config.sources import HubModel
@@ -117,8 +119,7 @@ class Trainer:
         for number in mine:
             sums = self._micro_batch(micro_batches[number], seed=self._seed(step, number))
             loss = sums["ce"] / tokens + self.spec.lam * sums.get("distillation", 0.0) / len(examples)
-            sync = self.accelerator.no_sync(self.model) if number != mine[-1] else torch.enable_grad()
-            with sync:
+            with self._accumulating(last=number == mine[-1]):
                 # Processes average their gradients; here they are parts of one sum.
                 self.accelerator.backward(loss * world)
             for name, value in sums.items():
@@ -140,6 +141,14 @@ class Trainer:
             save_checkpoint(folder, step, self.trained, _base_name(self.spec), write)
         else:
             save_full_checkpoint(folder, step, self.trained, self.model_folder, self.dtype, write)
+
+    def _accumulating(self, last: bool) -> contextlib.AbstractContextManager:
+        """Around a micro batch: copies of a model (DDP) exchange gradients once a step, after its last one.
+
+        Parts of a model (FSDP) do after every one, because a gradient that is not exchanged is kept whole.
+        """
+        once = isinstance(self.model, DistributedDataParallel)
+        return self.model.no_sync() if once and not last else contextlib.nullcontext()
 
     def _seed(self, step: int, micro_batch: int) -> int:
         return (self.spec.seed * 1_000_003 + step) * 10_007 + micro_batch
