@@ -231,6 +231,10 @@ def train(
         if keep or step % save_state_every == 0 or step == total:
             save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
     accelerator.wait_for_everyone()
+    # The model goes before the processes part: where DDP is the last to know their group it ends the group's thread
+    # while it keeps Python, which that thread may need to end, and gloo then waits for ever.
+    del trainer
+    accelerator.free_memory()
     accelerator.end_training()
     if accelerator.is_main_process:
         pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
