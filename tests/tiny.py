@@ -73,12 +73,12 @@ def make_model(folder: Path, seed: int = 0, chat: bool = True, tokenizer: Any = 
         "num_key_value_heads": 2,
         "head_dim": 8,
         "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
         **sizes,
     }
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         initializer_range=0.3,
-        tie_word_embeddings=False,
         **sizes,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

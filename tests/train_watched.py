@@ -1,77 +1,134 @@
-"""Run `scripts/train.py` and say what its processes did: which modules FSDP spread, and who wrote files.
+"""Run `scripts/train.py` and say, in one line of JSON, what this process of it did.
 
-accelerate offers FSDP on GPUs only. Here it believes in GPUs that talk over gloo; all else (its set-up of FSDP,
-PyTorch's sharding, the trainer) is real. STOP_BEFORE_STEP ends training before that step, and BF16 computes in bfloat16
-even where that is emulated.
+accelerate offers FSDP on GPUs only. Here it and the trainer see a GPU, whose tensors lie on the CPU and whose processes
+talk over gloo; all else (accelerate's set-up of FSDP, PyTorch's sharding, the trainer) is real.
+
+KILL_BEFORE_STEP ends the first process before that step without notice, and its launcher first where KILL_LAUNCHER is
+set. BF16 computes in bfloat16 even where that is emulated.
 """
 
+import json
 import os
+import resource
 import runpy
+import signal
 import sys
+import weakref
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 from torch.distributed import fsdp
+from torch.distributed.tensor import DTensor
 
 TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 sys.path.insert(0, str(TRAIN.parent))
 
 from fewshot_distillation.modeling import load  # noqa: E402
-from fewshot_distillation.student.trainer import Trainer  # noqa: E402
+from fewshot_distillation.student import trainer  # noqa: E402
+
+RANK = int(os.environ.get("RANK", 0))
 
 
-def record_units() -> list[str]:
-    """Names of the modules that are sharded from now on."""
-    units, shard = [], fsdp.fully_shard
+def pretend_gpu() -> None:
+    # A model that is moved to the GPU before it is spread meets a PyTorch without GPUs.
+    load.device = trainer.device = lambda: torch.device("cuda", RANK)
+    os.environ |= {"ACCELERATE_USE_CPU": "false", "ACCELERATE_TORCH_DEVICE": "cpu"}
+    torch.distributed.init_process_group("gloo")
+    PartialState._prepare_backend = lambda *_arguments, **_more: ("gloo", DistributedType.MULTI_GPU)
 
-    def recording(module: torch.nn.Module, **arguments) -> torch.nn.Module:
-        units.append(type(module).__name__)
+
+def watch_sharding(seen: dict) -> None:
+    """Modules that are made units; elements of this process and of all, after it; backward passes that left gradients
+    as parts like their weights, and all of them; whether the model outlived training."""
+    seen |= {"units": [], "elements": [0, 0], "gradients": [0, 0]}
+    shard, prepare = fsdp.fully_shard, Accelerator.prepare
+    backward, end = Accelerator.backward, Accelerator.end_training
+
+    def sharding(module: torch.nn.Module, **arguments) -> torch.nn.Module:
+        seen["units"].append(type(module).__name__)
         return shard(module, **arguments)
 
-    fsdp.fully_shard = recording
-    return units
+    def preparing(self: Accelerator, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple:
+        prepared = prepare(self, model, optimizer)
+        weights = list(model.parameters())
+        mine = [p.to_local() if isinstance(p, DTensor) else p for p in weights]
+        seen["elements"] = [sum(p.numel() for p in values) for values in (mine, weights)]
+        seen["model"] = weakref.ref(prepared[0])
+        return prepared
+
+    def passing(self: Accelerator, loss: torch.Tensor) -> None:
+        backward(self, loss)
+        seen["gradients"][0] += all(
+            isinstance(p.grad, DTensor) for p in seen["model"]().parameters() if p.requires_grad
+        )
+        seen["gradients"][1] += 1
+
+    def ending(self: Accelerator) -> None:
+        seen["model"] = "gone" if seen["model"]() is None else "alive"
+        end(self)
+
+    fsdp.fully_shard, Accelerator.prepare, Accelerator.backward = sharding, preparing, passing
+    Accelerator.end_training = ending
 
 
-def record_writes(folder: str) -> list[str]:
-    """Paths below a folder that this process makes, changes or removes from now on."""
-    written = []
-    changes = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree")
+def watch_gathering(seen: dict) -> None:
+    """How many tensors that were put together from parts this process holds at most at a time."""
+    seen["gathered"] = 0
+    gather, alive = DTensor.full_tensor, weakref.WeakSet()
+
+    def gathering(self: DTensor, **arguments) -> torch.Tensor:
+        whole = gather(self, **arguments)
+        if whole.dim():  # norms of gradients are numbers
+            alive.add(whole)
+        seen["gathered"] = max(seen["gathered"], len(alive))
+        return whole
+
+    DTensor.full_tensor = gathering
+
+
+def watch_writes(seen: dict, folder: str) -> None:
+    """How often Python changes something below a folder. Processes after the first can put nothing into any file,
+    whatever code tries to: the attempt is an error."""
+    seen["writes"] = 0
+    changes = {f"os.{name}" for name in ("mkdir", "rename", "remove", "rmdir", "truncate", "link", "symlink")}
 
     def hook(event: str, arguments: tuple) -> None:
         if event in changes or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
             path = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
-            if path.startswith(folder):
-                written.append(path)
+            seen["writes"] += path.startswith(folder)
 
     sys.addaudithook(hook)
-    return written
+    if RANK > 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def stop_before(number: int) -> None:
-    step = Trainer.step
+def kill_before(number: int) -> None:
+    step = trainer.Trainer.step
 
-    def stopping(self: Trainer, now: int) -> dict:
-        if now == number:
-            sys.exit(f"stopped before step {now}")
+    def dying(self: trainer.Trainer, now: int) -> dict:
+        if now == number and RANK == 0:
+            if "KILL_LAUNCHER" in os.environ:
+                os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
         return step(self, now)
 
-    Trainer.step = stopping
+    trainer.Trainer.step = dying
 
 
 if __name__ == "__main__":
     if "BF16" in os.environ:
-        load.dtype_for = lambda precision, where: torch.bfloat16
-    if "STOP_BEFORE_STEP" in os.environ:
-        stop_before(int(os.environ["STOP_BEFORE_STEP"]))
+        load.dtype_for = trainer.dtype_for = lambda precision, where: torch.bfloat16
+    if "KILL_BEFORE_STEP" in os.environ:
+        kill_before(int(os.environ["KILL_BEFORE_STEP"]))
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
-        torch.distributed.init_process_group("gloo")
-        PartialState._prepare_backend = lambda *_arguments, **_more: ("gloo", DistributedType.MULTI_GPU)
-    sharded = record_units()
-    written = record_writes(str(Path(sys.argv[sys.argv.index("--state") + 1]).parent))
+        pretend_gpu()
+    seen = {"process": RANK}
+    watch_sharding(seen)
+    watch_gathering(seen)
+    watch_writes(seen, str(Path(sys.argv[sys.argv.index("--state") + 1]).parent))
     sys.argv[0] = str(TRAIN)
     runpy.run_path(str(TRAIN), run_name="__main__")
-    rank = os.environ.get("RANK", "0")
-    print(f"process {rank} sharded {sharded} and wrote {len(written)} times", file=sys.stderr)
+    print(json.dumps(seen), file=sys.stderr)

@@ -1,7 +1,7 @@
 """Training spread over two processes is the same training."""
 
+import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
+from fewshot_distillation.modeling.adapters import load_checkpoint
+from tiny import fetched_model, make_model
 from training import Setup
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +33,7 @@ LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29613"],
 }
 WATCHED = "tests/train_watched.py"
+FULL = {"training__adapter": "none", "training__lr": 1e-4}
 FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml")]
 
 
@@ -68,6 +72,16 @@ def train(
     return done.stderr
 
 
+def watched(printed: str) -> list[dict[str, Any]]:
+    """What `train_watched.py` said of each process."""
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith('{"process"')]
+    return sorted(lines, key=lambda seen: seen["process"])
+
+
+def adapters(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((folder / "run").rglob("adapter_model.safetensors"))]
+
+
 def assert_same_training(one: Path, two: Path, weights: str = "adapter_model.safetensors") -> None:
     """Only sums are added in another order; the schedule of learning rates is equal."""
     first, second = (pd.read_csv(folder / "run" / "metrics.csv") for folder in (one, two))
@@ -90,34 +104,75 @@ def one_process(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_train_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path, launcher: str):
+@pytest.fixture(scope="module")
+def two_processes(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    first, second = watched(train(setup, folder, *LAUNCHERS["accelerate"], program=WATCHED))
+    assert first["writes"] > 0 and second["writes"] == 0
+    assert first["model"] == second["model"] == "gone"
+    return folder
+
+
+def test_two_processes_train_the_same_adapter(setup: Setup, one_process: Path, two_processes: Path, tmp_path: Path):
     """Same examples, same dropout masks, losses averaged over the same tokens."""
-    train(setup, tmp_path, *LAUNCHERS[launcher])
+    assert_same_training(one_process, two_processes)
+    train(setup, tmp_path, *LAUNCHERS["torchrun"])
     assert_same_training(one_process, tmp_path)
+
+
+@pytest.mark.parametrize("killed", ["process", "launch"])
+def test_two_processes_continue_after_a_kill(setup: Setup, two_processes: Path, tmp_path: Path, killed: str):
+    """Without a chance to clean up; the second process is ended by the launcher, or by the end of the first."""
+    more = {"KILL_BEFORE_STEP": "6"} | ({"KILL_LAUNCHER": "1"} if killed == "launch" else {})
+    train(setup, tmp_path, *LAUNCHERS["accelerate"], program=WATCHED, stopped=True, **more)
+    (state,) = (tmp_path / "state").rglob("step-*")
+    assert state.name == "step-00000004" and not adapters(tmp_path)
+    train(setup, tmp_path, *LAUNCHERS["accelerate"])
+    assert adapters(tmp_path) == adapters(two_processes)
 
 
 def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
     """With layers that are computed a second time, whose gradients are summed over micro batches and processes."""
-    changes = {"training__adapter": "none", "training__lr": 1e-4}
-    train(setup, tmp_path / "one", checkpointing="1", changes=changes)
-    train(setup, tmp_path / "two", *LAUNCHERS["accelerate"], checkpointing="1", changes=changes)
+    train(setup, tmp_path / "one", checkpointing="1", changes=FULL)
+    train(setup, tmp_path / "two", *LAUNCHERS["accelerate"], checkpointing="1", changes=FULL)
     assert_same_training(tmp_path / "one", tmp_path / "two", "model.safetensors")
 
 
 def test_fsdp_trains_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path):
     """With weights, gradients and moments in parts; interrupted, and continued from a state that both wrote."""
-    printed = train(setup, tmp_path / "whole", *FSDP, program=WATCHED)
-    assert "process 0 sharded ['Qwen3DecoderLayer', 'Qwen3DecoderLayer', 'Student'] and wrote" in printed
-    assert "process 1 sharded ['Qwen3DecoderLayer', 'Qwen3DecoderLayer', 'Student'] and wrote 0 times" in printed
+    both = watched(train(setup, tmp_path / "whole", *FSDP, program=WATCHED))
+    for seen in both:
+        assert seen["units"] == ["Qwen3DecoderLayer", "Qwen3DecoderLayer", "Student"]
+        mine, whole = seen["elements"]
+        assert mine < 0.51 * whole
+        kept, passes = seen["gradients"]
+        assert kept == passes == 6 * 2  # steps, micro batches of this process in each
+    assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
+    assert both[0]["writes"] > 0 and both[1]["writes"] == 0
+    assert both[0]["gathered"] > 1 == both[1]["gathered"]
     assert_same_training(one_process, tmp_path / "whole")
-    train(setup, tmp_path / "parts", *FSDP, program=WATCHED, stopped=True, STOP_BEFORE_STEP="5")
+    train(setup, tmp_path / "parts", *FSDP, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
     (state,) = (tmp_path / "parts" / "state").rglob("step-*")
     assert state.name == "step-00000004"
     train(setup, tmp_path / "parts", *FSDP, program=WATCHED)
-    assert_same_training(one_process, tmp_path / "parts")
-    adapters = [sorted((tmp_path / name).rglob("run/**/adapter_model.safetensors")) for name in ("whole", "parts")]
-    assert [path.read_bytes() for path in adapters[0]] == [path.read_bytes() for path in adapters[1]]
+    assert adapters(tmp_path / "parts") == adapters(tmp_path / "whole")
+
+
+def test_fsdp_trains_all_weights_where_embeddings_are_tied(splits: tuple[Path, Path], tmp_path: Path):
+    """As one process does, though killed on the way; its checkpoint is a model that evaluation loads."""
+    model = fetched_model(make_model(tmp_path / "source", tie_word_embeddings=True), tmp_path / "tied")
+    setup = Setup(tmp_path / "setup", model, splits[0])
+    train(setup, tmp_path / "one", changes=FULL)
+    train(setup, tmp_path, *FSDP, program=WATCHED, stopped=True, changes=FULL, checkpointing="1", KILL_BEFORE_STEP="5")
+    both = watched(train(setup, tmp_path, *FSDP, program=WATCHED, changes=FULL, checkpointing="1"))
+    assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
+    assert both[1]["writes"] == 0
+    assert_same_training(tmp_path / "one", tmp_path, "model.safetensors")
+    checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-6"
+    assert "lm_head.weight" not in load_file(checkpoint / "model.safetensors")
+    found, other = (load_checkpoint(model, c, "fp32") for c in (checkpoint, None))
+    assert found.lm_head.weight is found.model.embed_tokens.weight
+    assert not torch.equal(found.lm_head.weight, other.lm_head.weight)
 
 
 def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
@@ -128,13 +183,9 @@ def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
-def test_finished_work_is_put_back_for_all_processes(setup: Setup, tmp_path: Path):
-    launcher = LAUNCHERS["accelerate"]
-    printed = train(setup, tmp_path, *launcher, program=WATCHED)
-    assert "process 1 sharded [] and wrote 0 times" in printed
-    assert re.search(r"process 0 sharded \[\] and wrote [1-9]", printed)
-    metrics = tmp_path / "run" / "metrics.csv"
+def test_finished_work_is_put_back_for_all_processes(setup: Setup, two_processes: Path):
+    metrics = two_processes / "run" / "metrics.csv"
     text = metrics.read_text()
     metrics.unlink()
-    assert "putting its outputs back" in train(setup, tmp_path, *launcher)
+    assert "putting its outputs back" in train(setup, two_processes, *LAUNCHERS["accelerate"])
     assert metrics.read_text() == text
