@@ -1,7 +1,7 @@
 """Run `scripts/train.py` and say, in one line of JSON, what this process of it did.
 
-accelerate offers FSDP on GPUs only. Here it and the trainer see a GPU, whose tensors lie on the CPU and whose processes
-talk over gloo; all else (accelerate's set-up of FSDP, PyTorch's sharding, the trainer) is real.
+accelerate spreads a model over GPUs only. Here it and the trainer see a GPU, whose tensors lie on the CPU and whose
+processes talk over gloo; all else (accelerate's set-up, PyTorch's or DeepSpeed's sharding, the trainer) is real.
 
 KILL_BEFORE_STEP ends the first process before that step without notice, and its launcher first where KILL_LAUNCHER is
 set. BF16 computes in bfloat16 even where that is emulated.
@@ -27,9 +27,8 @@ TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 sys.path.insert(0, str(TRAIN.parent))
 
 from fewshot_distillation.modeling import load  # noqa: E402
+from fewshot_distillation.runtime.processes import IN_PARTS, RANK  # noqa: E402
 from fewshot_distillation.student import trainer  # noqa: E402
-
-RANK = int(os.environ.get("RANK", 0))
 
 
 def pretend_gpu() -> None:
@@ -123,7 +122,7 @@ if __name__ == "__main__":
         load.dtype_for = trainer.dtype_for = lambda precision, where: torch.bfloat16
     if "KILL_BEFORE_STEP" in os.environ:
         kill_before(int(os.environ["KILL_BEFORE_STEP"]))
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+    if IN_PARTS:
         pretend_gpu()
     seen = {"process": RANK}
     watch_sharding(seen)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -40,10 +39,6 @@ def undisturbed(tmp_path_factory, setup: Setup) -> dict[str, Path]:
 def bf16(monkeypatch):
     """Even where the machine's arithmetic in bfloat16 is emulated."""
     monkeypatch.setattr(student_trainer, "dtype_for", lambda *_: torch.bfloat16)
-    # The precision of a process is decided once.
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
 
 
 def digests(run: Path) -> dict[str, str]:

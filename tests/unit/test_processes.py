@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ LAUNCHERS = {
 WATCHED = "tests/train_watched.py"
 FULL = {"training__adapter": "none", "training__lr": 1e-4}
 FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml")]
+DEEPSPEED = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-deepspeed.yaml")]
+needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed isn't installed")
+PARTS = {"fsdp": FSDP, "deepspeed": DEEPSPEED}
+each_way = pytest.mark.parametrize("way", ["fsdp", pytest.param("deepspeed", marks=needs_deepspeed)])
 
 
 def train(
@@ -65,7 +70,8 @@ def train(
         "--tensorboard": [run / "tensorboard"],
     }
     words = [str(word) for name, values in arguments.items() for word in (name, *values)]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | more
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {"DS_ACCELERATOR": "cpu"} | more
     command = [sys.executable, *launcher, str(ROOT / program), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert (done.returncode != 0) == stopped, done.stderr[-3000:]
@@ -138,9 +144,21 @@ def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
     assert_same_training(tmp_path / "one", tmp_path / "two", "model.safetensors")
 
 
-def test_fsdp_trains_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path):
-    """With weights, gradients and moments in parts; interrupted, and continued from a state that both wrote."""
-    both = watched(train(setup, tmp_path / "whole", *FSDP, program=WATCHED))
+@each_way
+def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path, way: str):
+    """Killed, and continued from a state that both processes gave their parts to."""
+    launcher = PARTS[way]
+    both = watched(train(setup, tmp_path / "whole", *launcher, program=WATCHED))
+    assert both[0]["writes"] > 0 and both[1]["writes"] == 0
+    assert_same_training(one_process, tmp_path / "whole")
+    train(setup, tmp_path / "parts", *launcher, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
+    (state,) = (tmp_path / "parts" / "state").rglob("step-*")
+    assert state.name == "step-00000004"
+    train(setup, tmp_path / "parts", *launcher, program=WATCHED)
+    assert adapters(tmp_path / "parts") == adapters(tmp_path / "whole")
+    if way == "deepspeed":
+        assert both[0]["elements"] == both[1]["elements"] == [0, 0]  # it keeps them where they can't be counted
+        return
     for seen in both:
         assert seen["units"] == ["Qwen3DecoderLayer", "Qwen3DecoderLayer", "Student"]
         mine, whole = seen["elements"]
@@ -148,23 +166,18 @@ def test_fsdp_trains_the_same_adapter(setup: Setup, one_process: Path, tmp_path:
         kept, passes = seen["gradients"]
         assert kept == passes == 6 * 2  # steps, micro batches of this process in each
     assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
-    assert both[0]["writes"] > 0 and both[1]["writes"] == 0
     assert both[0]["gathered"] > 1 == both[1]["gathered"]
-    assert_same_training(one_process, tmp_path / "whole")
-    train(setup, tmp_path / "parts", *FSDP, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
-    (state,) = (tmp_path / "parts" / "state").rglob("step-*")
-    assert state.name == "step-00000004"
-    train(setup, tmp_path / "parts", *FSDP, program=WATCHED)
-    assert adapters(tmp_path / "parts") == adapters(tmp_path / "whole")
 
 
-def test_fsdp_trains_all_weights_where_embeddings_are_tied(splits: tuple[Path, Path], tmp_path: Path):
+@each_way
+def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Path], tmp_path: Path, way: str):
     """As one process does, though killed on the way; its checkpoint is a model that evaluation loads."""
     model = fetched_model(make_model(tmp_path / "source", tie_word_embeddings=True), tmp_path / "tied")
     setup = Setup(tmp_path / "setup", model, splits[0])
     train(setup, tmp_path / "one", changes=FULL)
-    train(setup, tmp_path, *FSDP, program=WATCHED, stopped=True, changes=FULL, checkpointing="1", KILL_BEFORE_STEP="5")
-    both = watched(train(setup, tmp_path, *FSDP, program=WATCHED, changes=FULL, checkpointing="1"))
+    more = {"program": WATCHED, "changes": FULL, "checkpointing": "1"}
+    train(setup, tmp_path, *PARTS[way], stopped=True, KILL_BEFORE_STEP="5", **more)
+    both = watched(train(setup, tmp_path, *PARTS[way], **more))
     assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
     assert both[1]["writes"] == 0
     assert_same_training(tmp_path / "one", tmp_path, "model.safetensors")
@@ -176,7 +189,7 @@ def test_fsdp_trains_all_weights_where_embeddings_are_tied(splits: tuple[Path, P
 
 
 def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
-    """Autocast decides the precision, so that targets and gradients are not rounded more than without FSDP."""
+    """Targets and gradients are not rounded more than in one process."""
     more = {"program": WATCHED, "BF16": "1"}
     train(setup, tmp_path / "one", **more)
     train(setup, tmp_path / "two", *FSDP, **more)

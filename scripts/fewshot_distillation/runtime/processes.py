@@ -13,6 +13,8 @@ from .errors import JobError
 
 # Only the first process writes outputs.
 RANK, WORLD_SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+# Whether accelerate was told to spread a model over its processes, which then keep parts instead of copies.
+IN_PARTS = any(os.environ.get(f"ACCELERATE_USE_{name}") == "true" for name in ("FSDP", "DEEPSPEED"))
 LAUNCHER = os.getppid()
 LAUNCH = f"{LAUNCHER}-{os.environ.get('MASTER_PORT', 0)}"
 

@@ -70,11 +70,15 @@ def model_to_train(
 class Student(nn.Module):
     """A forward pass from a micro batch to the sums of its losses, the one thing that a training step differentiates.
 
-    Logits are computed only where a loss reads them: where answer tokens are predicted, and at the compared position.
+    Layers compute in `dtype` and losses in float32. Logits are computed only where a loss reads them: where answer
+    tokens are predicted, and at the compared position.
     """
 
-    def __init__(self, model: PreTrainedModel | PeftModel, condition: Condition) -> None:
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, condition: Condition, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__()
+        self.dtype = dtype
         self.model = model
         self.condition = condition
         self.loss = loss_function(condition)
@@ -95,6 +99,11 @@ class Student(nn.Module):
             `ce`, summed over answer tokens; `distillation`, summed over examples; for hidden states also `cosine`,
             (layers,), summed over examples.
         """
+        where = batch["input_ids"].device.type
+        with torch.autocast(where, self.dtype, enabled=self.dtype == torch.bfloat16):
+            return self._losses(batch, teacher)
+
+    def _losses(self, batch: dict[str, Tensor], teacher: Tensor | dict[str, Tensor] | None) -> dict[str, Tensor]:
         model = self.base[0]
         inputs = {"input_ids": batch["input_ids"], "use_cache": False}
         if self.condition.target == "hidden_states":

@@ -4,38 +4,17 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from ..runtime.files import write_json
-
-
-def _gathered(values: Iterable[tuple[str, Tensor]], write: bool, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """Weights or moments on the CPU, each put together from its parts where FSDP keeps one part in each process.
-
-    Args:
-        write: without it the result is empty, and each whole tensor is let go before the next is put together.
-        dtype: in which floating-point values are wanted, or None for their own.
-    """
-    whole = {}
-    for name, value in values:
-        value = value.detach().full_tensor() if isinstance(value, DTensor) else value.detach()
-        if write:
-            whole[name] = value.to("cpu", dtype if value.is_floating_point() else None).contiguous()
-    return whole
-
-
-def _like(value: Tensor, p: Tensor) -> Tensor:
-    """A whole tensor of a file on the device of a parameter, and spread as it is."""
-    value = value.to(p.device)
-    return distribute_tensor(value, p.device_mesh, p.placements) if isinstance(p, DTensor) else value
+from .parts import gathered, moments, put
 
 
 def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -55,9 +34,9 @@ def save_state(
     Every process calls this, because tensors may be spread over all of them; only the one with `write` writes.
     """
     trained = _trained(model)
-    weights = _gathered(trained.items(), write)
-    of_weights = ((name, key, value) for name, p in trained.items() for key, value in optimizer.state[p].items())
-    moments = _gathered(((f"{name}:{key}", value) for name, key, value in of_weights), write)
+    weights = gathered(trained.items(), write)
+    of_weights = ((name, key, value) for name, p in trained.items() for key, value in moments(p, optimizer))
+    of_weights = gathered(((f"{name}:{key}", value) for name, key, value in of_weights), write)
     if not write:
         return
     target = folder / f"step-{step:08d}"
@@ -65,7 +44,7 @@ def save_state(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     save_file(weights, fresh / "weights.safetensors")
-    save_file(moments, fresh / "optimizer.safetensors")
+    save_file(of_weights, fresh / "optimizer.safetensors")
     write_json(fresh / "metrics.json", metrics)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(fresh, target)
@@ -80,14 +59,10 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
     if not saved:
         return 0, []
     weights = load_file(saved[-1] / "weights.safetensors")
-    moments = load_file(saved[-1] / "optimizer.safetensors")
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.requires_grad:
-                p.copy_(_like(weights.pop(name), p))
-                keys = [key for key in moments if key.rpartition(":")[0] == name]
-                state = {key.rpartition(":")[2]: moments[key] for key in keys}
-                optimizer.state[p] = {k: v if k == "step" else _like(v, p) for k, v in state.items()}
+    of_weights = load_file(saved[-1] / "optimizer.safetensors")
+    for name, p in _trained(model).items():
+        state = {key.rpartition(":")[2]: value for key, value in of_weights.items() if key.rpartition(":")[0] == name}
+        put(p, weights.pop(name), state, optimizer)
     if weights:
         raise ValueError(f"the saved state has weights that the model doesn't have: {sorted(weights)[:3]}")
     return int(saved[-1].name.removeprefix("step-")), json.loads((saved[-1] / "metrics.json").read_text())
@@ -110,7 +85,7 @@ def save_checkpoint(folder: Path, step: int, model: PeftModel, base_name: str, w
 
     Every process calls this, as for `save_state`.
     """
-    weights = _gathered(_trained(model).items(), write)
+    weights = gathered(_trained(model).items(), write)
     if not write:
         return
     with _checkpoint(folder, step) as fresh:
@@ -137,7 +112,7 @@ def save_full_checkpoint(
     found = model.state_dict(keep_vars=True)
     # Tied weights are one tensor, which is written once, under the first of its names.
     names = {id(value): name for name, value in reversed(found.items())}
-    weights = _gathered(((name, found[name]) for name in names.values()), write, dtype)
+    weights = gathered(((name, found[name]) for name in names.values()), write, dtype)
     if not write:
         return
     with _checkpoint(folder, step) as fresh:

@@ -29,6 +29,7 @@ from ..data.rows import read_jsonl
 from ..modeling.load import device, dtype_for
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
+from ..runtime.processes import IN_PARTS
 from ..runtime.progress import progress
 from ..runtime.workspace import Workspace
 from .batches import Sequence, build_sequences, collate, examples_of_step
@@ -51,13 +52,15 @@ class Trainer:
         self.model_folder = model_folder
         where = device()
         self.dtype = dtype_for(spec.precision, where)  # in which the layers compute
-        precision = "bf16" if self.dtype == torch.bfloat16 else "no"
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=where.type == "cpu")
-        self._check_sharding()
-        # FSDP takes one layer after another to the device and leaves a part of it there; all at once need not fit.
-        home = torch.device("cpu") if self.accelerator.is_fsdp2 else where
+        # FSDP and DeepSpeed take weights to the device a few at a time and leave parts there; all need not fit.
+        home = torch.device("cpu") if IN_PARTS else where
+        # Each process reads them: tied ones would be so no more if accelerate handed out those of the first process.
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         self.trained = model_to_train(spec, model_folder, home, gradient_checkpointing)
-        self.student = Student(self.trained, spec.condition)
+        self.student = Student(self.trained, spec.condition, self.dtype)
+        # The student decides the precision, because what spreads models would round targets and gradients as well.
+        self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
+        self._set_up_parts()
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
         optimizer = torch.optim.AdamW(trained, lr=training.lr, weight_decay=training.weight_decay)
@@ -69,16 +72,30 @@ class Trainer:
         self.model.train()
         self._check_processes()
 
-    def _check_sharding(self) -> None:
-        """FSDP version 2 keeps each parameter and its gradient as a tensor of its own, which this trainer relies on."""
-        kind = self.accelerator.distributed_type
-        if kind == DistributedType.FSDP and self.accelerator.is_fsdp2:
-            # Autocast decides the precision here as without FSDP, which alone would round targets and gradients too.
-            self.accelerator.state.fsdp_plugin.mixed_precision_policy = None
-        elif kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+    def _set_up_parts(self) -> None:
+        """Agree with accelerate on how a model is spread.
+
+        Raises:
+            JobError: in a way that doesn't keep each parameter and what belongs to it apart from others.
+        """
+        kind, training = self.accelerator.distributed_type, self.spec.training
+        if kind == DistributedType.DEEPSPEED:
+            plugin = self.accelerator.state.deepspeed_plugin
+            # Its engine clips gradients and takes the step; sums over micro batches are those of this trainer.
+            plugin.deepspeed_config |= {
+                "gradient_clipping": training.grad_clip,
+                "gradient_accumulation_steps": 1,
+                "train_micro_batch_size_per_gpu": 1,
+                "train_batch_size": self.accelerator.num_processes,
+            }
+            if plugin.zero_stage == 3:
+                import deepspeed
+
+                deepspeed.zero.Init(module=self.student, config_dict_or_path=plugin.deepspeed_config)
+        elif kind == DistributedType.MEGATRON_LM or (kind == DistributedType.FSDP and not self.accelerator.is_fsdp2):
             raise JobError(
                 f"models.{self.spec.model.name}.accelerate: training can't be spread by {kind.value} in this form; "
-                "use FSDP with fsdp_version: 2, as envs/accelerate-fsdp.yaml does"
+                "use FSDP with fsdp_version: 2, as envs/accelerate-fsdp.yaml does, or DeepSpeed"
             )
 
     def _check_processes(self) -> None:
@@ -94,6 +111,8 @@ class Trainer:
 
     def resume(self, folder: Path) -> tuple[int, list[dict]]:
         """Continue from the newest state in a folder; the number of steps done and their metrics."""
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED and any(folder.glob("step-*")):
+            self.step(1)  # DeepSpeed makes its moments in a step; they and the weights are replaced
         done, metrics = load_state(folder, self.student, self.optimizer.optimizer)
         self.schedule.last_epoch = done
         groups = self.optimizer.optimizer.param_groups
@@ -147,6 +166,7 @@ class Trainer:
 
         Parts of a model (FSDP) do after every one, because a gradient that is not exchanged is kept whole.
         """
+        self.accelerator.sync_gradients = last  # when DeepSpeed, in the backward pass, takes the step
         once = isinstance(self.model, DistributedDataParallel)
         return self.model.no_sync() if once and not last else contextlib.nullcontext()
 
@@ -158,8 +178,7 @@ class Trainer:
         batch = collate([self.sequences[i] for i in examples], self.position, self.pad_id)
         torch.manual_seed(seed)
         batch, teacher = {k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where)
-        with self.accelerator.autocast():  # accelerate puts it around the model itself, but not with FSDP
-            return self.model(batch, teacher)
+        return self.model(batch, teacher)
 
     def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: int, examples: int) -> dict[str, Any]:
         ce = totals["ce"].item() / tokens
