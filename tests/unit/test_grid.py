@@ -106,13 +106,31 @@ def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
     study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}).check_fetched_models(tmp_path)
 
 
-def test_a_missing_launch_file(tmp_path: Path):
-    there, missing = tmp_path / "spread.yaml", tmp_path / "spred.yaml"
-    there.write_text("distributed_type: FSDP")
-    study(models__tiny__accelerate=str(there)).check_launch_files()
+def test_launch_files(tmp_path: Path):
+    missing = tmp_path / "spred.yaml"
+    for name in ("fsdp", "deepspeed"):
+        there = Path(__file__).resolve().parents[2] / "envs" / f"accelerate-{name}.yaml"
+        study(models__tiny__accelerate=str(there)).check_launch_files()
     study().check_launch_files()
     with pytest.raises(ConfigError, match=r"models\.tiny\.accelerate: there is no file '.*spred\.yaml'"):
         study(models__tiny__accelerate=str(missing)).check_launch_files()
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("distributed_type: FSDP", "FSDP with fsdp_version 1;"),
+        ("distributed_type: FSDP\nfsdp_config: {fsdp_version: 1}", "FSDP with fsdp_version 1;"),
+        ("distributed_type: MEGATRON_LM", "MEGATRON_LM;"),
+        ("- distributed_type", "None;"),
+        ("{", "None;"),
+    ],
+)
+def test_launch_files_that_training_does_not_know(tmp_path: Path, text: str, asked: str):
+    path = tmp_path / "spread.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"models\.tiny\.accelerate: '.*' asks for distributed_type {asked}.*FSDP"):
+        study(models__tiny__accelerate=str(path)).check_launch_files()
 
 
 HARMLESS = {

@@ -46,7 +46,7 @@ def test_configuration(project: Project, case: str):
 
 
 def test_a_launch_file_is_quoted_in_the_command(project: Project):
-    (project.folder / "four gpus; $HOME.yaml").write_text("distributed_type: FSDP")
+    (project.folder / "four gpus; $HOME.yaml").write_text("distributed_type: MULTI_GPU")
     config = copy.deepcopy(project.config)
     config["models"]["tiny"] |= {"accelerate": "four gpus; $HOME.yaml", "gpus": {"train": 4}}
     project.configure(config)

@@ -32,8 +32,9 @@ class Model(Strict):
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
     accelerate: LocalPath | None = Field(
         None,
-        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2, such as "
-        "`envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on it.",
+        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2 or DeepSpeed, "
+        "such as `envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on "
+        "it.",
     )
     gradient_checkpointing: bool = Field(
         False,

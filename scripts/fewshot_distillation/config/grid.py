@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import yaml
+
 from .base import ConfigError
 from .catalogue import BASE, Teacher
 from .runs import Run, Runs
@@ -24,6 +26,18 @@ from .specs import (
     TrainSpec,
 )
 from .study import Config
+
+# How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
+SPREAD = ("FSDP", "DEEPSPEED", "MULTI_GPU")
+
+
+def read_launch_file(path: Path) -> dict:
+    """A configuration file of accelerate; empty if it is none."""
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 class Study(Runs):
@@ -56,17 +70,27 @@ class Study(Runs):
                     check_layers(model, layers, found["num_layers"])
 
     def check_launch_files(self) -> None:
-        """Check that the files which say how training is spread are there.
+        """Check the files which say how training is spread.
 
         Raises:
-            ConfigError: a model that is trained names a missing file.
+            ConfigError: a model that is trained names a missing file, or one that spreads it in a way not provided for.
         """
         for model in self.models:
             path = self.config.models[model].accelerate
-            if path is not None and not Path(path).is_file():
+            if path is None:
+                continue
+            if not Path(path).is_file():
                 raise ConfigError(
                     f"models.{model}.accelerate: there is no file '{path}'; give the path of a configuration file of "
                     "accelerate, seen from the working folder, or null"
+                )
+            settings = read_launch_file(Path(path))
+            kind, version = settings.get("distributed_type"), (settings.get("fsdp_config") or {}).get("fsdp_version", 1)
+            if kind not in SPREAD or (kind == "FSDP" and str(version) != "2"):
+                raise ConfigError(
+                    f"models.{model}.accelerate: '{path}' asks for distributed_type {kind}"
+                    f"{f' with fsdp_version {version}' if kind == 'FSDP' else ''}; training can be spread by "
+                    f"{', '.join(SPREAD)}, and by FSDP only with fsdp_version 2, as in envs/accelerate-fsdp.yaml"
                 )
 
     # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
