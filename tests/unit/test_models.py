@@ -34,6 +34,15 @@ def test_loaded_model_is_frozen_and_in_float32(model):
     assert not any(p.requires_grad for p in model.parameters())
 
 
+def test_a_model_at_home_on_the_cpu_has_the_precision_of_the_gpu(monkeypatch, model_folder: Path):
+    """Where it is spread over GPUs from the CPU, whose own arithmetic doesn't matter."""
+    monkeypatch.setattr("fewshot_distillation.modeling.load.device", lambda: torch.device("cuda", 1))
+    for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation, native=native: native)
+        model = load_model(model_folder, "bf16", torch.device("cpu"))
+        assert {(p.device.type, p.dtype) for p in model.parameters()} == {("cpu", dtype)}
+
+
 def test_code_and_pickles_stay_behind(tmp_path: Path, source_folder: Path):
     source = tmp_path / "source"
     source.mkdir()
