@@ -14,8 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fewshot_distillation.data.checkpoints import checkpoints_of
+from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.adapters import load_checkpoint
-from tiny import fetched_model, make_model
+from tiny import fetched_model, make_model, study
 from training import Setup
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,7 +173,7 @@ def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path
 
 @each_way
 def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Path], tmp_path: Path, way: str):
-    """As one process does, though killed on the way; its checkpoint is a model that evaluation loads."""
+    """As one process does, though killed on the way; the checkpoints are models that answer questions."""
     model = fetched_model(make_model(tmp_path / "source", tie_word_embeddings=True), tmp_path / "tied")
     setup = Setup(tmp_path / "setup", model, splits[0])
     train(setup, tmp_path / "one", changes=FULL)
@@ -186,6 +188,11 @@ def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Pa
     found, other = (load_checkpoint(model, c, "fp32") for c in (checkpoint, None))
     assert found.lm_head.weight is found.model.embed_tokens.weight
     assert not torch.equal(found.lm_head.weight, other.lm_head.weight)
+    spec = study(**FULL).eval_checkpoint("tiny", "layerwise", "0.5", "42", "short")
+    answers = tmp_path / "answers.parquet"
+    checkpoints = checkpoints_of(checkpoint.parent / "manifest.json", spec.checkpoints)
+    evaluate_checkpoints(spec, model, checkpoints, splits[1], tmp_path / "evaluation", answers)
+    assert set(pd.read_parquet(answers)["step"]) == {3, 6}
 
 
 def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
