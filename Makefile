@@ -27,7 +27,7 @@ test-vllm: .venv-vllm/ready
 
 # Debian's packages; as another user than root, or elsewhere, Slurm has to be there, or the tests say what is missing.
 test-slurm: .venv/ready-dev
-	@if ! command -v slurmctld munged >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@if ! { command -v slurmctld && command -v munged; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
 	$(PIP) --quiet --no-deps --requirement envs/requirements-slurm.txt
 	python -m pytest -m slurm tests/cluster

@@ -46,7 +46,7 @@ rule aggregate:
         "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
         "python {resources.scripts:q}/aggregate.py --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
         " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
-        " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee -a {log:q}"
+        " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 
 rule write_analysis:
@@ -73,4 +73,4 @@ rule write_analysis:
     shell:
         "printf %s {params.spec:q} > {log:q}.spec.json; "
         "python {resources.scripts:q}/write_analysis.py --spec @{log:q}.spec.json --summary {input.summary:q}"
-        " --results {params.results:q} --reserved {resources.reserved:q} --output {output:q} 2>&1 | tee -a {log:q}"
+        " --results {params.results:q} --reserved {resources.reserved:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -148,7 +148,7 @@ def leave_results_folder():
 TRACKERS = " ".join(STUDY.config.trackers)
 SAVE_STATE_EVERY = STUDY.config.save_state_every
 MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
-RESERVED = json.dumps(STUDY.reserved_gpus())
+RESERVED = json.dumps(STUDY.reserved_gpus(GPUS_HERE))
 SERVER = STUDY.config.server.model_dump_json()
 
 # The engines that may answer test questions; their code decides what is stale.
@@ -186,22 +186,12 @@ def baselines_of(model, file):
 
 
 def gpus(job):
-    """Resource function: how many GPUs a model wants for a kind of job.
+    """Resource function: how many GPUs a model gets for a kind of job.
 
     A rule asks the cluster for `gpu` of them and promises its program as many `devices`; a site that knows GPUs only as
     `gres` sets `gpu` to 0. A machine with fewer (`--resources gpu=1`) gives a job all that it has.
     """
-
-    def wanted(wildcards):
-        number = getattr(STUDY.config.models[wildcards.model].gpus, job)
-        return min(number, GPUS_HERE) if number and GPUS_HERE else number
-
-    return wanted
-
-
-def generating_gpus(wildcards):
-    """Resource function: GPUs of a job that answers questions; asking a server takes none."""
-    return 0 if STUDY.config.evaluation.backend == "server" else gpus("evaluate")(wildcards)
+    return lambda wildcards: STUDY.gpus(job, wildcards.model, GPUS_HERE)
 
 
 def launcher(job):

@@ -17,8 +17,8 @@ rule baseline:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=generating_gpus,
-        devices=generating_gpus,
+        gpu=gpus("evaluate"),
+        devices=gpus("evaluate"),
         server=SERVER,
     params:
         spec=spec_of(STUDY.baseline),
@@ -28,7 +28,7 @@ rule baseline:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee -a {log:q}"
+        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -47,8 +47,8 @@ rule eval_checkpoint:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=generating_gpus,
-        devices=generating_gpus,
+        gpu=gpus("evaluate"),
+        devices=gpus("evaluate"),
         server=SERVER,
     params:
         spec=spec_of(STUDY.eval_checkpoint),
@@ -60,7 +60,7 @@ rule eval_checkpoint:
     shell:
         "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
         " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q}"
-        " 2>&1 | tee -a {log:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule score:
@@ -86,7 +86,7 @@ rule score:
         " schedule {wildcards.schedule}"
     shell:
         "python {resources.scripts:q}/score.py --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
-        " --accuracy {output.accuracy:q} --judged {output.judged:q} 2>&1 | tee -a {log:q}"
+        " --accuracy {output.accuracy:q} --judged {output.judged:q} 2>&1 | tee {log:q}"
 
 
 use rule score as score_baseline with:

@@ -17,8 +17,8 @@ rule icl_gap:
     threads: HEAVY_THREADS
     resources:
         scripts=SCRIPTS,
-        gpu=generating_gpus,
-        devices=generating_gpus,
+        gpu=gpus("evaluate"),
+        devices=gpus("evaluate"),
         server=SERVER,
     params:
         spec=spec_of(STUDY.icl_gap),
@@ -28,7 +28,7 @@ rule icl_gap:
         "Phase 0 '{wildcards.phase}': {wildcards.model} with more and fewer demonstrations"
     shell:
         "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee -a {log:q}"
+        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule summarise_icl_gap:
@@ -52,4 +52,4 @@ rule summarise_icl_gap:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:
         "python {resources.scripts:q}/summarise_icl_gap.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
-        " --manifests {input.manifests:q} --output {output:q} 2>&1 | tee -a {log:q}"
+        " --manifests {input.manifests:q} --output {output:q} 2>&1 | tee {log:q}"

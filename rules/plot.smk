@@ -34,7 +34,7 @@ for figure in MODEL_FIGURES:
         shell:
             "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
             " --metrics {input.metrics:q} --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q}"
-            " 2>&1 | tee -a {log:q}"
+            " 2>&1 | tee {log:q}"
 
 
 rule plot_icl_gap:
@@ -64,4 +64,4 @@ rule plot_icl_gap:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"
     shell:
         "python {resources.scripts:q}/plot.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
-        " --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee -a {log:q}"
+        " --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"

@@ -1,11 +1,6 @@
 # Models and data; the only rules that use the network.
 
 
-localrules:
-    fetch_model,
-    fetch_dataset,
-
-
 rule fetch_model:
     input:
         lambda wildcards: local_files(STUDY.config.models[wildcards.model].source),
@@ -15,6 +10,7 @@ rule fetch_model:
         "<logs>/fetch_model/{model}.log",
     benchmark:
         "<benchmarks>/fetch_model/{model}.tsv"
+    localrule: True
     conda:
         "../envs/study.yaml"
     resources:
@@ -29,7 +25,7 @@ rule fetch_model:
         "Fetching model {wildcards.model}"
     shell:
         "python {resources.scripts:q}/fetch_model.py --spec {params.spec:q} --files {input:q} --layers {resources.layers:q}"
-        " --state {params.state:q} --output {params.folder:q} 2>&1 | tee -a {log:q}"
+        " --state {params.state:q} --output {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_dataset:
@@ -43,6 +39,7 @@ rule fetch_dataset:
         "<logs>/fetch_dataset/{dataset}.log",
     benchmark:
         "<benchmarks>/fetch_dataset/{dataset}.tsv"
+    localrule: True
     conda:
         "../envs/study.yaml"
     resources:
@@ -54,4 +51,4 @@ rule fetch_dataset:
         "Fetching dataset {wildcards.dataset}"
     shell:
         "python {resources.scripts:q}/fetch_dataset.py --spec {params.spec:q}"
-        " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee -a {log:q}"
+        " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee {log:q}"

@@ -31,7 +31,7 @@ rule precompute_activations:
     shell:
         "{resources.launcher} {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
         " --train {input.train:q} --gpus {resources.devices} --state {params.state:q}"
-        " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee -a {log:q}"
+        " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
 rule precompute_logits:
@@ -63,7 +63,7 @@ rule precompute_logits:
     shell:
         "python {resources.scripts:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
         " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices} --state {params.state:q}"
-        " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee -a {log:q}"
+        " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
 
 
 rule audit_signal:
@@ -96,4 +96,4 @@ rule audit_signal:
     shell:
         "{resources.launcher} {resources.scripts:q}/audit_signal.py --spec {params.spec:q} --model {input.model:q}"
         " --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices}"
-        " --state {params.state:q} --output {output:q} 2>&1 | tee -a {log:q}"
+        " --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -38,4 +38,4 @@ rule train:
         "{resources.launcher} {resources.scripts:q}/train.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --targets {input.targets:q} --trackers {resources.trackers} --save-state-every {resources.save_state_every}"
         " --gradient-checkpointing {resources.gradient_checkpointing} --gpus {resources.devices} --state {params.state:q} --checkpoints {params.checkpoints:q} --metrics {output.metrics:q}"
-        " --tensorboard {params.tensorboard:q} 2>&1 | tee -a {log:q}"
+        " --tensorboard {params.tensorboard:q} 2>&1 | tee {log:q}"

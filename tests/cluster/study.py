@@ -87,8 +87,8 @@ class ClusterProject(Project):
         """Start the long run and stop its clock in the middle, so that what comes next finds it there."""
         driver = self.start(TRAINED)
         wait_until(lambda: max(self.saved_steps(), default=0) >= after_step, "a saved training state", 180)
-        for process in self.processes("train.py"):
-            process.suspend()
+        stopped = [process.suspend() for process in self.processes("train.py")]
+        assert stopped, "it was over before it could be stopped"
         return driver
 
     def thaw(self) -> None:
@@ -118,8 +118,7 @@ class ClusterProject(Project):
     def resumed_at(self) -> int:
         """The step after which the last attempt of the long run began, from its log."""
         (log,) = self.path("logs", "train").rglob("layerwise-0.5-42-long.log")
-        attempt = log.read_text().rpartition("train.py --spec")[2]
-        return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", attempt).group(1))
+        return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", log.read_text()).group(1))
 
     def clear(self) -> None:
         """Cancel whatever is left of this project, so that it can't disturb the next."""

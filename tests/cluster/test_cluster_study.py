@@ -3,6 +3,7 @@
 import copy
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -122,11 +123,20 @@ def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProjec
     assert "slurm_partition" in output
 
 
-def test_the_plain_command_finds_the_profile():
+def test_the_profile_makes_nothing_stale(project: ClusterProject, undisturbed: Project):
+    """What reruns is decided by what jobs compute, not by where they ran."""
+    project.copy_of(undisturbed, *(path.name for path in undisturbed.path().iterdir() if path.is_dir()))
+    shutil.copy2(undisturbed.path("summary.json"), project.path("summary.json"))
+    shutil.copy2(undisturbed.path("analysis.md"), project.path("analysis.md"))
+    assert not project.planned("all")
+
+
+def test_the_plain_command_finds_the_profile(tmp_path: Path):
     """In a fresh clone, and as a workflow profile; nothing is submitted."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
     for option in ("--profile", "--workflow-profile"):
         command = [sys.executable, "-m", "snakemake", option, "slurm", "-n", "all"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=tmp_path / "clone", capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert re.search(r"\ntrain +\d+\n", done.stdout + done.stderr)
-    assert Path(ROOT / "slurm").resolve() == ROOT / "profiles" / "slurm"
+    assert (tmp_path / "clone" / "slurm").resolve() == tmp_path / "clone" / "profiles" / "slurm"

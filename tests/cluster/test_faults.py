@@ -3,6 +3,7 @@
 import copy
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,30 +204,32 @@ def test_configuration_edited_while_a_job_waits(prepared: ClusterProject, undist
     assert not prepared.planned(TRAINED)
 
 
-def test_code_edited_while_a_job_waits(prepared: ClusterProject, busy: str, tmp_path: Path):
-    """The job stops with a sentence that says why; an edited comment or another loss doesn't stop it."""
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stops"),
+    [("forward_kl.py", "t * t *", "t *", False), ("layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", True)],
+)
+def test_code_edited_while_a_job_waits(
+    prepared: ClusterProject, busy: str, tmp_path: Path, file: str, old: str, new: str, stops: bool
+):
+    """The job stops with a sentence that says why; a comment or another loss doesn't stop it."""
     prepared.source = copy_of_workflow(tmp_path / "workflow")
     prepared.use_profile({"retries: 2": "retries: 0"})
+    driver = prepared.start(TRAINED)
+    wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
     losses = prepared.source / "scripts" / "fewshot_distillation" / "student" / "losses"
-    for file, old, new, stops in (
-        ("forward_kl.py", "t * t *", "t *", False),
-        ("layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", True),
-    ):
-        prepared.slurm.run("scontrol", "hold", busy, check=False)
-        driver = prepared.start(TRAINED)
-        wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
-        path = losses / file
-        path.write_text(f"# A comment.\n{path.read_text().replace(old, new, 1)}")
-        if stops:
-            prepared.slurm.run("scancel", busy)
-            assert driver.wait(PATIENCE) != 0
-            log = (prepared.folder / "driver.log").read_text()
-            assert "student/losses/layerwise.py was edited after this job had been submitted" in log
-            assert not prepared.path("runs").exists()
-        else:
-            os.killpg(driver.pid, signal.SIGINT)
-            driver.wait(PATIENCE)
-            wait_until(lambda: not prepared.active(), "the end of its jobs", 60)
+    changed = (losses / file).read_text().replace(old, new, 1)
+    assert changed != (losses / file).read_text()
+    (losses / file).write_text(changed)
+    (losses / "layerwise.py").write_text(f"# A comment.\n{(losses / 'layerwise.py').read_text()}")
+    prepared.slurm.run("scancel", busy)
+    if not stops:
+        finish(driver, prepared)
+        assert states(prepared) == ["COMPLETED"]
+        return
+    assert driver.wait(PATIENCE) != 0
+    log = (prepared.folder / "driver.log").read_text()
+    assert "student/losses/layerwise.py was edited after this job had been submitted" in log
+    assert not prepared.path("runs").exists()
 
 
 def test_torn_files_in_place_of_every_output(on_cluster: ClusterProject, undisturbed: Project):
@@ -241,15 +244,20 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
     """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of outputs."""
     chance = random.Random(11)
     targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
-    torn = 0
-    for kill in range(10):
+    kills = torn = 0
+    while kills < 10:
         driver = project.start(*targets)
         try:
             driver.wait(chance.uniform(3, 14))
         except subprocess.TimeoutExpired:
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
-        if kill % 2:
+            kills += 1
+        else:  # it was done, which must not happen by mistake; then there is more to do again
+            assert driver.returncode == 0, (project.folder / "driver.log").read_text()[-4000:]
+            assert_same(project, undisturbed, *EARLIER)
+            shutil.rmtree(project.path("runs"))
+        if kills % 2:
             project.lose_node()
             under_way = declared(project, "incomplete")
             project.tear(under_way)

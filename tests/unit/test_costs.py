@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.analysis.costs import cost_table, costs
+from tiny import study
 
 RESERVED = {"train": {"small": 1, "big": 4}, "icl_gap": {"small": 2}}
 
@@ -39,6 +40,18 @@ def test_gpu_hours_are_hours_times_reserved_gpus(results: Path):
     assert found["score"].gpu_hours == found["aggregate"].gpu_hours == 0
     assert found["plot_icl_gap"].hours == 0
     assert next(iter(found)) == "train", "the most expensive comes first"
+
+
+def test_what_is_reserved_is_what_jobs_get():
+    """A machine with one GPU gives one; a server answers without any."""
+    plan = study(models__tiny__gpus={"teacher": 2, "train": 4, "evaluate": 2})
+    assert plan.reserved_gpus()["train"] == {"tiny": 4} and plan.reserved_gpus(1)["train"] == {"tiny": 1}
+    assert plan.reserved_gpus()["eval_checkpoint"] == {"tiny": 2}
+    assert plan.reserved_gpus()["precompute_logits"] == {"tiny": 1}
+    server = study(
+        models__tiny__gpus={"evaluate": 2}, evaluation__backend="server", server__url="http://localhost:1/v1"
+    )
+    assert server.reserved_gpus()["baseline"] == {"tiny": 0} == server.reserved_gpus(1)["icl_gap"]
 
 
 def test_without_a_gpu_there_are_hours_alone(results: Path):

@@ -76,6 +76,17 @@ def test_digests_cover_what_is_run():
     assert len(code) == len([*SCRIPTS.glob("*.py"), *SCRIPTS.glob("fewshot_distillation/**/*.py")])
 
 
+def test_a_driver_that_died_on_another_machine_locks_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, seconds in (("STALE", 0.5), ("BEAT", 0.1)):
+        monkeypatch.setattr(f"fewshot_distillation.runtime.lock.{name}", seconds)
+    dead = Driver(tmp_path)
+    assert dead.take() is None
+    dead._lock._stop.set()
+    (claim,) = (tmp_path / "driver.lock").iterdir()
+    claim.write_text(json.dumps(json.loads(claim.read_text()) | {"machine": ["login2", "b", "n"]}))
+    assert Driver(tmp_path).take() is None
+
+
 def test_a_second_driver_is_told_who_works(tmp_path: Path):
     first = Driver(tmp_path)
     assert first.take() is None

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -90,6 +91,24 @@ def test_an_owner_elsewhere_is_dead_when_its_claim_is_no_longer_touched(tmp_path
     assert 0.5 < time.monotonic() - start < 5
 
 
+def test_taking_over_from_elsewhere_waits_for_a_sign_of_life(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(locks, "STALE", 1.0)
+    monkeypatch.setattr(locks, "BEAT", 0.1)
+    far = Lock(tmp_path / "lock")
+    assert far.acquire()
+    claim = forged(far.folder, machine=["elsewhere", "b", "n"])
+    far._stop.set()
+    touching = threading.Timer(0.4, os.utime, [claim])
+    touching.start()
+    start = time.monotonic()
+    assert not Lock(tmp_path / "lock").take_over()
+    assert 0.3 < time.monotonic() - start < 1, "it is seen to live"
+    start = time.monotonic()
+    assert Lock(tmp_path / "lock").take_over()
+    assert time.monotonic() - start > 0.9
+    assert not far.held()
+
+
 def test_a_clock_that_is_wrong_kills_nobody(tmp_path: Path, holder):
     claim = forged(tmp_path / "lock", machine=["elsewhere", "b", "n"])
     os.utime(claim, (0, 0))
@@ -154,9 +173,10 @@ def test_an_owner_ends_when_what_it_watches_says_so(tmp_path: Path):
     assert process.exitcode == 75
 
 
-def test_without_hard_links(tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("code", locks.NO_LINKS)
+def test_without_hard_links(tmp_path: Path, monkeypatch, code: int):
     def refuse(*arguments) -> None:
-        raise PermissionError
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", refuse)
     first, second = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")

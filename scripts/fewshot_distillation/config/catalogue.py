@@ -19,7 +19,7 @@ class Gpus(Strict):
 
     teacher: int = Field(1, ge=1, description="GPUs of a job that reads training questions; each runs one process.")
     train: int = Field(1, ge=1, description="GPUs of a training job; each runs one process.")
-    evaluate: int = Field(1, ge=1, description="GPUs to reserve for an evaluation job, which uses one.")
+    evaluate: int = Field(1, ge=1, description="GPUs of a job that answers questions; vLLM uses all of them.")
 
 
 class Model(Strict):

@@ -47,13 +47,20 @@ class Study(Runs):
         super().__init__(config)
         self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
 
-    def reserved_gpus(self) -> dict[str, dict[str, int]]:
+    def gpus(self, kind: str, model: str, here: int = 0) -> int:
+        """GPUs of a model's job: a server answers without any, and `here` is all that a machine has, if known."""
+        if kind == "evaluate" and self.config.evaluation.backend == "server":
+            return 0
+        wanted = getattr(self.config.models[model].gpus, kind)
+        return min(wanted, here) if here else wanted
+
+    def reserved_gpus(self, here: int = 0) -> dict[str, dict[str, int]]:
         """GPUs of a job, by rule and model."""
         kinds = {"precompute_activations": "teacher", "audit_signal": "teacher", "train": "train"}
         kinds |= dict.fromkeys(("icl_gap", "baseline", "eval_checkpoint"), "evaluate")
-        models = self.config.models.items()
-        reserved = {rule: {name: getattr(model.gpus, kind) for name, model in models} for rule, kind in kinds.items()}
-        return reserved | {"precompute_logits": dict.fromkeys(self.config.models, 1)}
+        models = self.config.models
+        reserved = {rule: {model: self.gpus(kind, model, here) for model in models} for rule, kind in kinds.items()}
+        return reserved | {"precompute_logits": dict.fromkeys(models, 1)}
 
     def check_fetched_models(self, folder: Path) -> None:
         """Check layers against models that are already there; `fetch_model` checks those that aren't.

@@ -68,9 +68,10 @@ class Driver:
     def take(self) -> str | None:
         """Take the folder; if another driver has it, who that is.
 
-        The lock is let go when the driver ends, however it ends, so nothing is left to unlock.
+        The lock is let go when the driver ends, however it ends, so nothing is left to unlock; of a driver on another
+        machine it takes a while to see that it ended.
         """
-        if not self._lock.acquire(wait=False):
+        if not self._lock.take_over():
             return described(self._lock.owner)
         plans = hashlib.sha256(os.environ.get(PLANS, "").encode()).hexdigest()[:16]
         note = {"id": uuid.uuid4().hex, "plan": plans, "since": time.time()}

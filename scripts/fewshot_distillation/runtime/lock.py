@@ -8,6 +8,7 @@ hasn't touched its claim for `STALE` seconds of the watcher's own clock (so cloc
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ log = logging.getLogger("fewshot_distillation")
 # a minute late.
 BEAT, STALE = 10.0, 120.0
 FREE = {"free": True}
+# What file systems without hard links say.
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def _started(pid: int | str) -> str | None:
@@ -101,6 +104,26 @@ class Lock:
         threading.Thread(target=self._beat, daemon=True).start()
         return True
 
+    def take_over(self) -> bool:
+        """Take the lock unless its owner lives; of one on another machine that may take `STALE` seconds to see."""
+        before = None
+        while not self.acquire(wait=False):
+            now = self._seen and self._seen[:2]
+            if is_alive(self.owner) or (before and now != before):
+                return False
+            if before is None:
+                log.warning("looking for a sign of life of %s, for up to %.0f s", described(self.owner), STALE)
+            before = now
+            time.sleep(BEAT / 10)
+        return True
+
+    def held(self) -> bool:
+        """Whether this process has the lock still: another may have taken it for dead."""
+        try:
+            return self._claim is not None and self._highest()[1] == self._claim
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
         """Let the next one have it; does nothing where the lock was lost."""
         self._stop.set()
@@ -118,6 +141,7 @@ class Lock:
             self.folder.rmdir()
 
     def _try(self) -> bool:
+        self.folder.mkdir(parents=True, exist_ok=True)
         number, path = self._highest()
         if path is not None and not self._may_follow(path):
             return False
@@ -139,7 +163,6 @@ class Lock:
         return True
 
     def _highest(self) -> tuple[int, Path | None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
         return (max(numbers), self.folder / f"{max(numbers):06d}") if numbers else (0, None)
 
@@ -200,8 +223,10 @@ def _link_new(whole: Path, claim: Path) -> None:
     except FileExistsError:
         if os.stat(whole).st_nlink != 2:  # a network file system may report its own repeated request as an error
             raise
-    except PermissionError:  # no hard links here; the file is empty for an instant
-        with open(claim, "x") as file:
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with open(claim, "x") as file:  # it is empty for an instant
             file.write(whole.read_text())
 
 

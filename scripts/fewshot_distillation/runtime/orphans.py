@@ -22,13 +22,18 @@ class QueuedJob(NamedTuple):
     folder: str
 
 
-def orphans(folder: Path, state: Path) -> list[QueuedJob]:
+def orphans(folder: Path, results: Path) -> list[QueuedJob]:
     """Jobs that were submitted from a working folder by drivers that are gone.
 
-    All of them where no driver is at work, else those that were submitted before it began. Slurm tells whole seconds:
-    what was submitted within the second in which the driver began counts as the driver's.
+    All of them where no driver is at work, else those that were submitted before the first of them began. Slurm tells
+    whole seconds: what was submitted within the second in which a driver began counts as the driver's.
+
+    Args:
+        folder: where the drivers were started; all results folders up to two levels below it count.
+        results: another one, which may lie elsewhere.
     """
-    began = _driver_began(state)
+    states = {results / ".state", *folder.glob("*/.state"), *folder.glob("*/*/.state")}
+    began = min((seconds for state in states if (seconds := _driver_began(state)) is not None), default=None)
     jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
     return [job for job in jobs if began is None or _seconds(job.submitted) + 1 <= began]
 
@@ -43,7 +48,7 @@ def _driver_began(state: Path) -> float | None:
     if not (state / "driver.lock").is_dir():
         return None
     lock = Lock(state / "driver.lock")
-    if lock.acquire(wait=False):
+    if lock.take_over():
         lock.release()
         return None
     try:

@@ -64,6 +64,8 @@ class Workspace:
             yield not finished
             if not finished:
                 self._finish()
+            if not lock.held():
+                raise JobError("another process took this work over, because this one had seemed dead")
             # Whoever works with other settings by now must not find these outputs in the place of its own.
             if reason := replaced_by_another_plan(self.folder.parent.parent):
                 raise JobError(reason)
