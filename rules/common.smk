@@ -181,6 +181,11 @@ def files_of(runs, file):
     return [f"<results>/runs/{r.model}/{r.condition}/lambda{r.lam}/seed{r.seed}/{r.schedule}/{file}" for r in runs]
 
 
+def when_asked_for(runs, *files):
+    """Input function: files of runs, put together for a target that is wanted and not for every one that there is."""
+    return lambda wildcards: [path for file in files for path in files_of(runs, file)]
+
+
 def baselines_of(model, file):
     return [f"<results>/baselines/{model}/{k}shot/{file}" for k in STUDY.config.baselines.shots]
 
