@@ -117,6 +117,14 @@ def kill_before(number: int) -> None:
     trainer.Trainer.step = dying
 
 
+def compile_nothing() -> None:
+    """Let DeepSpeed use PyTorch's collectives: it compiles its own for CPUs, which would need a compiler, and what a
+    killed process has left half compiled would keep all that follow waiting."""
+    import deepspeed.ops
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
 if __name__ == "__main__":
     if "BF16" in os.environ:
         load.dtype_for = trainer.dtype_for = lambda precision, where: torch.bfloat16
@@ -124,6 +132,8 @@ if __name__ == "__main__":
         kill_before(int(os.environ["KILL_BEFORE_STEP"]))
     if IN_PARTS:
         pretend_gpu()
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        compile_nothing()
     seen = {"process": RANK}
     watch_sharding(seen)
     watch_gathering(seen)
