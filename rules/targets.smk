@@ -18,7 +18,7 @@ for target, runs in named_runs().items() if workflow.is_main_process else ():
 
     # Snakemake copies all global names for every text that it formats, and each rule leaves one that nothing reads here.
     for kind in ("train", "eval"):
-        del globals()[f"__{kind}_{target}"]
+        globals().pop(f"__{kind}_{target}", None)
 
 
 rule figures:
