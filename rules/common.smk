@@ -235,14 +235,18 @@ def in_order(first, then):
     Snakemake forgets to look whether the outputs of a job are missing where one of its `ancient` inputs is made again,
     so the input is only that while `then`, the output of the job that comes after it, is there.
     """
-    return ancient(f"<results>/{first}") if os.path.exists(f"{STUDY.config.results}/{then}") else f"<results>/{first}"
+    return ancient(first) if os.path.exists(then.replace("<results>", STUDY.config.results)) else first
 
 
 def phase_zero(wildcards):
     """Phase 0 comes before the teacher's targets."""
     phase = STUDY.gap_before(wildcards.model)
-    teacher = f"teachers/{wildcards.model}/{wildcards.teacher}/activations.safetensors"
-    return [] if phase is None else in_order(f"icl_gap/{phase}/{wildcards.model}/predictions.parquet", teacher)
+    if phase is None:
+        return []
+    teacher = f"<results>/teachers/{wildcards.model}/{wildcards.teacher}"
+    return in_order(
+        f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet", f"{teacher}/activations.safetensors"
+    )
 
 
 def signal_audit(wildcards):
@@ -250,9 +254,8 @@ def signal_audit(wildcards):
     condition = STUDY.config.conditions[wildcards.condition]
     if condition.target == "none":
         return []
-    w = wildcards
-    run = f"runs/{w.model}/{w.condition}/lambda{w.lam}/seed{w.seed}/{w.schedule}/checkpoints/manifest.json"
-    return in_order(f"teachers/{w.model}/{condition.teacher}/signal.json", run)
+    (trained,) = files_of([wildcards], "checkpoints/manifest.json")
+    return in_order(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json", trained)
 
 
 def targets(wildcards):

@@ -1,4 +1,4 @@
-"""A Slurm of four pretend A100s for the session, and a tiny study that it has run undisturbed."""
+"""A Slurm of four pretend A100s for the session, and a tiny study that one machine and the cluster have run."""
 
 import importlib.util
 import sys

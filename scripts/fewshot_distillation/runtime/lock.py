@@ -26,6 +26,7 @@ log = logging.getLogger("fewshot_distillation")
 # a minute late.
 BEAT, STALE = 10.0, 120.0
 FREE = {"free": True}
+LOST = "another process took this work over, because this one had seemed dead"
 # What file systems without hard links say.
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -141,16 +142,19 @@ class Lock:
             self.folder.rmdir()
 
     def _try(self) -> bool:
+        try:
+            return self._take()
+        except (FileExistsError, FileNotFoundError):  # another was faster, or has removed the lock
+            return False
+
+    def _take(self) -> bool:
         self.folder.mkdir(parents=True, exist_ok=True)
         number, path = self._highest()
         if path is not None and not self._may_follow(path):
             return False
         claim = self.folder / f"{number + 1:06d}"
         owner = this_process()
-        try:
-            self._publish(owner, lambda whole: _link_new(whole, claim))
-        except (FileExistsError, FileNotFoundError):
-            return False
+        self._publish(owner, lambda whole: _link_new(whole, claim))
         if self._highest()[0] != number + 1:  # others came and went while this process looked
             claim.unlink(missing_ok=True)
             return False
@@ -204,14 +208,14 @@ class Lock:
         claim = self._claim
         while claim is not None and not self._stop.wait(BEAT):
             try:
-                held = self._highest()[1] == claim
+                held = self.held()
                 os.utime(claim)
             except FileNotFoundError:
                 held = False
             except OSError as error:  # a network file system may be away for a while
                 log.warning("can't touch %s: %s", claim, error)
                 continue
-            reason = self._watch() if held else "another process took this work over, because this one had seemed dead"
+            reason = self._watch() if held else LOST
             if reason and not self._stop.is_set():
                 end_process(reason)
 

@@ -19,7 +19,7 @@ from typing import Any
 from .driver import replaced_by_another_plan
 from .errors import JobError
 from .files import folder_digests, write_json
-from .lock import Lock
+from .lock import LOST, Lock
 from .processes import wait_until
 
 log = logging.getLogger("fewshot_distillation")
@@ -65,7 +65,7 @@ class Workspace:
             if not finished:
                 self._finish()
             if not lock.held():
-                raise JobError("another process took this work over, because this one had seemed dead")
+                raise JobError(LOST)
             # Whoever works with other settings by now must not find these outputs in the place of its own.
             if reason := replaced_by_another_plan(self.folder.parent.parent):
                 raise JobError(reason)
