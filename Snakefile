@@ -41,3 +41,8 @@ onstart:
 
 onsuccess:
     leave_results_folder()
+
+
+# Snakemake copies all global names for every text that it formats, and each rule leaves names that nothing reads.
+for name in [name for name in globals() if name.startswith("__") and not name.endswith("__")]:
+    del globals()[name]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# A plan is made of millions of objects that stay; looking for garbage among them is a sixth of the time it takes.
+# A plan is made of millions of objects that stay: looking for garbage among them takes a sixth of its time, and taking
+# them apart at the end another.
 gc.set_threshold(200_000, 20, 100)
+atexit.register(gc.freeze)
 
 HERE = Path(str(workflow.current_basedir)).parent
 SCRIPTS = str(HERE / "scripts")
@@ -148,28 +150,23 @@ def leave_results_folder():
     DRIVER.finished()
 
 
-# Settings that no result depends on reach jobs as resources: changing a resource reruns nothing.
-TRACKERS = " ".join(STUDY.config.trackers)
-SAVE_STATE_EVERY = STUDY.config.save_state_every
-MATCHED_LAYERS = json.dumps(STUDY.matched_layers())
-RESERVED = json.dumps(STUDY.reserved_gpus(GPUS_HERE))
-SERVER = STUDY.config.server.model_dump_json()
-
-# The engines that may answer test questions; their code decides what is stale.
+# The engines that may answer test questions, whose code decides what is stale, and the server that one of them asks.
 ENGINES = STUDY.config.evaluation.modules
+SERVER = STUDY.config.server.model_dump_json()
 
 
 @functools.cache
 def code_of(program, *modules):
-    """Parameter function: digest of the code that a job's results depend on.
+    """Parameter: digest of the code that a job's results depend on.
 
-    A job of a cluster won't start where that code isn't what was submitted.
+    A job of a cluster won't start where that code isn't what was submitted; it looks at its own code only.
     """
+    if not SUBMITTED:
+        return code_digest(program, *modules)
 
     @functools.cache
     def digest():
-        if SUBMITTED:
-            driver.refuse(driver.edited(SUBMITTED["code"], program_digests(program, *modules)))
+        driver.refuse(driver.edited(SUBMITTED["code"], program_digests(program, *modules)))
         return code_digest(program, *modules)
 
     return lambda wildcards: digest()
@@ -194,34 +191,49 @@ def baselines_of(model, file):
     return [f"<results>/baselines/{model}/{k}shot/{file}" for k in STUDY.config.baselines.shots]
 
 
-def gpus(job):
-    """Resource function: how many GPUs a model gets for a kind of job.
+def by_model(value):
+    """Resource of a model's jobs; a function only where models differ, since Snakemake calls that for every job."""
+    values = {model: value(model) for model in STUDY.config.models}
+    return values.popitem()[1] if len(set(values.values())) == 1 else lambda wildcards: values[wildcards.model]
 
-    A rule asks the cluster for `gpu` of them and promises its program as many `devices`; a site that knows GPUs only as
-    `gres` sets `gpu` to 0. A machine with fewer (`--resources gpu=1`) gives a job all that it has.
+
+def gpus(rule):
+    """Resource: how many GPUs a model's job asks the cluster for.
+
+    A site that knows GPUs only as `gres` sets `gpu` to 0: what a program is promised stands in its command. A machine
+    with fewer (`--resources gpu=1`) gives a job all that it has.
     """
-    return lambda wildcards: STUDY.gpus(job, wildcards.model, GPUS_HERE)
+    return by_model(lambda model: STUDY.gpus(rule, model, GPUS_HERE))
 
 
-def launcher(job):
-    """Resource function: how a job starts, as one process or as one for each GPU that the model asks for.
+def program(name, rule=None, **settings):
+    """Resource: how a job's program starts on this machine, with the settings that no result depends on.
 
-    Training may be started by an accelerate configuration of the model's own; a teacher's processes share nothing.
+    It is a resource because changing one reruns nothing. With `rule`, the job is promised the GPUs which that rule
+    gives a model. A setting is a value, a list of them, or a function of the model.
     """
 
-    def command(wildcards):
-        processes, own = gpus(job)(wildcards), STUDY.config.models[wildcards.model].accelerate
-        shape = f"--num_machines 1 --num_processes {processes} --main_process_port 0 --mixed_precision no"
-        if job == "train" and own is not None:
-            return f"accelerate launch --config_file {shlex.quote(own)} {shape}"
-        return f"accelerate launch --multi_gpu {shape} --dynamo_backend no" if processes > 1 else "python"
+    def command(model):
+        words, processes, own = [f"{SCRIPTS}/{name}"], 1, None
+        if rule:
+            count = STUDY.gpus(rule, model, GPUS_HERE)
+            words += ["--gpus", count]
+            processes = count if STUDY.process_per_gpu(rule) else 1
+            own = STUDY.config.models[model].accelerate if rule == "train" else None
+        for setting, value in settings.items():
+            value = value(model) if callable(value) else value
+            words += [f"--{setting.replace('_', '-')}", *(value if isinstance(value, list) else [value])]
+        return f"{launcher(processes, own)} {shlex.join(map(str, words))}"
 
-    return command
+    return by_model(command)
 
 
-def gradient_checkpointing(wildcards):
-    """Resource function: 1 where a model's layers are computed a second time to save memory."""
-    return int(STUDY.config.models[wildcards.model].gradient_checkpointing)
+def launcher(processes, own):
+    """What starts so many processes: accelerate, by a configuration of the model's `own` if there is one."""
+    shape = f"--num_machines 1 --num_processes {processes} --main_process_port 0 --mixed_precision no"
+    if own is not None:
+        return f"accelerate launch --config_file {shlex.quote(own)} {shape}"
+    return f"accelerate launch --multi_gpu {shape} --dynamo_backend no" if processes > 1 else "python"
 
 
 def candidates(phase, pattern):
@@ -275,4 +287,4 @@ def training_code(wildcards):
     """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
     condition = STUDY.config.conditions[wildcards.condition]
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
-    return code_of("train.py", *loss)(wildcards)
+    return code_of("train.py", *loss)

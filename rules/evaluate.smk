@@ -16,19 +16,16 @@ rule baseline:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        scripts=SCRIPTS,
-        gpu=gpus("evaluate"),
-        devices=gpus("evaluate"),
-        server=SERVER,
+        program=program("generate.py", "baseline", state=STATE, server=SERVER),
+        gpu=gpus("baseline"),
     params:
         spec=spec_of(STUDY.baseline),
         code=code_of("generate.py", *ENGINES),
-        state=STATE,
     message:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
-        "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -46,21 +43,17 @@ rule eval_checkpoint:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        scripts=SCRIPTS,
-        gpu=gpus("evaluate"),
-        devices=gpus("evaluate"),
-        server=SERVER,
+        program=program("eval_checkpoint.py", "eval_checkpoint", state=STATE, server=SERVER),
+        gpu=gpus("eval_checkpoint"),
     params:
         spec=spec_of(STUDY.eval_checkpoint),
         code=code_of("eval_checkpoint.py", *ENGINES),
-        state=STATE,
     message:
         "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "python {resources.scripts:q}/eval_checkpoint.py --spec {params.spec:q} --model {input.model:q}"
-        " --checkpoints {input.checkpoints:q} --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
+        "{resources.program} --spec {params.spec:q} --model {input.model:q} --checkpoints {input.checkpoints:q}"
+        " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule score:
@@ -77,7 +70,7 @@ rule score:
     conda:
         "../envs/analysis.yaml"
     resources:
-        scripts=SCRIPTS,
+        program=program("score.py"),
     params:
         spec=spec_of(STUDY.score_run),
         code=code_of("score.py"),
@@ -85,7 +78,7 @@ rule score:
         "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "python {resources.scripts:q}/score.py --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
+        "{resources.program} --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
         " --accuracy {output.accuracy:q} --judged {output.judged:q} 2>&1 | tee {log:q}"
 
 

@@ -16,19 +16,16 @@ rule icl_gap:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        scripts=SCRIPTS,
-        gpu=gpus("evaluate"),
-        devices=gpus("evaluate"),
-        server=SERVER,
+        program=program("generate.py", "icl_gap", state=STATE, server=SERVER),
+        gpu=gpus("icl_gap"),
     params:
         spec=spec_of(STUDY.icl_gap),
         code=code_of("generate.py", *ENGINES),
-        state=STATE,
     message:
         "Phase 0 '{wildcards.phase}': {wildcards.model} with more and fewer demonstrations"
     shell:
-        "python {resources.scripts:q}/generate.py --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --gpus {resources.devices} --server {resources.server:q} --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule summarise_icl_gap:
@@ -44,12 +41,12 @@ rule summarise_icl_gap:
     conda:
         "../envs/analysis.yaml"
     resources:
-        scripts=SCRIPTS,
+        program=program("summarise_icl_gap.py"),
     params:
         spec=spec_of(STUDY.icl_gap_summary),
         code=code_of("summarise_icl_gap.py"),
     message:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:
-        "python {resources.scripts:q}/summarise_icl_gap.py --spec {params.spec:q} --accuracy {input.accuracy:q}"
+        "{resources.program} --spec {params.spec:q} --accuracy {input.accuracy:q}"
         " --manifests {input.manifests:q} --output {output:q} 2>&1 | tee {log:q}"

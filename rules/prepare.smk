@@ -14,18 +14,15 @@ rule fetch_model:
     conda:
         "../envs/study.yaml"
     resources:
-        scripts=SCRIPTS,
-        layers=MATCHED_LAYERS,
+        program=program("fetch_model.py", state=STATE, layers=json.dumps(STUDY.matched_layers())),
     params:
         spec=spec_of(STUDY.fetch_model),
         code=code_of("fetch_model.py"),
         folder=lambda wildcards, output: os.path.dirname(output[0]),
-        state=STATE,
     message:
         "Fetching model {wildcards.model}"
     shell:
-        "python {resources.scripts:q}/fetch_model.py --spec {params.spec:q} --files {input:q} --layers {resources.layers:q}"
-        " --state {params.state:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+        "{resources.program} --spec {params.spec:q} --files {input:q} --output {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_dataset:
@@ -43,12 +40,12 @@ rule fetch_dataset:
     conda:
         "../envs/study.yaml"
     resources:
-        scripts=SCRIPTS,
+        program=program("fetch_dataset.py"),
     params:
         spec=spec_of(STUDY.fetch_dataset),
         code=code_of("fetch_dataset.py"),
     message:
         "Fetching dataset {wildcards.dataset}"
     shell:
-        "python {resources.scripts:q}/fetch_dataset.py --spec {params.spec:q}"
+        "{resources.program} --spec {params.spec:q}"
         " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee {log:q}"

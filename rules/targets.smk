@@ -16,10 +16,6 @@ for target, runs in named_runs().items() if workflow.is_main_process else ():
         input:
             when_asked_for(runs, "accuracy.csv"),
 
-    # Snakemake copies all global names for every text that it formats, and each rule leaves one that nothing reads here.
-    for kind in ("train", "eval"):
-        globals().pop(f"__{kind}_{target}", None)
-
 
 rule figures:
     input:

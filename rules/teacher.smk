@@ -18,19 +18,15 @@ rule precompute_activations:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        scripts=SCRIPTS,
-        gpu=gpus("teacher"),
-        launcher=launcher("teacher"),
-        devices=gpus("teacher"),
+        program=program("precompute_activations.py", "precompute_activations", state=STATE),
+        gpu=gpus("precompute_activations"),
     params:
         spec=spec_of(STUDY.precompute_activations),
         code=code_of("precompute_activations.py"),
-        state=STATE,
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
-        "{resources.launcher} {resources.scripts:q}/precompute_activations.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --gpus {resources.devices} --state {params.state:q}"
+        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
@@ -51,18 +47,16 @@ rule precompute_logits:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        scripts=SCRIPTS,
-        gpu=1,
-        devices=1,
+        program=program("precompute_logits.py", "precompute_logits", state=STATE),
+        gpu=gpus("precompute_logits"),
     params:
         spec=spec_of(STUDY.precompute_logits),
         code=code_of("precompute_logits.py"),
-        state=STATE,
     message:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
-        "python {resources.scripts:q}/precompute_logits.py --spec {params.spec:q} --model {input.model:q}"
-        " --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices} --state {params.state:q}"
+        "{resources.program} --spec {params.spec:q} --model {input.model:q}"
+        " --activations {input.activations:q} --meta {input.meta:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
 
 
@@ -83,17 +77,13 @@ rule audit_signal:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        scripts=SCRIPTS,
-        gpu=gpus("teacher"),
-        launcher=launcher("teacher"),
-        devices=gpus("teacher"),
+        program=program("audit_signal.py", "audit_signal", state=STATE),
+        gpu=gpus("audit_signal"),
     params:
         spec=spec_of(STUDY.audit_signal),
         code=code_of("audit_signal.py"),
-        state=STATE,
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}'"
     shell:
-        "{resources.launcher} {resources.scripts:q}/audit_signal.py --spec {params.spec:q} --model {input.model:q}"
-        " --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q} --gpus {resources.devices}"
-        " --state {params.state:q} --output {output:q} 2>&1 | tee {log:q}"
+        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        " --activations {input.activations:q} --meta {input.meta:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -14,9 +14,8 @@ ARGUMENTS = {
     "gradient-checkpointing": "1 to compute layers a second time instead of keeping their activations, or 0",
     "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
-    "checkpoints": "folder of the checkpoints",
-    "metrics": "metrics.csv",
-    "tensorboard": "folder of tracker logs",
+    "checkpoints": "manifest of the checkpoints, which lie beside it",
+    "metrics": "metrics.csv; tensorboard/ comes to lie beside it",
 }
 
 
@@ -29,8 +28,8 @@ def main() -> None:
         cache, description = map(Path, paths.targets) if paths.targets else (None, None)
         outputs = {
             "metrics": Path(paths.metrics),
-            "tensorboard": Path(paths.tensorboard),
-            "checkpoints": Path(paths.checkpoints),
+            "tensorboard": Path(paths.metrics).with_name("tensorboard"),
+            "checkpoints": Path(paths.checkpoints).parent,
         }
         loss = [] if description is None else [f"student.losses.{this.spec.condition.loss}"]
         with this.workspace(outputs, [model, data, *([description] if description else [])], *loss) as work:

@@ -67,9 +67,8 @@ def train(
         "--gradient-checkpointing": [checkpointing],
         "--gpus": ["1"],
         "--state": [folder / "state"],
-        "--checkpoints": [run / "checkpoints"],
+        "--checkpoints": [run / "checkpoints" / "manifest.json"],
         "--metrics": [run / "metrics.csv"],
-        "--tensorboard": [run / "tensorboard"],
     }
     words = [str(word) for name, values in arguments.items() for word in (name, *values)]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -30,6 +30,18 @@ from .study import Config
 # How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
 SPREAD = ("FSDP", "DEEPSPEED", "MULTI_GPU")
 
+# The rules that compute with a model, each with the entry of `models.<model>.gpus` that says on how many GPUs; the last
+# one reads what the teacher has computed, and one is always enough.
+GPU_RULES = {
+    "precompute_activations": "teacher",
+    "audit_signal": "teacher",
+    "train": "train",
+    "icl_gap": "evaluate",
+    "baseline": "evaluate",
+    "eval_checkpoint": "evaluate",
+    "precompute_logits": None,
+}
+
 
 def read_launch_file(path: Path) -> dict:
     """A configuration file of accelerate; empty if it is none."""
@@ -47,20 +59,22 @@ class Study(Runs):
         super().__init__(config)
         self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
 
-    def gpus(self, kind: str, model: str, here: int = 0) -> int:
+    def gpus(self, rule: str, model: str, here: int = 0) -> int:
         """GPUs of a model's job: a server answers without any, and `here` is all that a machine has, if known."""
+        kind = GPU_RULES[rule]
         if kind == "evaluate" and self.config.evaluation.backend == "server":
             return 0
-        wanted = getattr(self.config.models[model].gpus, kind)
+        wanted = 1 if kind is None else getattr(self.config.models[model].gpus, kind)
         return min(wanted, here) if here else wanted
 
     def reserved_gpus(self, here: int = 0) -> dict[str, dict[str, int]]:
         """GPUs of a job, by rule and model."""
-        kinds = {"precompute_activations": "teacher", "audit_signal": "teacher", "train": "train"}
-        kinds |= dict.fromkeys(("icl_gap", "baseline", "eval_checkpoint"), "evaluate")
-        models = self.config.models
-        reserved = {rule: {model: self.gpus(kind, model, here) for model in models} for rule, kind in kinds.items()}
-        return reserved | {"precompute_logits": dict.fromkeys(models, 1)}
+        return {rule: {model: self.gpus(rule, model, here) for model in self.config.models} for rule in GPU_RULES}
+
+    @staticmethod
+    def process_per_gpu(rule: str) -> bool:
+        """Whether a job of a rule is one process for each GPU, and not one for all of them."""
+        return GPU_RULES[rule] in ("teacher", "train")
 
     def check_fetched_models(self, folder: Path) -> None:
         """Check layers against models that are already there; `fetch_model` checks those that aren't.
