@@ -1,8 +1,10 @@
 """Whatever dies, the same command continues, no step is done twice beyond the last saved state, and the bytes agree."""
 
 import copy
+import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 
 from project import HALF_A_FILE, ROOT, Project, copy_of_workflow
 from slurm import GPUS, Slurm, wait_until
-from study import ANSWERED, RUN, TRAINED, ClusterProject, declared
+from study import ANSWERED, RUN, SAVED_EVERY, TRAINED, ClusterProject, declared
 
 EARLIER = ("teachers/**/*.safetensors", "icl_gap/**/predictions.parquet")
 WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")
@@ -59,6 +61,20 @@ def finish(driver: subprocess.Popen, project: ClusterProject) -> str:
 def training_log(project: ClusterProject) -> str:
     (log,) = project.path("logs", "train").rglob("layerwise-0.5-42-long.log")
     return log.read_text()
+
+
+def assert_no_step_twice(jobs: list[dict[str, str]]) -> int:
+    """Each attempt at a training run goes on where the one before had saved; how many had something to go on from."""
+    attempts: dict[str, list[tuple[int, int]]] = {}
+    for job in jobs:
+        text = Path(job["StdOut"]).read_text() if Path(job["StdOut"]).exists() else ""
+        if steps := [int(step) for step in re.findall(r"train \w+:.*\| (\d+)/\d+ ", text)]:
+            run = re.search(r"--checkpoints (\S+)", text).group(1)
+            attempts.setdefault(run, []).append((steps[0], steps[-1]))
+    pairs = [pair for of_run in attempts.values() for pair in itertools.pairwise(of_run)]
+    for (_, last), (first, _) in pairs:
+        assert first >= last - SAVED_EVERY, attempts
+    return sum(first > 0 for _, (first, _) in pairs)
 
 
 def orphans(project: ClusterProject, *arguments: str) -> str:
@@ -244,7 +260,7 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
     """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of outputs."""
     chance = random.Random(11)
     targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
-    kills = torn = 0
+    kills = torn = resumed = before = 0
     while kills < 10:
         driver = project.start(*targets)
         try:
@@ -256,6 +272,8 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
         else:  # it was done, which must not happen by mistake; then there is more to do again
             assert driver.returncode == 0, (project.folder / "driver.log").read_text()[-4000:]
             assert_same(project, undisturbed, *EARLIER)
+            resumed += assert_no_step_twice(project.jobs("train")[before:])
+            before = len(project.jobs("train"))
             shutil.rmtree(project.path("runs"))
         if kills % 2:
             project.lose_node()
@@ -264,5 +282,6 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
             torn += len(under_way)
     project.run(*targets)
     wait_until(lambda: not project.active(), "the end of all jobs", 60)
-    assert torn >= 3
+    resumed += assert_no_step_twice(project.jobs("train")[before:])
+    assert torn >= 3 and resumed >= 1
     assert_same(project, undisturbed, *EARLIER)
