@@ -43,6 +43,7 @@ onsuccess:
     leave_results_folder()
 
 
-# Snakemake copies all global names for every text that it formats, and each rule leaves names that nothing reads.
-for name in [name for name in globals() if name.startswith("__") and not name.endswith("__")]:
-    del globals()[name]
+# Snakemake copies all global names for every text that it formats, and each rule leaves two that nothing reads.
+for left in workflow.rules:
+    globals().pop(f"__{left.name}", None)
+    globals().pop(f"__rule_{left.name}", None)

@@ -33,7 +33,7 @@ rule aggregate:
     conda:
         "../envs/analysis.yaml"
     resources:
-        program=program("aggregate.py"),
+        aggregate=program("aggregate.py"),
     params:
         spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
         code=code_of("aggregate.py"),
@@ -44,7 +44,7 @@ rule aggregate:
     shell:
         # What grows with the number of runs would not fit into a command line.
         "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
-        "{resources.program} --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
+        "{resources.aggregate} --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
         " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
         " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
@@ -62,7 +62,7 @@ rule write_analysis:
     conda:
         "../envs/analysis.yaml"
     resources:
-        program=program("write_analysis.py", reserved=json.dumps(STUDY.reserved_gpus(GPUS_HERE))),
+        write_analysis=program("write_analysis.py", reserved=json.dumps(STUDY.reserved_gpus(GPUS_HERE))),
     params:
         spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
         code=code_of("write_analysis.py"),
@@ -71,5 +71,5 @@ rule write_analysis:
         "Writing the analysis"
     shell:
         "printf %s {params.spec:q} > {log:q}.spec.json; "
-        "{resources.program} --spec @{log:q}.spec.json --summary {input.summary:q}"
+        "{resources.write_analysis} --spec @{log:q}.spec.json --summary {input.summary:q}"
         " --results {params.results:q} --output {output:q} 2>&1 | tee {log:q}"

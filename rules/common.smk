@@ -11,8 +11,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# A plan is made of millions of objects that stay: looking for garbage among them takes a sixth of its time, and taking
-# them apart at the end another.
+# A plan is made of millions of objects that stay: looking for garbage among them takes a sixth of its time, and a
+# last search at the end another.
 gc.set_threshold(200_000, 20, 100)
 atexit.register(gc.freeze)
 
@@ -65,8 +65,6 @@ STATE = f"{STUDY.config.results}/.state"
 
 if SUBMITTED and (reason := driver.replaced(Path(STATE))):
     raise WorkflowError(reason)
-if workflow.is_main_process:
-    driver.hand_down(MODULE, {"config": config, "rules": rule_digests(), "code": program_digests()})
 
 
 pathvars:
@@ -116,12 +114,21 @@ def heavy_threads():
 
 
 def gpus_here():
-    """How many GPUs a profile or the command line says that there are for all jobs together; 0 if neither does."""
+    """How many GPUs a profile or the command line says that there are for all jobs together; 0 if neither does.
+
+    A job of a cluster doesn't hear of it, so the driver hands it down.
+    """
+    if SUBMITTED:
+        return SUBMITTED["gpus"]
     limits = dict(workflow.resource_settings.resources.unwrapped_items())
     return limits.get("gpu", 0) if workflow.is_main_process else 0
 
 
 HEAVY_THREADS, GPUS_HERE = heavy_threads(), gpus_here()
+
+if workflow.is_main_process:
+    handed_down = {"config": config, "rules": rule_digests(), "code": program_digests(), "gpus": GPUS_HERE}
+    driver.hand_down(MODULE, handed_down)
 
 
 DRIVER = driver.Driver(Path(STATE))
@@ -209,7 +216,8 @@ def gpus(rule):
 def program(name, rule=None, **settings):
     """Resource: how a job's program starts on this machine, with the settings that no result depends on.
 
-    It is a resource because changing one reruns nothing. With `rule`, the job is promised the GPUs which that rule
+    It is a resource because changing one reruns nothing, and bears the rule's name because jobs of a group must agree
+    in resources that are text. With `rule`, the job is promised the GPUs which that rule
     gives a model. A setting is a value, a list of them, or a function of the model.
     """
 

@@ -16,7 +16,7 @@ rule baseline:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program("generate.py", "baseline", state=STATE, server=SERVER),
+        baseline=program("generate.py", "baseline", state=STATE, server=SERVER),
         gpu=gpus("baseline"),
     params:
         spec=spec_of(STUDY.baseline),
@@ -24,7 +24,7 @@ rule baseline:
     message:
         "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        "{resources.baseline} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
@@ -43,7 +43,7 @@ rule eval_checkpoint:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program("eval_checkpoint.py", "eval_checkpoint", state=STATE, server=SERVER),
+        eval_checkpoint=program("eval_checkpoint.py", "eval_checkpoint", state=STATE, server=SERVER),
         gpu=gpus("eval_checkpoint"),
     params:
         spec=spec_of(STUDY.eval_checkpoint),
@@ -52,7 +52,7 @@ rule eval_checkpoint:
         "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q} --checkpoints {input.checkpoints:q}"
+        "{resources.eval_checkpoint} --spec {params.spec:q} --model {input.model:q} --checkpoints {input.checkpoints:q}"
         " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
@@ -70,7 +70,7 @@ rule score:
     conda:
         "../envs/analysis.yaml"
     resources:
-        program=program("score.py"),
+        score=program("score.py"),
     params:
         spec=spec_of(STUDY.score_run),
         code=code_of("score.py"),
@@ -78,7 +78,7 @@ rule score:
         "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "{resources.program} --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
+        "{resources.score} --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
         " --accuracy {output.accuracy:q} --judged {output.judged:q} 2>&1 | tee {log:q}"
 
 

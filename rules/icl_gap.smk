@@ -16,7 +16,7 @@ rule icl_gap:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program("generate.py", "icl_gap", state=STATE, server=SERVER),
+        icl_gap=program("generate.py", "icl_gap", state=STATE, server=SERVER),
         gpu=gpus("icl_gap"),
     params:
         spec=spec_of(STUDY.icl_gap),
@@ -24,7 +24,7 @@ rule icl_gap:
     message:
         "Phase 0 '{wildcards.phase}': {wildcards.model} with more and fewer demonstrations"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        "{resources.icl_gap} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
@@ -41,12 +41,12 @@ rule summarise_icl_gap:
     conda:
         "../envs/analysis.yaml"
     resources:
-        program=program("summarise_icl_gap.py"),
+        summarise_icl_gap=program("summarise_icl_gap.py"),
     params:
         spec=spec_of(STUDY.icl_gap_summary),
         code=code_of("summarise_icl_gap.py"),
     message:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:
-        "{resources.program} --spec {params.spec:q} --accuracy {input.accuracy:q}"
+        "{resources.summarise_icl_gap} --spec {params.spec:q} --accuracy {input.accuracy:q}"
         " --manifests {input.manifests:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -24,7 +24,7 @@ for figure in MODEL_FIGURES:
         conda:
             "../envs/analysis.yaml"
         resources:
-            program=program("plot.py"),
+            plot=program("plot.py"),
         params:
             figure=figure,
             spec=plot_spec(figure),
@@ -32,7 +32,7 @@ for figure in MODEL_FIGURES:
         message:
             "Drawing {params.figure} of {wildcards.model}"
         shell:
-            "{resources.program} --spec {params.spec:q} --accuracy {input.accuracy:q}"
+            "{resources.plot} --spec {params.spec:q} --accuracy {input.accuracy:q}"
             " --metrics {input.metrics:q} --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q}"
             " 2>&1 | tee {log:q}"
 
@@ -56,12 +56,12 @@ rule plot_icl_gap:
     conda:
         "../envs/analysis.yaml"
     resources:
-        program=program("plot.py"),
+        plot_icl_gap=program("plot.py"),
     params:
         spec=lambda wildcards: STUDY.plot("icl_gap").model_dump_json(),
         code=code_of("plot.py", "analysis.figures.icl_gap"),
     message:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"
     shell:
-        "{resources.program} --spec {params.spec:q} --accuracy {input.accuracy:q}"
+        "{resources.plot_icl_gap} --spec {params.spec:q} --accuracy {input.accuracy:q}"
         " --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"

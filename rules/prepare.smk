@@ -14,7 +14,7 @@ rule fetch_model:
     conda:
         "../envs/study.yaml"
     resources:
-        program=program("fetch_model.py", state=STATE, layers=json.dumps(STUDY.matched_layers())),
+        fetch_model=program("fetch_model.py", state=STATE, layers=json.dumps(STUDY.matched_layers())),
     params:
         spec=spec_of(STUDY.fetch_model),
         code=code_of("fetch_model.py"),
@@ -22,7 +22,7 @@ rule fetch_model:
     message:
         "Fetching model {wildcards.model}"
     shell:
-        "{resources.program} --spec {params.spec:q} --files {input:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+        "{resources.fetch_model} --spec {params.spec:q} --files {input:q} --output {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_dataset:
@@ -40,12 +40,12 @@ rule fetch_dataset:
     conda:
         "../envs/study.yaml"
     resources:
-        program=program("fetch_dataset.py"),
+        fetch_dataset=program("fetch_dataset.py"),
     params:
         spec=spec_of(STUDY.fetch_dataset),
         code=code_of("fetch_dataset.py"),
     message:
         "Fetching dataset {wildcards.dataset}"
     shell:
-        "{resources.program} --spec {params.spec:q}"
+        "{resources.fetch_dataset} --spec {params.spec:q}"
         " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee {log:q}"

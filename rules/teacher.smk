@@ -18,7 +18,7 @@ rule precompute_activations:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program("precompute_activations.py", "precompute_activations", state=STATE),
+        precompute_activations=program("precompute_activations.py", "precompute_activations", state=STATE),
         gpu=gpus("precompute_activations"),
     params:
         spec=spec_of(STUDY.precompute_activations),
@@ -26,7 +26,7 @@ rule precompute_activations:
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        "{resources.precompute_activations} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
@@ -47,7 +47,7 @@ rule precompute_logits:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program("precompute_logits.py", "precompute_logits", state=STATE),
+        precompute_logits=program("precompute_logits.py", "precompute_logits", state=STATE),
         gpu=gpus("precompute_logits"),
     params:
         spec=spec_of(STUDY.precompute_logits),
@@ -55,7 +55,7 @@ rule precompute_logits:
     message:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}'"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q}"
+        "{resources.precompute_logits} --spec {params.spec:q} --model {input.model:q}"
         " --activations {input.activations:q} --meta {input.meta:q}"
         " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
 
@@ -77,7 +77,7 @@ rule audit_signal:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program("audit_signal.py", "audit_signal", state=STATE),
+        audit_signal=program("audit_signal.py", "audit_signal", state=STATE),
         gpu=gpus("audit_signal"),
     params:
         spec=spec_of(STUDY.audit_signal),
@@ -85,5 +85,5 @@ rule audit_signal:
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}'"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        "{resources.audit_signal} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --activations {input.activations:q} --meta {input.meta:q} --output {output:q} 2>&1 | tee {log:q}"

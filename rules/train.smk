@@ -18,7 +18,7 @@ rule train:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        program=program(
+        train=program(
             "train.py",
             "train",
             state=STATE,
@@ -34,5 +34,5 @@ rule train:
         "Training {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "{resources.program} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
+        "{resources.train} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
         " --targets {input.targets:q} --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"

@@ -34,6 +34,22 @@ def test_one_figure_needs_only_what_it_shows(finished: Project, tmp_path):
     assert "precompute_logits" not in plan and "aggregate" not in plan and "baseline" not in plan
 
 
+def test_jobs_of_several_rules_make_a_group(finished: Project, tmp_path):
+    """Snakemake refuses a group whose jobs have different texts in one resource."""
+    groups = ["--groups", "train=a", "eval_checkpoint=a", "score=a", "--"]
+    assert "train" in Project(tmp_path, finished.config).run("-n", *groups, "eval_sft_0_tiny")
+
+
+def test_torn_manifest_of_a_model_is_made_again(finished: Project, tmp_path):
+    """Also where a condition names layers, which are looked up in it."""
+    config = copy.deepcopy(finished.config)
+    config["conditions"]["layerwise"]["layers"] = [0]
+    project = Project(tmp_path, config)
+    project.path("models", "tiny").mkdir(parents=True)
+    project.path("models", "tiny", "manifest.json").write_text('{"model": {')
+    project.run("-n", "all")
+
+
 def test_rule_graph_reads_like_the_study(finished: Project):
     graph = finished.run("all", "--rulegraph")
     names = dict(line.strip().split("[label = ")[::1] for line in graph.splitlines() if "label = " in line)

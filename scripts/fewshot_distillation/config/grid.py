@@ -85,7 +85,10 @@ class Study(Runs):
         for model, layers in self.matched_layers().items():
             manifest = folder / model / "manifest.json"
             if manifest.is_file():
-                found = json.loads(manifest.read_text())
+                try:
+                    found = json.loads(manifest.read_text())
+                except ValueError:  # half a file, which its job will replace
+                    continue
                 # A manifest of another source is about to be replaced.
                 if found["model"] == self.model_spec(model).model_dump(mode="json"):
                     check_layers(model, layers, found["num_layers"])
