@@ -19,7 +19,7 @@ from slurm import Slurm, wait_until
 HERE = Path(__file__).resolve().parent
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 
-STEPS, SAVED_EVERY = 100, 2
+STEPS = 100
 RUN = "results/runs/tiny/layerwise/lambda0.5/seed42/long"
 TRAINED, ANSWERED = f"{RUN}/checkpoints/manifest.json", f"{RUN}/predictions.parquet"
 ACTIVE = ("RUNNING", "PENDING", "COMPLETING")
@@ -41,7 +41,7 @@ def cluster_config(model: Path) -> dict:
     config["models"]["tiny"]["gpus"] = {"evaluate": 2}
     config["schedules"]["long"] = {"max_steps": STEPS, "checkpoints": [STEPS // 2, STEPS]}
     config["studies"]["long"] = {"models": ["tiny"], "conditions": ["layerwise"], "schedules": ["long"]}
-    config["save_state_every"] = SAVED_EVERY
+    config["save_state_every"] = 2
     config["evaluation"]["batch_tokens"] = 256  # several batches
     return config
 
