@@ -43,7 +43,8 @@ onsuccess:
     leave_results_folder()
 
 
-# Snakemake copies all global names for every text that it formats, and each rule leaves two that nothing reads.
+# Snakemake copies all global names for every text that it formats, and each rule leaves two functions that nothing
+# calls by name.
 for left in workflow.rules:
     globals().pop(f"__{left.name}", None)
     globals().pop(f"__rule_{left.name}", None)

@@ -164,9 +164,9 @@ SERVER = STUDY.config.server.model_dump_json()
 
 @functools.cache
 def code_of(program, *modules):
-    """Parameter: digest of the code that a job's results depend on.
+    """Parameter: digest of the code that a job's results depend on; in a job of a cluster, a function that gives it.
 
-    A job of a cluster won't start where that code isn't what was submitted; it looks at its own code only.
+    Such a job looks at its own code only, and won't start where that isn't what was submitted.
     """
     if not SUBMITTED:
         return code_digest(program, *modules)
@@ -201,15 +201,12 @@ def baselines_of(model, file):
 def by_model(value):
     """Resource of a model's jobs; a function only where models differ, since Snakemake calls that for every job."""
     values = {model: value(model) for model in STUDY.config.models}
-    return values.popitem()[1] if len(set(values.values())) == 1 else lambda wildcards: values[wildcards.model]
+    first, *others = set(values.values())
+    return (lambda wildcards: values[wildcards.model]) if others else first
 
 
 def gpus(rule):
-    """Resource: how many GPUs a model's job asks the cluster for.
-
-    A site that knows GPUs only as `gres` sets `gpu` to 0: what a program is promised stands in its command. A machine
-    with fewer (`--resources gpu=1`) gives a job all that it has.
-    """
+    """Resource: how many GPUs a model's job asks the cluster for; a machine with fewer gives it all that it has."""
     return by_model(lambda model: STUDY.gpus(rule, model, GPUS_HERE))
 
 
@@ -217,8 +214,8 @@ def program(name, rule=None, **settings):
     """Resource: how a job's program starts on this machine, with the settings that no result depends on.
 
     It is a resource because changing one reruns nothing, and bears the rule's name because jobs of a group must agree
-    in resources that are text. With `rule`, the job is promised the GPUs which that rule
-    gives a model. A setting is a value, a list of them, or a function of the model.
+    in resources that are text. With `rule`, the job is promised the GPUs that the rule gives a model, also at a site
+    that knows GPUs only as `gres` and sets `gpu` to 0. A setting is a value, a list of them, or a function of the model.
     """
 
     def command(model):
@@ -292,7 +289,7 @@ def targets(wildcards):
 
 
 def training_code(wildcards):
-    """Digest of the trainer and of the one loss that the condition uses: another loss may change freely."""
+    """Parameter function: the code of the trainer and of the one loss that the condition uses; others may change."""
     condition = STUDY.config.conditions[wildcards.condition]
     loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
     return code_of("train.py", *loss)

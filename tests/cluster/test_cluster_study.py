@@ -103,6 +103,15 @@ def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undistur
     assert not project.planned("train_sft_0_tiny")
 
 
+def test_a_limit_on_gpus_holds_for_what_a_job_is_promised_too(project: ClusterProject, undisturbed: Project):
+    project.copy_of(undisturbed, "models", "data")
+    project.run("results/baselines/tiny/0shot/predictions.parquet", "--resources", "gpu=1")
+    (job,) = project.jobs("baseline")
+    assert (job["JobState"], job["JOB_GRES"]) == ("COMPLETED", "gpu:a100:1")
+    (log,) = project.path("logs", "baseline").rglob("*.log")
+    assert re.search(r"GPUs \d \(1 promised\)", log.read_text())
+
+
 def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbed: Project):
     """The three lines that the profile says to change, and the job still gets and checks its GPUs."""
     lines = {"# site: gpu: 0": "gpu: 0", "# site: gres: gpu:a100:1": "gres: gpu:a100:2", "gpu_model: a100": "nodes: 1"}

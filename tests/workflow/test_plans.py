@@ -97,6 +97,17 @@ PUBLISHED_STUDY = {
 }  # fmt: skip
 
 
+def assert_gpus_of_the_published_study(output: str) -> None:
+    """8B's teacher and training have two GPUs and a process on each; everything else has one."""
+    commands = re.findall(r"^Shell command: (.*?) \S*/(\w+)\.py --gpus (\d) .*?\"name\":\"([^\"]+)\"", output, re.M)
+    for launcher, name, gpus, model in commands:
+        spread = model == LARGE and name in ("precompute_activations", "audit_signal", "train")
+        assert gpus == ("2" if spread else "1"), (name, model)
+        assert "--num_processes 2 " in launcher if spread else launcher == "python", (name, model)
+    on_gpus = ("icl_gap", "baseline", "precompute_", "audit_", "train", "eval_")
+    assert len(commands) == sum(n for (rule, _), n in PUBLISHED_STUDY.items() if rule.startswith(on_gpus))
+
+
 def test_default_configuration_plans_the_published_study(tmp_path):
     """Exactly these jobs: by the table of rules, and for each model by the logs that the commands write."""
     output = snakemake("--directory", str(tmp_path), "-n", "-p", "all")
@@ -107,6 +118,7 @@ def test_default_configuration_plans_the_published_study(tmp_path):
         # The three rules that score share a folder of logs.
         logs["score" if rule.startswith("score_") else rule, model] += count
     assert {name: int(count) for name, count in re.findall(r"(\S+) +(\d+)\n", table)} == rules
+    assert_gpus_of_the_published_study(output)
     assert sum(PUBLISHED_STUDY.values()) + 1 == 83
     paths = [Path(log).with_suffix("").parts for log in re.findall(r"tee results/logs/(\S+)", output)]
     models = (SMALL, LARGE, CANDIDATE)
@@ -179,8 +191,10 @@ def test_another_lambda_trains_one_run(reconfigured):
 
 
 def test_settings_without_influence_rerun_nothing(reconfigured, finished: Project):
-    gpus = finished.config["models"]["tiny"] | {"gpus": {"teacher": 2, "train": 2}}
-    assert not reconfigured(trackers=[], save_state_every=7, models__tiny=gpus)
+    placed = {"gpus": {"teacher": 2, "train": 2, "evaluate": 2}, "gradient_checkpointing": True}
+    placed["accelerate"] = str(ROOT / "envs" / "accelerate-fsdp.yaml")
+    model = finished.config["models"]["tiny"] | placed
+    assert not reconfigured(trackers=[], save_state_every=7, server={"concurrency": 3}, models__tiny=model)
 
 
 @pytest.mark.parametrize("first", ["icl_gap/phase0/tiny/predictions.parquet", "teachers/tiny/fewshot/signal.json"])

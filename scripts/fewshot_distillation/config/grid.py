@@ -30,8 +30,8 @@ from .study import Config
 # How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
 SPREAD = ("FSDP", "DEEPSPEED", "MULTI_GPU")
 
-# The rules that compute with a model, each with the entry of `models.<model>.gpus` that says on how many GPUs; the last
-# one reads what the teacher has computed, and one is always enough.
+# The rules that compute with a model, each with the entry of `models.<model>.gpus` that says on how many GPUs.
+# `precompute_logits` has none: it reads the states that the teacher has computed, and one GPU is enough.
 GPU_RULES = {
     "precompute_activations": "teacher",
     "audit_signal": "teacher",
@@ -73,7 +73,7 @@ class Study(Runs):
 
     @staticmethod
     def process_per_gpu(rule: str) -> bool:
-        """Whether a job of a rule is one process for each GPU, and not one for all of them."""
+        """Whether a job has a process for each GPU; where answers are generated, vLLM uses all of them from one."""
         return GPU_RULES[rule] in ("teacher", "train")
 
     def check_fetched_models(self, folder: Path) -> None:
