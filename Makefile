@@ -29,7 +29,6 @@ test-vllm: .venv-vllm/ready
 test-slurm: .venv/ready-dev
 	@if ! { command -v slurmctld && command -v munged; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
-	$(PIP) --quiet --no-deps --requirement envs/requirements-slurm.txt
 	python -m pytest -m slurm tests/cluster
 
 orphans:
@@ -46,12 +45,13 @@ schema: .venv/ready-dev
 	python scripts/describe_config.py
 	ruff format --quiet .
 
-.venv/ready: envs/requirements.txt envs/lock.txt
+.venv/ready: envs/requirements.txt envs/requirements-slurm.txt envs/lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=...")'
 	@echo "Setting up .venv; this takes a few minutes the first time."
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url "$(TORCH_INDEX)" "$(TORCH)")
 	$(PIP) --requirement envs/requirements.txt
+	$(PIP) --no-deps --requirement envs/requirements-slurm.txt
 	@touch $@
 
 .venv/ready-dev: .venv/ready envs/requirements-dev.txt

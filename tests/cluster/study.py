@@ -41,6 +41,8 @@ def cluster_config(model: Path) -> dict:
     config["models"]["tiny"]["gpus"] = {"evaluate": 2}
     config["schedules"]["long"] = {"max_steps": STEPS, "checkpoints": [STEPS // 2, STEPS]}
     config["studies"]["long"] = {"models": ["tiny"], "conditions": ["layerwise"], "schedules": ["long"]}
+    config["studies"]["main"]["conditions"] = ["sft", "logit_kl"]
+    config["studies"]["sweep"]["lambdas"] = [0.1]
     config["save_state_every"] = 2
     config["evaluation"]["batch_tokens"] = 256  # several batches
     return config
@@ -86,7 +88,7 @@ class ClusterProject(Project):
     def start_training(self, after_step: int = 4) -> subprocess.Popen:
         """Start the long run and stop its clock in the middle, so that what comes next finds it there."""
         driver = self.start(TRAINED)
-        wait_until(lambda: max(self.saved_steps(), default=0) >= after_step, "a saved training state", 180)
+        wait_until(lambda: self.saved_step() >= after_step, "a saved training state", 180)
         stopped = [process.suspend() for process in self.processes("train.py")]
         assert stopped, "it was over before it could be stopped"
         return driver
@@ -112,13 +114,31 @@ class ClusterProject(Project):
             psutil.wait_procs(processes, 5)
         self.clear()
 
-    def saved_steps(self) -> list[int]:
-        return [int(path.name[5:]) for path in self.path(".state").glob("train/*/steps/step-*")]
+    def saved_step(self) -> int:
+        """The last step of the long run that is saved: all of them where it is finished."""
+        for key in self.path(".state").glob("train/*/key.json"):
+            if RUN in key.read_text():
+                saved = [int(path.name[5:]) for path in key.parent.glob("steps/step-*")]
+                return STEPS if (key.parent / "finished.json").exists() else max(saved, default=0)
+        return 0
+
+    def saved_pieces(self) -> dict[Path, int]:
+        """When each shard of a teacher and each batch of answers that is saved was written."""
+        pieces = [path for kind in ("shard-*", "batch-*") for path in self.path(".state").rglob(kind)]
+        return {path: path.stat().st_mtime_ns for path in pieces}
+
+    def training_began(self) -> dict[int, int]:
+        """After which step each job of the long run began to train the last time, in order of their numbers."""
+        found = {}
+        for log in (self.folder / ".snakemake" / "slurm_logs" / "rule_train").glob("*_long/*.log"):
+            attempt = log.read_text().rpartition(", Slurm job ")[2]
+            if began := re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", attempt):
+                found[int(log.stem)] = int(began.group(1))
+        return dict(sorted(found.items()))
 
     def resumed_at(self) -> int:
-        """The step after which the last attempt of the long run began, from its log."""
-        (log,) = self.path("logs", "train").rglob("layerwise-0.5-42-long.log")
-        return int(re.search(rf"train layerwise: .*\| (\d+)/{STEPS}", log.read_text()).group(1))
+        """The step after which the last attempt of the long run began."""
+        return list(self.training_began().values())[-1]
 
     def clear(self) -> None:
         """Cancel whatever is left of this project, so that it can't disturb the next."""

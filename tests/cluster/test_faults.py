@@ -1,5 +1,6 @@
 """Whatever dies, the same command continues, no step is done twice beyond the last saved state, and the bytes agree."""
 
+import contextlib
 import copy
 import os
 import random
@@ -116,7 +117,7 @@ def test_driver_interrupted(prepared: ClusterProject, undisturbed: Project):
     os.killpg(driver.pid, signal.SIGINT)
     assert driver.wait(PATIENCE) != 0
     wait_until(lambda: not prepared.active(), "the end of its jobs", 60)
-    saved = max(prepared.saved_steps())
+    saved = prepared.saved_step()
     prepared.run(TRAINED)
     assert states(prepared) == ["CANCELLED", "COMPLETED"]
     assert prepared.resumed_at() == saved
@@ -127,7 +128,7 @@ def test_job_cancelled(prepared: ClusterProject, undisturbed: Project):
     driver = prepared.start_training()
     (job,) = prepared.active("RUNNING", rule="train")
     prepared.slurm.run("scancel", job["JobId"])
-    saved = max(prepared.saved_steps())
+    saved = prepared.saved_step()
     output = finish(driver, prepared)
     assert states(prepared) == ["CANCELLED", "COMPLETED"]
     assert prepared.resumed_at() >= saved
@@ -141,7 +142,7 @@ def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: Project)
     (job,) = prepared.active("RUNNING", rule="train")
     # Slurm counts in minutes and looks every half of one; this says the minutes are over.
     prepared.slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
-    saved = max(prepared.saved_steps())
+    saved = prepared.saved_step()
     finish(driver, prepared)
     assert states(prepared) == ["TIMEOUT", "COMPLETED"]
     assert [job["TimeLimit"] for job in prepared.jobs("train")][1] == "16:00:00"
@@ -168,7 +169,7 @@ def test_job_preempted(prepared: ClusterProject, undisturbed: Project):
     wrap = ["-p", "urgent", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 1"]
     prepared.slurm.run("sbatch", *wrap)
     wait_until(lambda: prepared.jobs("train")[0]["Restarts"] == "1", "the preemption", 60)
-    saved = max(prepared.saved_steps())
+    saved = prepared.saved_step()
     # Slurm would leave it alone for two minutes.
     wait_until(lambda: prepared.jobs("train")[0]["JobState"] == "PENDING", "the place in the queue", 60)
     prepared.slurm.run("scontrol", "update", f"JobId={prepared.jobs('train')[0]['JobId']}", "StartTime=now")
@@ -190,47 +191,52 @@ def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed:
     assert_same(prepared, undisturbed)
 
 
-def test_configuration_edited_while_a_job_waits(prepared: ClusterProject, undisturbed: Project, busy: str):
-    """The job does what was submitted, and the next plan knows that this isn't what is wanted now."""
-    driver = prepared.start(TRAINED)
-    wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
-    edited = copy.deepcopy(prepared.config)
-    edited["training"]["lr"] = 0.5
-    prepared.configure(edited)
-    prepared.slurm.run("scancel", busy)
-    finish(driver, prepared)
-    assert_same(prepared, undisturbed)
-    assert prepared.planned(TRAINED)["train"] == 1, "to be trained again with the new rate"
-    prepared.configure(undisturbed.config)
-    assert not prepared.planned(TRAINED)
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "stops"),
-    [("forward_kl.py", "t * t *", "t *", False), ("layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", True)],
-)
-def test_code_edited_while_a_job_waits(
-    prepared: ClusterProject, busy: str, tmp_path: Path, file: str, old: str, new: str, stops: bool
-):
-    """The job stops with a sentence that says why; a comment or another loss doesn't stop it."""
+@pytest.fixture
+def waiting(prepared: ClusterProject, busy: str, tmp_path: Path) -> tuple[ClusterProject, subprocess.Popen]:
+    """A job in the queue, and the driver that submitted it, of a workflow whose code a test may edit."""
     prepared.source = copy_of_workflow(tmp_path / "workflow")
     prepared.use_profile({"retries: 2": "retries: 0"})
     driver = prepared.start(TRAINED)
     wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
-    losses = prepared.source / "scripts" / "fewshot_distillation" / "student" / "losses"
-    changed = (losses / file).read_text().replace(old, new, 1)
-    assert changed != (losses / file).read_text()
-    (losses / file).write_text(changed)
-    (losses / "layerwise.py").write_text(f"# A comment.\n{(losses / 'layerwise.py').read_text()}")
-    prepared.slurm.run("scancel", busy)
-    if not stops:
-        finish(driver, prepared)
-        assert states(prepared) == ["COMPLETED"]
-        return
+    return prepared, driver
+
+
+def edit_loss(project: ClusterProject, file: str, old: str, new: str) -> None:
+    path = project.source / "scripts" / "fewshot_distillation" / "student" / "losses" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_configuration_edited_while_a_job_waits(waiting, undisturbed: Project, busy: str):
+    """The job does what was submitted, and the next plan knows that this isn't what is wanted now.
+
+    A comment and another condition's loss don't stop it either.
+    """
+    project, driver = waiting
+    edited = copy.deepcopy(project.config)
+    edited["training"]["lr"] = 0.5
+    project.configure(edited)
+    edit_loss(project, "layerwise.py", '"""', '# A comment.\n"""')
+    edit_loss(project, "forward_kl.py", "t * t *", "t *")
+    project.slurm.run("scancel", busy)
+    finish(driver, project)
+    assert states(project) == ["COMPLETED"]
+    assert_same(project, undisturbed)
+    assert project.planned(TRAINED)["train"] == 1, "to be trained again with the new rate"
+    project.configure(undisturbed.config)
+    assert not project.planned(TRAINED)
+
+
+def test_loss_edited_while_a_job_waits(waiting, busy: str):
+    """The job stops with a sentence that says why."""
+    project, driver = waiting
+    edit_loss(project, "layerwise.py", "squared.sum(1)", "2 * squared.sum(1)")
+    project.slurm.run("scancel", busy)
     assert driver.wait(PATIENCE) != 0
-    log = (prepared.folder / "driver.log").read_text()
+    log = (project.folder / "driver.log").read_text()
     assert "student/losses/layerwise.py was edited after this job had been submitted" in log
-    assert not prepared.path("runs").exists()
+    assert not project.path("runs").exists()
 
 
 def test_torn_files_in_place_of_every_output(on_cluster: ClusterProject, undisturbed: Project):
@@ -245,25 +251,45 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
     """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of outputs."""
     chance = random.Random(11)
     targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
+    amid_training = {3: chance.randrange(4, 30), 4: chance.randrange(34, 60), 5: chance.randrange(64, 90)}
     kills = torn = 0
+    pieces: dict[Path, int] = {}
+    saved: dict[int, int] = {}  # the step that was saved when everything was dead, by the last job until then
     while kills < 10:
-        driver = project.start(*targets)
-        try:
-            driver.wait(chance.uniform(3, 14))
-        except subprocess.TimeoutExpired:
+        if kills in amid_training:
+            driver = project.start_training(amid_training[kills])
+        else:
+            driver = project.start(*targets)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                driver.wait(chance.uniform(3, 11))
+        if driver.returncode is None:
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
             kills += 1
         else:  # it was done, which must not happen by mistake; then there is more to do again
             assert driver.returncode == 0, (project.folder / "driver.log").read_text()[-4000:]
             assert_same(project, undisturbed, *EARLIER)
+            assert_nothing_repeated(project, saved)
             shutil.rmtree(project.path("runs"))
-        if kills % 2:
+            saved.clear()
+        if kills % 2 or kills - 1 in amid_training:
             project.lose_node()
+            still = project.saved_pieces()
+            assert all(still.get(path, when) == when for path, when in pieces.items()), "computed and saved once"
+            pieces = still
+            saved[max((int(job["JobId"]) for job in project.jobs()), default=0)] = project.saved_step()
             under_way = declared(project, "incomplete")
             project.tear(under_way)
             torn += len(under_way)
     project.run(*targets)
     wait_until(lambda: not project.active(), "the end of all jobs", 60)
     assert torn >= 3
+    assert_nothing_repeated(project, saved)
     assert_same(project, undisturbed, *EARLIER)
+
+
+def assert_nothing_repeated(project: ClusterProject, saved: dict[int, int]) -> None:
+    """Jobs of the long run that came after a loss of the node began at the step that was saved by then, or later."""
+    began = project.training_began()
+    for last, step in saved.items():
+        assert all(first >= step for number, first in began.items() if number > last), (saved, began)

@@ -91,11 +91,15 @@ class Project:
         return counts
 
     def tear(self, outputs: list[str]) -> None:
-        """Leave half a file in the place of outputs, as jobs do that were under way when their node died."""
+        """Leave half a file in the place of outputs, as jobs do that were under way when their node died.
+
+        They are new files, because what was there is deleted before a job starts.
+        """
         for name in outputs:
             marker = self.folder / ".snakemake" / "incomplete" / base64.urlsafe_b64encode(name.encode()).decode()
             for path, content in ((self.folder / name, HALF_A_FILE), (marker, b"")):
                 path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
                 path.write_bytes(content)
 
     def path(self, *parts: str) -> Path:
