@@ -19,6 +19,22 @@ SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.y
 
 HALF_A_FILE = b"PAR1 half a fi"
 
+USER_OF_MODULE = f"""
+configfile: "mine.yaml"
+
+module study:
+    snakefile: {str(ROOT / "Snakefile")!r}
+    config: config["study"]
+
+use rule * from study as study_*
+
+rule report_on_it:
+    default_target: True
+    input: "elsewhere/out/runs/tiny/sft/lambda0/seed42/short/accuracy.csv"
+    output: "report.txt"
+    shell: "wc -l {{input}} > {{output}}"
+"""
+
 
 def tiny_config(model: Path) -> dict:
     """Every kind of run on the tiny model: all conditions, a λ sweep, phase 0."""
@@ -124,6 +140,12 @@ def copy_of_workflow(folder: Path) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copy2(origin, folder / name)
     return folder
+
+
+def write_user_of_module(folder: Path, config: dict) -> None:
+    """A workflow of somebody else's that uses this one as a module, with a results folder of its choice."""
+    (folder / "Snakefile").write_text(USER_OF_MODULE)
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"study": config | {"results": "elsewhere/out"}}))
 
 
 def wait_for(condition, what: str, seconds: float = 90) -> None:

@@ -4,31 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
-from project import ROOT, tiny_config
-
-SNAKEFILE = f"""
-configfile: "mine.yaml"
-
-module study:
-    snakefile: {str(ROOT / "Snakefile")!r}
-    config: config["study"]
-
-use rule * from study as study_*
-
-rule report_on_it:
-    default_target: True
-    input: "elsewhere/out/runs/tiny/sft/lambda0/seed42/short/accuracy.csv"
-    output: "report.txt"
-    shell: "wc -l {{input}} > {{output}}"
-"""
+from project import tiny_config, write_user_of_module
 
 
 def test_another_workflow_runs_this_one(tmp_path: Path, tiny_source: Path):
-    study = tiny_config(tiny_source) | {"results": "elsewhere/out"}
-    (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"study": study}))
+    write_user_of_module(tmp_path, tiny_config(tiny_source))
     # The module has its configuration from the other workflow; this file is that workflow's own business.
     (tmp_path / "workflow_config.yaml").write_text("models: nothing of ours")
 
