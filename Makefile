@@ -20,7 +20,7 @@ demo: .venv/ready
 	snakemake --profile profiles/demo all
 
 test: .venv/ready-dev
-	python -m pytest
+	python -m pytest -m "not slurm and not vllm"
 
 test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -m vllm tests/engines

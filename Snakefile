@@ -18,6 +18,7 @@ min_version("9.27")
 
 
 include: "rules/common.smk"
+include: "rules/driver.smk"
 include: "rules/collect.smk"
 include: "rules/prepare.smk"
 include: "rules/icl_gap.smk"
@@ -41,6 +42,10 @@ onstart:
 
 onsuccess:
     leave_results_folder()
+
+
+onerror:
+    fail()
 
 
 # Snakemake copies all global names for every text that it formats, and each rule leaves two functions that nothing

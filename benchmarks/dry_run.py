@@ -1,4 +1,4 @@
-"""How long `snakemake -n all` takes for studies of up to 10,000 jobs: many models, λs and seeds, no weights needed.
+"""How long `snakemake --profile slurm -n all` takes for up to 10,000 jobs: many models, λs and seeds, no weights.
 
 python benchmarks/dry_run.py [--profile]
 
@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+PROFILE = ("--profile", str(ROOT / "profiles" / "slurm"))
 JOBS = (1_250, 2_500, 5_000, 10_000)
 LIMIT_S = 20.0
 # Start-up is the same for all sizes, so a job may cost little more in the largest plan than in the one half as large.
@@ -57,7 +58,7 @@ def study(jobs: int) -> dict:
 
 def command(folder: Path, jobs: int) -> list[str]:
     (folder / "workflow_config.yaml").write_text(yaml.safe_dump(study(jobs)))
-    return ["-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--nolock", "-n", "--quiet", "all"]
+    return ["-s", str(ROOT / "Snakefile"), "--directory", str(folder), *PROFILE, "-n", "--quiet", "all"]
 
 
 def dry_run(jobs: int) -> tuple[int, float]:

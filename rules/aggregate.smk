@@ -62,7 +62,7 @@ rule write_analysis:
     conda:
         "../envs/analysis.yaml"
     resources:
-        write_analysis=program("write_analysis.py", reserved=json.dumps(STUDY.reserved_gpus(GPUS_HERE))),
+        write_analysis=program("write_analysis.py"),
     params:
         spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
         code=code_of("write_analysis.py"),

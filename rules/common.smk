@@ -27,15 +27,11 @@ from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
 from fewshot_distillation.runtime import driver
-from fewshot_distillation.runtime.workspace import remove_finished
 
 
 def own_or_shipped(name):
     """A file in the working folder comes before the one beside the Snakefile."""
     return name if os.path.exists(name) else str(HERE / name)
-
-
-configfile: own_or_shipped("workflow_config.yaml")
 
 
 # Under which name another Snakefile uses this workflow as a module; Snakemake says None where none does.
@@ -44,6 +40,11 @@ MODULE = __name__ or ""
 # A job of a cluster reads the workflow again when it starts: it keeps to the configuration with which it was submitted,
 # and starts only if the code is still the same.
 SUBMITTED = None if workflow.is_main_process else driver.submitted(MODULE)
+if not SUBMITTED:
+
+    configfile: own_or_shipped("workflow_config.yaml")
+
+
 if workflow.remote_exec:
     os.environ[driver.ON_CLUSTER] = "1"
 if SUBMITTED:
@@ -129,32 +130,6 @@ HEAVY_THREADS, GPUS_HERE = heavy_threads(), gpus_here()
 if workflow.is_main_process:
     handed_down = {"config": config, "rules": rule_digests(), "code": program_digests(), "gpus": GPUS_HERE}
     driver.hand_down(MODULE, handed_down)
-
-
-DRIVER = driver.Driver(Path(STATE))
-
-
-def take_results_folder():
-    """Two drivers in one results folder would delete each other's outputs. Snakemake's own lock outlives a driver that
-    was killed; this one doesn't, so the profiles use it instead."""
-    if other := DRIVER.take():
-        raise WorkflowError(
-            f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
-        )
-    atexit.register(DRIVER.release)
-
-
-def leave_results_folder():
-    """The workflow has ended well: nothing needs to be remembered.
-
-    What Snakemake forgot (see `in_order`) must not pass for done.
-    """
-    wanted = {str(file) for job in workflow.dag.targetjobs for file in (job.output or job.input)}
-    if missing := sorted(file for file in wanted if not os.path.exists(file)):
-        raise WorkflowError(f"{missing[0]} is not there yet; run the same command again")
-    atexit.unregister(DRIVER.release)
-    remove_finished(Path(STATE))
-    DRIVER.finished()
 
 
 # The engines that may answer test questions, whose code decides what is stale, and the server that one of them asks.

@@ -11,8 +11,7 @@ from fewshot_distillation.runtime.files import write_text
 
 ARGUMENTS = {
     "summary": "summary.json",
-    "results": "results folder, with the benchmark files of all jobs",
-    "reserved": "JSON of the GPUs of a job, by rule and model",
+    "results": "results folder, with logs and benchmark files of all jobs",
     "output": "analysis.md",
 }
 
@@ -21,7 +20,7 @@ def main() -> None:
     with job(__doc__, AnalysisSpec, ARGUMENTS) as this:
         paths = this.paths
         summary = json.loads(Path(paths.summary).read_text())
-        spent = costs(Path(paths.results), json.loads(paths.reserved))
+        spent = costs(Path(paths.results))
         write_text(Path(paths.output), write_analysis(this.spec, summary, spent))
 
 

@@ -13,7 +13,7 @@ for place in (HERE, HERE.parent / "workflow"):
         sys.path.insert(0, str(place))
 
 from project import Project  # noqa: E402
-from slurm import Slurm, missing_programs  # noqa: E402
+from slurm import GPUS, Slurm, missing_programs  # noqa: E402
 from study import ClusterProject, cluster_config, declared  # noqa: E402
 
 
@@ -79,3 +79,19 @@ def project(tmp_path: Path, undisturbed: Project, slurm: Slurm) -> Iterator[Clus
     project = ClusterProject(tmp_path / "study", undisturbed.config, slurm)
     yield project
     project.clear()
+
+
+@pytest.fixture
+def prepared(project: ClusterProject, undisturbed: Project) -> ClusterProject:
+    """Everything that the long run needs is there."""
+    return project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers")
+
+
+@pytest.fixture
+def busy(slurm: Slurm) -> Iterator[str]:
+    """Somebody else's job has all GPUs; its number."""
+    number = slurm.run(
+        "sbatch", "--parsable", "-p", "gpu", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 600"
+    )
+    yield number.strip()
+    slurm.run("scancel", number.strip(), check=False)

@@ -168,6 +168,9 @@ CASES = {
         ["models.tiny.source.files: ", "it is 'a{b}'"],
     ),
     "braces in the folder of results": ({"results": "out/{model}"}, ["results: ", "it is 'out/{model}'"]),
+    "a quote in the folder of results": ({"results": "o'ut"}, ["results: ", "o'ut"]),
+    "a wildcard in the folder of results": ({"results": "out*"}, ["results: ", "it is 'out*'"]),
+    "a backslash in a path": ({"published": "a\\b.yaml"}, ["published: ", "a\\\\b.yaml"]),
 }
 
 

@@ -1,70 +1,77 @@
 """Hours and GPU-hours of rules, by hand."""
 
-import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from fewshot_distillation.analysis.costs import cost_table, costs
+from fewshot_distillation.runtime.provenance import surroundings
 from tiny import study
 
-RESERVED = {"train": {"small": 1, "big": 4}, "icl_gap": {"small": 2}}
+GPUS = {"train/small": "3 (1 promised)", "train/big": "0,1,2,3 (4 promised)", "icl_gap": "not restricted (2 promised)"}
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     for name, seconds in {
-        "train/small/sft-0-42-full": "3600.0",
-        "train/big/sft-0-42-full": "1800.0",
+        "train/small/sft-0.5-42-full": "3600.0",
+        "train/big/sft-0.5-42-full": "1800.0",
         "icl_gap/phase0/small": "360.0",
+        "baseline/small/0shot": "360.0",
         "score/small/sft-0-42-full": "36.0",
         "aggregate": "72.0",
         "plot_icl_gap/phase0": "NA",
     }.items():
-        path = tmp_path / "benchmarks" / f"{name}.tsv"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path, log = tmp_path / "benchmarks" / f"{name}.tsv", tmp_path / "logs" / f"{name}.log"
+        for file in (path, log):
+            file.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
+        gpus = next((f", GPUs {said}" for start, said in GPUS.items() if name.startswith(start)), "")
+        log.write_text(f"12:00:00 python x.py --spec '{{}}'\n12:00:00 on node n1{gpus}, python 3.11; commit c\n")
     return tmp_path
 
 
-def record(results: Path, **fields: str | None) -> None:
-    (results / "metrics.csv.job.json").write_text(json.dumps(fields))
-
-
-def test_gpu_hours_are_hours_times_reserved_gpus(results: Path):
-    record(results, device="4 x NVIDIA A100", cuda_visible_devices="0,1,2,3")
-    found = {cost.rule: cost for cost in costs(results, RESERVED)}
+def test_gpu_hours_are_hours_times_the_gpus_that_each_job_had(results: Path):
+    found = {cost.rule: cost for cost in costs(results)}
     assert (found["train"].jobs, found["train"].hours, found["train"].gpu_hours) == (2, 1.5, 1 + 4 * 0.5)
     assert found["train"].longest_s == 3600
     assert found["icl_gap"].gpu_hours == pytest.approx(0.2)
-    assert found["score"].gpu_hours == found["aggregate"].gpu_hours == 0
+    assert found["score"].gpu_hours == found["aggregate"].gpu_hours == found["baseline"].gpu_hours == 0
     assert found["plot_icl_gap"].hours == 0
     assert next(iter(found)) == "train", "the most expensive comes first"
 
 
-def test_what_is_reserved_is_what_jobs_get():
+@pytest.mark.parametrize(
+    ("visible", "driver", "hours"), [("3", True, 1), (None, True, 1), (None, False, 0), ("", True, 0)]
+)
+def test_what_a_log_says_is_what_is_counted(results: Path, monkeypatch, visible: str | None, driver: bool, hours: int):
+    monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", (str(results),) if driver else ())
+    monkeypatch.delenv("ROCR_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    (results / "logs/train/small/sft-0.5-42-full.log").write_text(surroundings(1))
+    shutil.rmtree(results / "benchmarks/train/big")
+    assert next(cost for cost in costs(results) if cost.rule == "train").gpu_hours == hours
+
+
+def test_gpus_of_a_job():
     """A machine with one GPU gives one; a server answers without any."""
     plan = study(models__tiny__gpus={"teacher": 2, "train": 4, "evaluate": 2})
-    assert plan.reserved_gpus()["train"] == {"tiny": 4} and plan.reserved_gpus(1)["train"] == {"tiny": 1}
-    assert plan.reserved_gpus()["eval_checkpoint"] == {"tiny": 2}
-    assert plan.reserved_gpus()["precompute_logits"] == {"tiny": 1}
+    assert plan.gpus("train", "tiny") == 4 and plan.gpus("train", "tiny", 1) == 1
+    assert plan.gpus("eval_checkpoint", "tiny") == 2 and plan.gpus("precompute_logits", "tiny") == 1
     server = study(
         models__tiny__gpus={"evaluate": 2}, evaluation__backend="server", server__url="http://localhost:1/v1"
     )
-    assert server.reserved_gpus()["baseline"] == {"tiny": 0} == server.reserved_gpus(1)["icl_gap"]
-
-
-def test_without_a_gpu_there_are_hours_alone(results: Path):
-    record(results, device="cpu (x86_64, 2 threads)", cuda_visible_devices=None)
-    assert sum(cost.gpu_hours for cost in costs(results, RESERVED)) == 0
+    assert server.gpus("baseline", "tiny") == 0 == server.gpus("icl_gap", "tiny", 1)
 
 
 def test_the_table_adds_up(results: Path):
-    record(results, device="cpu", cuda_visible_devices="1")
-    text = cost_table(costs(results, RESERVED))
+    text = cost_table(costs(results))
     assert "| train | 2 | 1.50 | 3.00 | 3600 |" in text
-    assert "| **together** | 6 | 1.63 | 3.20 | |" in text
+    assert "| **together** | 7 | 1.73 | 3.20 | |" in text
 
 
 def test_nothing_measured_says_nothing(tmp_path: Path):
-    assert cost_table(costs(tmp_path, RESERVED)) == ""
+    assert cost_table(costs(tmp_path)) == ""

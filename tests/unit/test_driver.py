@@ -145,6 +145,7 @@ def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path:
         ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "1 GPU, but CUDA_VISIBLE_DEVICES is not set"),
         ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "2 GPUs, but it sees 3"),
         ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "1 GPU, but it sees none"),
+        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "it sees none"),
     ],
 )
 def test_promised_gpus(monkeypatch, environment: dict[str, str], promised: int, sentence: str | None):

@@ -9,6 +9,7 @@ import pytest
 
 from fewshot_distillation.runtime import orphans as module
 from fewshot_distillation.runtime.driver import Driver
+from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.orphans import orphans
 
 
@@ -30,12 +31,33 @@ def queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def numbers(tmp_path: Path) -> list[str]:
-    return [job.number for job in orphans(tmp_path, tmp_path / "results")]
+    return [job.number for job in orphans(tmp_path)]
 
 
-def test_without_a_driver_all_jobs_of_the_folder_are_orphans(queue, tmp_path: Path):
+def test_after_a_driver_all_jobs_of_the_folder_are_orphans(queue, tmp_path: Path):
     queue(a=50, b=0)
+    driver = Driver(tmp_path / "results" / ".state")
+    assert driver.take() is None
+    driver.release()
     assert numbers(tmp_path) == ["a", "b"]
+
+
+def test_jobs_of_a_driver_that_was_not_found_are_nobodys_to_cancel(queue, tmp_path: Path):
+    """It may be at work, in a results folder elsewhere."""
+    driver = Driver(tmp_path / "far/far/away/.state")
+    assert driver.take() is None
+    queue(before=50, later=-5)
+    with pytest.raises(JobError, match="2 jobs were submitted from .* say where their results are"):
+        numbers(tmp_path)
+    assert [job.number for job in orphans(tmp_path, tmp_path / "far/far/away")] == ["before"]
+    with pytest.raises(JobError, match="no trace"):
+        orphans(tmp_path, tmp_path / "elsewhere")
+    driver.release()
+
+
+def test_an_empty_queue_has_no_orphans(queue, tmp_path: Path):
+    queue()
+    assert not numbers(tmp_path)
 
 
 @pytest.mark.parametrize("results", ["results", "results_rehearsal", "elsewhere/out"])

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml", "published.yaml")
 
 HALF_A_FILE = b"PAR1 half a fi"
+# It would leave files named `pwned…` behind if a shell read it.
+HOSTILE_FOLDER = "out $(touch pwned5) `touch pwned6` ; touch pwned7 #"
 
 USER_OF_MODULE = f"""
 configfile: "mine.yaml"
@@ -142,10 +144,15 @@ def copy_of_workflow(folder: Path) -> Path:
     return folder
 
 
-def write_user_of_module(folder: Path, config: dict) -> None:
+def write_user_of_module(folder: Path, config: dict, results: str = "elsewhere/out") -> None:
     """A workflow of somebody else's that uses this one as a module, with a results folder of its choice."""
     (folder / "Snakefile").write_text(USER_OF_MODULE)
-    (folder / "mine.yaml").write_text(yaml.safe_dump({"study": config | {"results": "elsewhere/out"}}))
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"study": config | {"results": results}}))
+
+
+def pwned(*folders: Path) -> list[Path]:
+    """What a shell has left behind that read a hostile value."""
+    return [path for folder in folders for path in folder.rglob("pwned*") if "touch" not in path.name]
 
 
 def wait_for(condition, what: str, seconds: float = 90) -> None:

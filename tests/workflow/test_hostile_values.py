@@ -7,15 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from project import Project, tiny_config
+from project import HOSTILE_FOLDER, Project, pwned, tiny_config
 
 # Each would leave a file named `pwned…` behind if a shell read it.
 HOSTILE = 'it\'s "$(touch pwned1)" `touch pwned2` ; touch pwned3 # & touch pwned4 \\'
-HOSTILE_FOLDER = 'o\'ut $(touch pwned5) "`touch pwned6`" ; touch pwned7 #'
-
-
-def pwned(*folders: Path) -> list[Path]:
-    return [path for folder in folders for path in folder.rglob("pwned*") if "touch" not in path.name]
 
 
 @pytest.fixture
@@ -48,12 +43,13 @@ def test_commands_quote_every_value(tmp_path: Path, config: dict):
     project = Project(tmp_path / "work", config)
     output = project.run("-n", "--printshellcmds", "all")
     said = [line.partition("Shell command: ")[2] for line in output.splitlines()]
-    commands = [command for command in said if command.startswith(("python ", "accelerate "))]
-    assert len(commands) > 25
+    commands = [command for command in said if command not in ("", "None")]
+    assert len(commands) > 25 and any(command.startswith("printf ") for command in commands)
+    project.path().parent.joinpath(HOSTILE_FOLDER, "logs").mkdir(parents=True)  # where some write what they read
     for command in commands:
         done = subprocess.run(
             ["/bin/bash", "--norc", "-c", f"python() {{ :; }}; tee() {{ :; }}; {command}"],
-            cwd=tmp_path,
+            cwd=project.folder,
             env={"PATH": "/nonexistent"},
             capture_output=True,
             text=True,
@@ -71,6 +67,10 @@ def test_hostile_names_are_refused(tiny_source: Path, catalogue: str, name: str)
     from fewshot_distillation.config.study import load
 
     config = tiny_config(tiny_source)
-    config[catalogue][name] = next(iter(config[catalogue].values()))
+    config[catalogue][name] = next(iter(config[catalogue].values())) | (
+        {"label": "another"} if catalogue == "conditions" else {}
+    )
     with pytest.raises(ConfigError):
         load(config)
+    config[catalogue]["harmless"] = config[catalogue].pop(name)
+    load(config)

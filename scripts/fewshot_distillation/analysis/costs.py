@@ -1,11 +1,13 @@
 """What the study cost: hours per rule, from the benchmark files that Snakemake keeps of every job's last attempt."""
 
-import json
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+
+# From the second line of a job's log (runtime.provenance.surroundings).
+RESERVED = re.compile(r" GPUs (\S.*?) \((\d+) promised\)")
 
 
 class Cost(NamedTuple):
@@ -18,40 +20,27 @@ class Cost(NamedTuple):
     longest_s: float
 
 
-def costs(results: Path, reserved: dict[str, dict[str, int]]) -> list[Cost]:
-    """Hours of each rule that has left benchmark files, most expensive first.
-
-    Args:
-        results: the results folder.
-        reserved: GPUs of a job, by rule and model; rules that aren't there use none. They count where jobs had GPUs.
-    """
-    gpus = reserved if _had_gpus(results) else {}
+def costs(results: Path) -> list[Cost]:
+    """Hours of each rule that has left benchmark files below a results folder, most expensive first."""
     found = []
     for folder in sorted((results / "benchmarks").glob("*")):
-        rule = folder.stem
-        numbers = gpus.get(rule, {})
-        each = [(seconds, max((numbers.get(part, 0) for part in parts), default=0)) for parts, seconds in _jobs(folder)]
+        files = sorted(folder.rglob("*.tsv")) if folder.is_dir() else [folder]
+        each = [(_seconds(path), _gpus(results, path)) for path in files]
         if each:
             hours, gpu_hours = sum(s for s, _ in each) / 3600, sum(s * n for s, n in each) / 3600
-            found.append(Cost(rule, len(each), hours, gpu_hours, max(s for s, _ in each)))
+            found.append(Cost(folder.stem, len(each), hours, gpu_hours, max(s for s, _ in each)))
     return sorted(found, key=lambda cost: (-cost.gpu_hours, -cost.hours))
 
 
-def _jobs(folder: Path) -> Iterator[tuple[list[str], float]]:
-    """Of each job of a rule the parts of its name, one of which is the model, and its seconds."""
-    for path in sorted(folder.rglob("*.tsv")) if folder.is_dir() else [folder]:
-        seconds = pd.to_numeric(pd.read_csv(path, sep="\t")["s"], errors="coerce").sum()
-        parts = path.relative_to(folder.parent).with_suffix("").parts[1:]
-        yield list(parts), float(seconds)
+def _seconds(benchmark: Path) -> float:
+    return float(pd.to_numeric(pd.read_csv(benchmark, sep="\t")["s"], errors="coerce").sum())
 
 
-def _had_gpus(results: Path) -> bool:
-    """Whether any job's record tells of a GPU that it used or that was reserved for it."""
-    for path in results.rglob("*.job.json"):
-        record = json.loads(path.read_text())
-        if record.get("cuda_visible_devices") or not str(record.get("device", "cpu")).startswith("cpu"):
-            return True
-    return False
+def _gpus(results: Path, benchmark: Path) -> int:
+    """How many GPUs were reserved for a job, as the log of the same name says; none where there were none."""
+    log = results / "logs" / benchmark.relative_to(results / "benchmarks").with_suffix(".log")
+    said = RESERVED.findall(log.read_text(errors="replace")) if log.is_file() else []
+    return int(said[-1][1]) if said and said[-1][0] != "none" else 0
 
 
 def cost_table(found: list[Cost]) -> str:

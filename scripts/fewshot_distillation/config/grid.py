@@ -67,10 +67,6 @@ class Study(Runs):
         wanted = 1 if kind is None else getattr(self.config.models[model].gpus, kind)
         return min(wanted, here) if here else wanted
 
-    def reserved_gpus(self, here: int = 0) -> dict[str, dict[str, int]]:
-        """GPUs of a job, by rule and model."""
-        return {rule: {model: self.gpus(rule, model, here) for model in self.config.models} for rule in GPU_RULES}
-
     @staticmethod
     def process_per_gpu(rule: str) -> bool:
         """Whether a job has a process for each GPU; where answers are generated, vLLM uses all of them from one."""

@@ -7,8 +7,9 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from .base import Strict
 
-# Paths become inputs of rules, where braces would be wildcards.
-LocalPath = Annotated[str, StringConstraints(pattern=r"^[^{}<>\n]+$")]
+# Paths become inputs of rules, where braces would be wildcards. Snakemake writes them into the command line of a
+# cluster's job as Python would, between quotes that a quote or backslash in the path ends.
+LocalPath = Annotated[str, StringConstraints(pattern=r"^[^{}<>'\"\\\n]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -71,7 +71,9 @@ class Plots(Strict):
 class Config(Strict):
     """workflow_config.yaml."""
 
-    results: str = Field("results", pattern=r"^[^{}<>*?\[\]\n]+$", description="Folder of everything that is produced.")
+    results: str = Field(
+        "results", pattern=r"^[^{}<>*?\[\]'\"\\\n]+$", description="Folder of everything that is produced."
+    )
     dataset: str = Field(description="Name of the dataset of this study.")
     seeds: list[Seed] = Field([42], min_length=1, description="Seeds of the training runs.")
     precision: Literal["bf16", "fp32"] = Field(

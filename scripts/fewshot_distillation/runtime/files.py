@@ -18,13 +18,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file, or all files of a folder, on the disk before a name is given to them."""
+    if path.is_dir():
+        for inside in path.iterdir():
+            flush(inside)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,8 +14,17 @@ def visible_gpus() -> list[str] | None:
     """The GPUs that the scheduler left visible to this process; None where it says nothing."""
     for variable in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
         if variable in os.environ:
-            return [name for name in os.environ[variable].split(",") if name.strip()]
+            # Older Slurms say NoDevFiles for none.
+            return [name for name in os.environ[variable].split(",") if name.strip() not in ("", "NoDevFiles")]
     return None
+
+
+def shown_gpus() -> str:
+    """The GPUs that this process may use, for its log."""
+    visible = visible_gpus()
+    if visible is None and any(Path(path).exists() for path in GPU_DRIVERS):
+        return "not restricted"
+    return ",".join(visible or []) or "none"
 
 
 def check_gpus(promised: int) -> None:

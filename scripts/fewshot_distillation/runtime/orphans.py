@@ -3,6 +3,7 @@
 import datetime
 import getpass
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -22,19 +23,30 @@ class QueuedJob(NamedTuple):
     folder: str
 
 
-def orphans(folder: Path, results: Path) -> list[QueuedJob]:
+def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
     """Jobs that were submitted from a working folder by drivers that are gone.
 
     All of them where no driver is at work, else those that were submitted before the first of them began. Slurm tells
     whole seconds: what was submitted within the second in which a driver began counts as the driver's.
 
     Args:
-        folder: where the drivers were started; all results folders up to two levels below it count.
-        results: another one, which may lie elsewhere.
+        folder: where the drivers were started.
+        results: their results folder; without it all that lie up to two levels below `folder` count.
+
+    Raises:
+        JobError: there are jobs, but no results folder shows that a driver has worked in it, so one may still.
     """
-    states = {results / ".state", *folder.glob("*/.state"), *folder.glob("*/*/.state")}
-    began = min((seconds for state in states if (seconds := _driver_began(state)) is not None), default=None)
     jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
+    if not jobs:
+        return []
+    states = [results / ".state"] if results else [*folder.glob("*/.state"), *folder.glob("*/*/.state")]
+    states = [state for state in states if (state / "driver.lock").is_dir()]
+    if not states:
+        raise JobError(
+            f"{len(jobs)} jobs were submitted from {folder.resolve()}, but there is no trace of their driver in "
+            f"{results or 'a results folder below it'}; say where their results are, as in --results /scratch/results"
+        )
+    began = min((seconds for state in states if (seconds := _driver_began(state)) is not None), default=None)
     return [job for job in jobs if began is None or _seconds(job.submitted) + 1 <= began]
 
 
@@ -45,8 +57,6 @@ def cancel(jobs: list[QueuedJob]) -> None:
 
 def _driver_began(state: Path) -> float | None:
     """When the driver that is at work began, in seconds since 1970; None if none is."""
-    if not (state / "driver.lock").is_dir():
-        return None
     lock = Lock(state / "driver.lock")
     if lock.take_over():
         lock.release()
@@ -69,7 +79,8 @@ def _queue() -> list[QueuedJob]:
 
 def _run(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        environment = os.environ | {"SLURM_TIME_FORMAT": "standard"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     except FileNotFoundError:
         raise JobError(f"{command[0]} is not installed here; ask on a node of the cluster") from None
     if done.returncode:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .gpus import visible_gpus
+from .gpus import shown_gpus
 
 PACKAGES = (
     *("torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "pandas"),
@@ -54,10 +54,7 @@ def surroundings(promised: int) -> str:
     if job := os.environ.get("SLURM_JOB_ID"):
         parts.append(f"Slurm job {job}")
     if promised:
-        visible = visible_gpus()
-        parts.append(
-            f"GPUs {'not restricted' if visible is None else ','.join(visible) or 'none'} ({promised} promised)"
-        )
+        parts.append(f"GPUs {shown_gpus()} ({promised} promised)")
     parts += [f"{name} {version}" for name, version in versions().items()]
     return f"on {', '.join(parts)}; commit {commit() or 'unknown'}"
 

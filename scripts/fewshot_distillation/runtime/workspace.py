@@ -18,7 +18,7 @@ from typing import Any
 
 from .driver import replaced_by_another_plan
 from .errors import JobError
-from .files import folder_digests, write_json
+from .files import flush, folder_digests, write_json
 from .lock import LOST, Lock
 from .processes import wait_until
 
@@ -116,6 +116,7 @@ class Workspace:
         missing = [name for name in self.outputs if not self[name].exists()]
         if missing:
             raise FileNotFoundError(f"the job did not write {', '.join(missing)}")
+        flush(self.folder / "outputs")
         write_json(self.folder / FINISHED, folder_digests(self.folder / "outputs"))
         for path in self.folder.iterdir():
             if path.name not in ("outputs", "key.json", FINISHED):

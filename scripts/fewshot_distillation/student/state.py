@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
-from ..runtime.files import write_json
+from ..runtime.files import flush, write_json
 from .parts import gathered, moments, put
 
 
@@ -46,6 +46,7 @@ def save_state(
     save_file(weights, fresh / "weights.safetensors")
     save_file(of_weights, fresh / "optimizer.safetensors")
     write_json(fresh / "metrics.json", metrics)
+    flush(fresh)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(fresh, target)
     for older in folder.glob("step-*"):

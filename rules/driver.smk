@@ -1,0 +1,50 @@
+# The driver's hold on the results folder, and what may pass for done.
+from fewshot_distillation.runtime.workspace import remove_finished
+
+DRIVER = driver.Driver(Path(STATE))
+
+
+def take_results_folder():
+    """Two drivers in one results folder would delete each other's outputs. Snakemake's own lock outlives a driver that
+    was killed; this one doesn't, so the profiles use it instead."""
+    if workflow.non_local_exec and set(f"{os.getcwd()}{HERE}") & set("'\"\\"):
+        raise WorkflowError(
+            f"Snakemake can't hand '{os.getcwd()}' and '{HERE}' to a cluster's jobs: choose folders without quotes and"
+            " backslashes in their names."
+        )
+    if other := DRIVER.take():
+        raise WorkflowError(
+            f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
+        )
+    atexit.register(DRIVER.release)
+
+
+def not_done(jobs):
+    """Let the next driver do jobs again, whatever lies in the place of their outputs."""
+    for job in jobs:
+        workflow.persistence.started(job)
+
+
+# Only the driver may call an output done, since it alone writes down with which settings and code it was made. A job of
+# a cluster would do so when it ends; if its driver is dead by then, the next one lets it put its outputs back.
+if workflow.remote_exec:
+    atexit.register(lambda: not_done(workflow.dag.jobs if workflow.dag else []))
+
+
+def fail():
+    """Snakemake takes down the new settings also for jobs that failed, over outputs of the old ones."""
+    not_done(workflow.scheduler.failed if workflow.scheduler else [])
+
+
+def leave_results_folder():
+    """The workflow has ended well: nothing needs to be remembered but work that the next driver puts back.
+
+    What Snakemake forgot (see `in_order`) must not pass for done.
+    """
+    wanted = {str(file) for job in workflow.dag.targetjobs for file in (job.output or job.input)}
+    if missing := sorted(file for file in wanted if not os.path.exists(file)):
+        raise WorkflowError(f"{missing[0]} is not there yet; run the same command again")
+    atexit.unregister(DRIVER.release)
+    if not any(os.scandir(os.path.join(workflow.persistence.path, "incomplete"))):
+        remove_finished(Path(STATE))
+    DRIVER.finished()

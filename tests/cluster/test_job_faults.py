@@ -1,0 +1,87 @@
+"""Whatever ends a job, it continues where it had saved its state, and the bytes agree."""
+
+from faults import assert_same, finish, states
+from project import Project
+from slurm import GPUS, wait_until
+from study import TRAINED, ClusterProject
+
+
+def test_job_cancelled(prepared: ClusterProject, undisturbed: Project):
+    driver = prepared.start_training()
+    (job,) = prepared.active("RUNNING", rule="train")
+    prepared.slurm.run("scancel", job["JobId"])
+    saved = prepared.saved_step()
+    output = finish(driver, prepared)
+    assert states(prepared) == ["CANCELLED", "COMPLETED"]
+    assert prepared.resumed_at() >= saved
+    assert "Logfile results/logs/train/tiny/layerwise-0.5-42-long.log" in output and "train layerwise:" in output
+    assert_same(prepared, undisturbed)
+
+
+def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: Project):
+    """It continues, with twice the time."""
+    driver = prepared.start_training()
+    (job,) = prepared.active("RUNNING", rule="train")
+    # Slurm counts in minutes and looks every half of one; this says the minutes are over.
+    prepared.slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
+    saved = prepared.saved_step()
+    finish(driver, prepared)
+    assert states(prepared) == ["TIMEOUT", "COMPLETED"]
+    assert [job["TimeLimit"] for job in prepared.jobs("train")][1] == "16:00:00"
+    assert prepared.resumed_at() >= saved
+    assert_same(prepared, undisturbed)
+
+
+def test_job_over_its_memory(prepared: ClusterProject, undisturbed: Project):
+    """It is killed, and does the work with twice the memory."""
+    text = (prepared.folder / "slurm" / "config.yaml").read_text()
+    head, _, tail = text.partition("  train:")
+    (prepared.folder / "slurm" / "config.yaml").write_text(
+        f"{head}  train:{tail.replace('64000 * attempt', '400 * attempt ** 2', 1)}"
+    )
+    prepared.run(TRAINED)
+    assert states(prepared)[0] in ("OUT_OF_MEMORY", "FAILED", "CANCELLED") and states(prepared)[-1] == "COMPLETED"
+    assert [job["MinMemoryNode"] for job in prepared.jobs("train")][:2] == ["400M", "1600M"]
+    assert_same(prepared, undisturbed)
+
+
+def test_job_preempted(prepared: ClusterProject, undisturbed: Project):
+    """An urgent job takes the GPUs; Slurm puts ours back into the queue, and Snakemake waits."""
+    driver = prepared.start_training()
+    wrap = ["-p", "urgent", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 1"]
+    prepared.slurm.run("sbatch", *wrap)
+    wait_until(lambda: prepared.jobs("train")[0]["Restarts"] == "1", "the preemption", 60)
+    saved = prepared.saved_step()
+    # Slurm would leave it alone for two minutes.
+    wait_until(lambda: prepared.jobs("train")[0]["JobState"] == "PENDING", "the place in the queue", 60)
+    prepared.slurm.run("scontrol", "update", f"JobId={prepared.jobs('train')[0]['JobId']}", "StartTime=now")
+    finish(driver, prepared)
+    assert states(prepared) == ["COMPLETED"]
+    assert prepared.resumed_at() >= saved
+    assert_same(prepared, undisturbed)
+
+
+def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed: Project):
+    driver = prepared.start_training()
+    prepared.slurm.kill("slurmd")
+    assert prepared.active("RUNNING", rule="train")
+    prepared.slurm.start_slurmd()
+    prepared.thaw()
+    finish(driver, prepared)
+    assert states(prepared) == ["COMPLETED"], "the job has gone on meanwhile"
+    assert prepared.resumed_at() == 0
+    assert_same(prepared, undisturbed)
+
+
+def test_node_lost(prepared: ClusterProject, undisturbed: Project):
+    """Slurm gives it up and puts its job back into the queue, where it continues when the node is there again."""
+    driver = prepared.start_training()
+    prepared.slurm.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
+    saved = prepared.saved_step()
+    wait_until(lambda: prepared.jobs("train")[0]["JobState"] == "PENDING", "the place in the queue", 60)
+    prepared.slurm.run("scontrol", "update", "NodeName=node1", "State=RESUME")
+    prepared.slurm.run("scontrol", "update", f"JobId={prepared.jobs('train')[0]['JobId']}", "StartTime=now")
+    finish(driver, prepared)
+    assert states(prepared) == ["COMPLETED"] and prepared.jobs("train")[0]["Restarts"] == "1"
+    assert prepared.resumed_at() >= saved
+    assert_same(prepared, undisturbed)
