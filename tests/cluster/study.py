@@ -106,13 +106,16 @@ class ClusterProject(Project):
                     yield process
 
     def lose_node(self) -> None:
-        """Kill all jobs as a node does that loses its power: none of them can tidy up."""
-        while processes := [each for each in self.processes() if each.pid != os.getpid()]:
+        """The driver and all jobs end as on a machine that loses its power: none of them can tidy up."""
+        self.kill_all(sparing=os.getpid())
+        self.clear()
+
+    def kill_all(self, sparing: int) -> None:
+        while processes := [each for each in self.processes() if each.pid not in (sparing, os.getpid())]:
             for process in processes:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             psutil.wait_procs(processes, 5)
-        self.clear()
 
     def saved_step(self) -> int:
         """The last step of the long run that is saved: all of them where it is finished."""

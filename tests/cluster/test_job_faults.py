@@ -1,5 +1,9 @@
 """Whatever ends a job, it continues where it had saved its state, and the bytes agree."""
 
+import time
+
+import psutil
+
 from faults import assert_same, finish, states
 from project import Project
 from slurm import GPUS, wait_until
@@ -76,10 +80,17 @@ def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed:
 def test_node_lost(prepared: ClusterProject, undisturbed: Project):
     """Slurm gives it up and puts its job back into the queue, where it continues when the node is there again."""
     driver = prepared.start_training()
-    prepared.slurm.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
     saved = prepared.saved_step()
+    prepared.slurm.kill("slurmd")
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "slurmstepd":  # what watches over jobs, and outlives the node's daemon
+            process.kill()
+    prepared.kill_all(sparing=driver.pid)
+    prepared.slurm.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
     wait_until(lambda: prepared.jobs("train")[0]["JobState"] == "PENDING", "the place in the queue", 60)
-    prepared.slurm.run("scontrol", "update", "NodeName=node1", "State=RESUME")
+    prepared.slurm.start_slurmd()
+    # Slurm would wait two minutes: its order to end the first attempt must not reach the second.
+    time.sleep(6)
     prepared.slurm.run("scontrol", "update", f"JobId={prepared.jobs('train')[0]['JobId']}", "StartTime=now")
     finish(driver, prepared)
     assert states(prepared) == ["COMPLETED"] and prepared.jobs("train")[0]["Restarts"] == "1"
