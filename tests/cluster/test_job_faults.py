@@ -1,13 +1,17 @@
 """Whatever ends a job, it continues where it had saved its state, and the bytes agree."""
 
 import time
+from pathlib import Path
 
 import psutil
+import pytest
 
 from faults import assert_same, finish, states
 from project import Project
 from slurm import GPUS, wait_until
 from study import TRAINED, ClusterProject
+
+GREEDY = Path(__file__).with_name("greedy")
 
 
 def test_job_cancelled(prepared: ClusterProject, undisturbed: Project):
@@ -36,16 +40,20 @@ def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: Project)
     assert_same(prepared, undisturbed)
 
 
-def test_job_over_its_memory(prepared: ClusterProject, undisturbed: Project):
-    """It is killed, and does the work with twice the memory."""
+def test_job_over_its_memory(prepared: ClusterProject, undisturbed: Project, monkeypatch: pytest.MonkeyPatch):
+    """It is killed in its middle, and continues with twice the memory, which is enough."""
     text = (prepared.folder / "slurm" / "config.yaml").read_text()
     head, _, tail = text.partition("  train:")
     (prepared.folder / "slurm" / "config.yaml").write_text(
-        f"{head}  train:{tail.replace('64000 * attempt', '400 * attempt ** 2', 1)}"
+        f"{head}  train:{tail.replace('64000 * attempt', '1500 * attempt', 1)}"
     )
+    monkeypatch.setenv("PYTHONPATH", str(GREEDY))
     prepared.run(TRAINED)
-    assert states(prepared)[0] in ("OUT_OF_MEMORY", "FAILED", "CANCELLED") and states(prepared)[-1] == "COMPLETED"
-    assert [job["MinMemoryNode"] for job in prepared.jobs("train")][:2] == ["400M", "1600M"]
+    killed, *_, done = states(prepared)
+    assert killed in ("OUT_OF_MEMORY", "FAILED", "CANCELLED") and done == "COMPLETED"
+    assert [job["MinMemoryNode"] for job in prepared.jobs("train")] == ["1500M", "3000M"]
+    first, last = prepared.training_began().values()
+    assert first == 0 and last >= 4, "greedy from the fourth step on"
     assert_same(prepared, undisturbed)
 
 
