@@ -38,14 +38,11 @@ rule all:
 
 onstart:
     take_results_folder()
+    doubt_failures()
 
 
 onsuccess:
     leave_results_folder()
-
-
-onerror:
-    fail()
 
 
 # Snakemake copies all global names for every text that it formats, and each rule leaves two functions that nothing

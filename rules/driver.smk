@@ -31,9 +31,17 @@ if workflow.remote_exec:
     atexit.register(lambda: not_done(workflow.dag.jobs if workflow.dag else []))
 
 
-def fail():
-    """Snakemake takes down the new settings also for jobs that failed, over outputs of the old ones."""
-    not_done(workflow.scheduler.failed if workflow.scheduler else [])
+def doubt_failures():
+    """Snakemake takes down the new settings also for a job that failed, over outputs of the old ones that it may never
+    have touched (refused by sbatch, cancelled in the queue). This takes it back at once: the driver may be killed later.
+    """
+    handle = workflow.scheduler._handle_error
+
+    def handle_and_doubt(job, **options):
+        handle(job, **options)
+        not_done(job.jobs if job.is_group() else [job])
+
+    workflow.scheduler._handle_error = handle_and_doubt
 
 
 def leave_results_folder():

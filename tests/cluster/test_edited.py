@@ -1,7 +1,10 @@
 """What was edited while jobs wait in the queue."""
 
 import copy
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from faults import PATIENCE, assert_same, finish, states
 from project import Project, copy_of_workflow
 from slurm import wait_until
 from study import TRAINED, ClusterProject
+
+OTHER = "results/runs/tiny/layerwise/lambda0.1/seed42/short/checkpoints/manifest.json"
 
 
 @pytest.fixture
@@ -62,14 +67,20 @@ def test_loss_edited_while_a_job_waits(waiting, busy: str):
 
 
 def test_job_that_never_began_leaves_what_was_there_stale(project: ClusterProject, undisturbed: Project, busy: str):
-    """Outputs of an older configuration don't pass for those of a job that was cancelled in the queue."""
+    """Outputs of an older configuration don't pass for those of a job that was cancelled in the queue.
+
+    They don't either where the driver is killed while it goes on with other jobs.
+    """
     project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers", "runs")
     edited = copy.deepcopy(project.config)
     edited["training"]["lr"] = 0.5
     project.configure(edited)
     project.use_profile({"retries: 2": "retries: 0"})
-    driver = project.start(TRAINED)
-    wait_until(lambda: project.active("PENDING", rule="train"), "a job in the queue", 120)
-    project.slurm.run("scancel", project.jobs("train")[0]["JobId"])
-    assert driver.wait(PATIENCE) != 0
+    driver = project.start(TRAINED, OTHER)
+    wait_until(lambda: len(project.active("PENDING", rule="train")) == 2, "jobs in the queue", 120)
+    project.slurm.run("scancel", *(job["JobId"] for job in project.jobs("train") if "long" in job["Comment"]))
+    wait_until(lambda: "Error in rule train" in (project.folder / "driver.log").read_text(), "the failure")
+    time.sleep(2)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
     assert project.planned(TRAINED)["train"] == 1
