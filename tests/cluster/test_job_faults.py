@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from faults import assert_same, finish, states
@@ -90,9 +89,11 @@ def test_node_lost(prepared: ClusterProject, undisturbed: Project):
     driver = prepared.start_training()
     saved = prepared.saved_step()
     prepared.slurm.kill("slurmd")
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "slurmstepd":  # what watches over jobs, and outlives the node's daemon
-            process.kill()
+    parents = {parent for process in prepared.processes() for parent in process.parents()}
+    watching = [parent for parent in parents if parent.name() == "slurmstepd"]  # each outlives the node's daemon
+    assert len(watching) == 2, "of the job and of its step"
+    for process in watching:
+        process.kill()
     prepared.kill_all(sparing=driver.pid)
     prepared.slurm.run("scontrol", "update", "NodeName=node1", "State=DOWN", "Reason=test")
     wait_until(lambda: prepared.jobs("train")[0]["JobState"] == "PENDING", "the place in the queue", 60)
