@@ -37,12 +37,11 @@ rule all:
 
 
 onstart:
-    take_results_folder()
-    doubt_failures()
+    begin()
 
 
 onsuccess:
-    leave_results_folder()
+    end()
 
 
 # Snakemake copies all global names for every text that it formats, and each rule leaves two functions that nothing

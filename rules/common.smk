@@ -26,7 +26,7 @@ from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import load
-from fewshot_distillation.runtime import driver
+from fewshot_distillation.runtime import plans
 
 
 def own_or_shipped(name):
@@ -39,16 +39,16 @@ MODULE = __name__ or ""
 
 # A job of a cluster reads the workflow again when it starts: it keeps to the configuration with which it was submitted,
 # and starts only if the code is still the same.
-SUBMITTED = None if workflow.is_main_process else driver.submitted(MODULE)
+SUBMITTED = None if workflow.is_main_process else plans.submitted(MODULE)
 if not SUBMITTED:
 
     configfile: own_or_shipped("workflow_config.yaml")
 
 
 if workflow.remote_exec:
-    os.environ[driver.ON_CLUSTER] = "1"
+    os.environ[plans.ON_CLUSTER] = "1"
 if SUBMITTED:
-    driver.refuse(driver.edited(SUBMITTED["rules"], rule_digests()))
+    plans.refuse(plans.edited(SUBMITTED["rules"], rule_digests()))
 
 try:
     STUDY = Study(load(SUBMITTED["config"] if SUBMITTED else config))
@@ -64,8 +64,14 @@ except ConfigError as error:
 # Unfinished work of interrupted jobs, and the drivers' notes.
 STATE = f"{STUDY.config.results}/.state"
 
-if SUBMITTED and (reason := driver.replaced(Path(STATE))):
-    raise WorkflowError(reason)
+if SUBMITTED:
+    if not plans.signed(Path(STATE)):
+        raise WorkflowError(
+            f"The driver has not taken {STUDY.config.results}. Don't start it with --no-hooks, and in a Snakefile that"
+            " uses this workflow as a module, put `onstart` and `onsuccess` before the module."
+        )
+    if reason := plans.replaced(Path(STATE)):
+        raise WorkflowError(reason)
 
 
 pathvars:
@@ -129,7 +135,7 @@ HEAVY_THREADS, GPUS_HERE = heavy_threads(), gpus_here()
 
 if workflow.is_main_process:
     handed_down = {"config": config, "rules": rule_digests(), "code": program_digests(), "gpus": GPUS_HERE}
-    driver.hand_down(MODULE, handed_down)
+    plans.hand_down(MODULE, handed_down)
 
 
 # The engines that may answer test questions, whose code decides what is stale, and the server that one of them asks.
@@ -148,7 +154,7 @@ def code_of(program, *modules):
 
     @functools.cache
     def digest():
-        driver.refuse(driver.edited(SUBMITTED["code"], program_digests(program, *modules)))
+        plans.refuse(plans.edited(SUBMITTED["code"], program_digests(program, *modules)))
         return code_digest(program, *modules)
 
     return lambda wildcards: digest()

@@ -90,9 +90,12 @@ class Slurm:
             "munged", "--force", f"--socket={munge}/socket", f"--key-file={munge}/key", f"--seed-file={munge}/seed",
             f"--log-file={self.folder}/log/munged.log", f"--pid-file={self.folder}/run/munged.pid",
         )  # fmt: skip
+        self.start_slurmctld()
+        self.start_slurmd()
+
+    def start_slurmctld(self) -> None:
         self._daemon("slurmctld")
         wait_until(lambda: self.run("scontrol", "ping", check=False).startswith("Slurmctld(primary) at"), "slurmctld")
-        self.start_slurmd()
 
     def start_slurmd(self) -> None:
         self._daemon("slurmd", "-N", "node1")

@@ -1,5 +1,7 @@
 """Whatever ends a job, it continues where it had saved its state, and the bytes agree."""
 
+import shlex
+import shutil
 import time
 from pathlib import Path
 
@@ -81,6 +83,24 @@ def test_node_daemon_killed_and_restarted(prepared: ClusterProject, undisturbed:
     finish(driver, prepared)
     assert states(prepared) == ["COMPLETED"], "the job has gone on meanwhile"
     assert prepared.resumed_at() == 0
+    assert_same(prepared, undisturbed)
+
+
+def test_controller_killed_and_restarted(prepared: ClusterProject, undisturbed: Project):
+    """The driver asks until it gets an answer, and has forgotten none of its jobs."""
+    driver = prepared.start_training()
+    asked, squeue = prepared.folder / "asked", prepared.slurm.folder / "bin" / "squeue"
+    # The real one takes nine seconds to give up.
+    squeue.write_text(f'#!/bin/sh\necho >> {shlex.quote(str(asked))}\nexec timeout 1 {shutil.which("squeue")} "$@"\n')
+    squeue.chmod(0o755)
+    prepared.slurm.kill("slurmctld")
+    asked.unlink(missing_ok=True)
+    wait_until(lambda: asked.exists() and len(asked.read_text()) > 7, "vain questions", 60)
+    prepared.slurm.start_slurmctld()
+    squeue.unlink()
+    prepared.thaw()
+    finish(driver, prepared)
+    assert states(prepared) == ["COMPLETED"] and prepared.resumed_at() == 0
     assert_same(prepared, undisturbed)
 
 

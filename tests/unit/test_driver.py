@@ -8,10 +8,11 @@ import pytest
 
 from fewshot_distillation.config.digests import SCRIPTS, program_digests, rule_digests
 from fewshot_distillation.config.specs import TrainSpec
-from fewshot_distillation.runtime import driver
+from fewshot_distillation.runtime import plans
 from fewshot_distillation.runtime.cli import job
 from fewshot_distillation.runtime.driver import Driver
 from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.files import write_text
 from fewshot_distillation.runtime.gpus import check_gpus
 from fewshot_distillation.runtime.workspace import Workspace, remove_finished
 
@@ -19,10 +20,10 @@ from fewshot_distillation.runtime.workspace import Workspace, remove_finished
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch):
     for name in (
-        driver.PLANS,
-        driver.DRIVER,
-        driver.ON_CLUSTER,
-        driver.REFUSAL,
+        plans.PLANS,
+        plans.DRIVER,
+        plans.ON_CLUSTER,
+        plans.REFUSAL,
         "SLURM_JOB_ID",
         "CUDA_VISIBLE_DEVICES",
     ):
@@ -32,7 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch):
 
 def begin(state: Path, settings: str = "a") -> str | None:
     """A driver that is killed later: its lock is free, its note stays."""
-    driver.hand_down("study", {"config": settings})
+    plans.hand_down("study", {"config": settings})
     one = Driver(state)
     reason = one.take()
     if reason is None:
@@ -41,26 +42,26 @@ def begin(state: Path, settings: str = "a") -> str | None:
 
 
 def test_jobs_get_what_the_driver_has_read():
-    assert driver.submitted("study") is None
-    driver.hand_down("study", {"config": {"λ": [0.5, None]}})
-    driver.hand_down("other use", {"config": 2})
-    assert driver.submitted("study") == {"config": {"λ": [0.5, None]}}
-    assert driver.submitted("other use") == {"config": 2}
-    driver.hand_down("study", {"config": {"conditions": {"sft": 1, "layerwise": 2}}})
-    assert list(driver.submitted("study")["config"]["conditions"]) == ["sft", "layerwise"], "as written, so are legends"
+    assert plans.submitted("study") is None
+    plans.hand_down("study", {"config": {"λ": [0.5, None]}})
+    plans.hand_down("other use", {"config": 2})
+    assert plans.submitted("study") == {"config": {"λ": [0.5, None]}}
+    assert plans.submitted("other use") == {"config": 2}
+    plans.hand_down("study", {"config": {"conditions": {"sft": 1, "layerwise": 2}}})
+    assert list(plans.submitted("study")["config"]["conditions"]) == ["sft", "layerwise"], "as written, so are legends"
 
 
 def test_edited_code_is_named():
-    assert driver.edited({"a.py": "1", "b.py": "2"}, {"a.py": "1"}) is None
-    assert driver.edited({"a.py": "1"}, {"a.py": "2"}).startswith("a.py was edited after this job had been submitted;")
+    assert plans.edited({"a.py": "1", "b.py": "2"}, {"a.py": "1"}) is None
+    assert plans.edited({"a.py": "1"}, {"a.py": "2"}).startswith("a.py was edited after this job had been submitted;")
 
 
 def test_a_program_that_must_not_work_says_why(monkeypatch: pytest.MonkeyPatch):
     """Before it reads the command line, which edited code may not understand."""
-    driver.refuse(None)
-    assert driver.refusal() is None
-    driver.refuse("train.py was edited")
-    driver.refuse("and another")
+    plans.refuse(None)
+    assert plans.refusal() is None
+    plans.refuse("train.py was edited")
+    plans.refuse("and another")
     monkeypatch.setattr("sys.argv", ["train.py", "--unheard-of"])
     with pytest.raises(SystemExit, match="^error: train.py was edited$"), job("", TrainSpec, {}):
         pytest.fail("it works")
@@ -97,30 +98,59 @@ def test_a_second_driver_is_told_who_works(tmp_path: Path):
 
 def test_a_job_of_a_driver_that_was_replaced_does_not_begin(tmp_path: Path, monkeypatch):
     begin(tmp_path)
-    assert driver.replaced(tmp_path) is None
-    old = os.environ[driver.DRIVER]
+    assert plans.replaced(tmp_path) is None
+    old = os.environ[plans.DRIVER]
     begin(tmp_path)
-    assert driver.replaced(tmp_path) is None, "jobs of the new one"
-    monkeypatch.setenv(driver.DRIVER, old)
-    assert "another has taken over" in driver.replaced(tmp_path)
-    assert driver.replaced_by_another_plan(tmp_path) is None, "one that runs may publish: its work is the same"
-    monkeypatch.delenv(driver.DRIVER)
-    assert driver.replaced(tmp_path) is None, "a program that a person starts"
+    assert plans.replaced(tmp_path) is None, "jobs of the new one"
+    monkeypatch.setenv(plans.DRIVER, old)
+    assert "another has taken over" in plans.replaced(tmp_path)
+    assert plans.replaced_by_another_plan() is None, "one that runs may publish: its work is the same"
+    monkeypatch.delenv(plans.DRIVER)
+    assert plans.replaced(tmp_path) is None, "a program that a person starts"
 
 
 def test_outputs_of_other_settings_are_kept_back(tmp_path: Path, monkeypatch):
     """The job has ended its work, but somebody changed the settings and started again meanwhile."""
     state = tmp_path / "state"
     begin(state, "old")
-    old = os.environ[driver.DRIVER]
+    old = os.environ[plans.DRIVER]
     begin(state, "new")
-    monkeypatch.setenv(driver.DRIVER, old)
+    monkeypatch.setenv(plans.DRIVER, old)
     work = Workspace(state / "train" / "outputs-old", {"table": tmp_path / "table.csv"}, {})
     with pytest.raises(JobError, match="other settings or code"), work.opened():
         work["table"].write_text("old")
     assert not (tmp_path / "table.csv").exists()
     remove_finished(state)
     assert work["table"].read_text() == "old", "should the old settings come back, it is there"
+
+
+def test_small_outputs_of_other_settings_are_kept_back_too(tmp_path: Path, monkeypatch):
+    """Of programs without unfinished work, such as those that draw."""
+    state = tmp_path / "results" / ".state"
+    begin(state, "old")
+    write_text(tmp_path / "results" / "table.csv", "old")
+    old = os.environ[plans.DRIVER]
+    begin(state, "new")
+    write_text(tmp_path / "results" / "table.csv", "new")
+    monkeypatch.setenv(plans.DRIVER, old)
+    with pytest.raises(JobError, match="other settings or code"):
+        write_text(tmp_path / "results" / "table.csv", "old")
+    assert [path.name for path in (tmp_path / "results").glob("*.csv")] == ["table.csv"]
+    assert (tmp_path / "results" / "table.csv").read_text() == "new"
+
+
+def test_one_driver_may_hold_several_results_folders(tmp_path: Path):
+    """As when another workflow uses this one as a module twice."""
+    for name in ("one", "other"):
+        plans.hand_down(name, {"config": name})
+    drivers = [Driver(tmp_path / name) for name in ("one", "other")]
+    for driver in drivers:
+        assert driver.take() is None
+    for name in ("one", "other"):
+        assert plans.signed(tmp_path / name) and plans.replaced(tmp_path / name) is None
+    assert not plans.signed(tmp_path / "third") and plans.replaced_by_another_plan() is None
+    for driver in drivers:
+        driver.release()
 
 
 def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path: Path):
@@ -138,14 +168,14 @@ def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path:
     [
         ({}, 2, None),
         ({"SLURM_JOB_ID": "1"}, 2, None),
-        ({driver.ON_CLUSTER: "1"}, 1, None),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 2, None),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "1 GPU, but CUDA_VISIBLE_DEVICES is not set"),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "2 GPUs, but it sees 3"),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "1 GPU, but it sees none"),
-        ({driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "it sees none"),
+        ({plans.ON_CLUSTER: "1"}, 1, None),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 2, None),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "1 GPU, but CUDA_VISIBLE_DEVICES is not set"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "2 GPUs, but it sees 3"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "1 GPU, but it sees none"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "it sees none"),
     ],
 )
 def test_promised_gpus(monkeypatch, environment: dict[str, str], promised: int, sentence: str | None):
@@ -166,7 +196,7 @@ def test_gpus_that_pytorch_cannot_use(monkeypatch, tmp_path: Path):
     (tmp_path / "version").touch()
     monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", (str(tmp_path / "version"),))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    for name, value in {driver.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0"}.items():
+    for name, value in {plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(JobError, match="PyTorch .* can use 0"):
         check_gpus(1)

@@ -97,6 +97,14 @@ def test_an_owner_elsewhere_is_dead_when_its_claim_is_no_longer_touched(tmp_path
     assert 0.5 < time.monotonic() - start < 5
 
 
+def test_a_watcher_that_was_held_up_has_not_seen_silence(tmp_path: Path, far: Lock):
+    """A file system that is away keeps the owner from touching its claim and the watcher from looking."""
+    waiting = Lock(tmp_path / "lock")
+    for _ in range(3):
+        assert not waiting.acquire(wait=False)
+        time.sleep(0.7)
+
+
 def test_taking_over_from_elsewhere_waits_for_a_sign_of_life(tmp_path: Path, far: Lock):
     threading.Timer(0.3, os.utime, [far._claim]).start()
     start = time.monotonic()

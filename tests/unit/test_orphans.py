@@ -55,6 +55,16 @@ def test_jobs_of_a_driver_that_was_not_found_are_nobodys_to_cancel(queue, tmp_pa
     driver.release()
 
 
+def test_a_folder_of_old_results_does_not_hide_who_works_beside_it(queue, tmp_path: Path):
+    old, driver = Driver(tmp_path / "results_rehearsal" / ".state"), Driver(tmp_path / "results" / ".state")
+    assert old.take() is None
+    old.release()
+    assert driver.take() is None
+    queue(before=50, later=-5)
+    assert [job.number for job in orphans(tmp_path, tmp_path / "results_rehearsal")] == ["before"]
+    driver.release()
+
+
 def test_an_empty_queue_has_no_orphans(queue, tmp_path: Path):
     queue()
     assert not numbers(tmp_path)

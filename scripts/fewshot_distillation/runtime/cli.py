@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from ..config.base import ConfigError, explain
 from ..config.digests import code_digest
 from ..config.specs import JobSpec
-from .driver import refusal
 from .errors import JobError
 from .files import sha256, write_json
 from .gpus import check_gpus
+from .plans import refusal
 from .processes import LAUNCH, RANK, WORLD_SIZE
 from .provenance import provenance, surroundings, versions
 from .workspace import Workspace

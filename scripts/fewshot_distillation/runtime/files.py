@@ -9,16 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import JobError
+from .plans import outdated
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that replaces `path` when the block ends without an error."""
+    """A temporary path in the same folder that replaces `path` when the block ends without an error.
+
+    Raises:
+        JobError: another driver has taken the results folder with other settings or code.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
         flush(temporary)
+        if reason := outdated(path):
+            raise JobError(reason)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from .driver import ON_CLUSTER
 from .errors import JobError
+from .plans import ON_CLUSTER
 
 # Present where a driver for NVIDIA's or AMD's GPUs is loaded.
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")

@@ -88,6 +88,7 @@ class Lock:
         self._watch = watch or (lambda: None)
         self._claim: Path | None = None
         self._seen: tuple[str, int, float] | None = None
+        self._looked = 0.0
         self._stop = threading.Event()
 
     def acquire(self, wait: bool = True) -> bool:
@@ -186,9 +187,12 @@ class Lock:
         if alive is not None:
             return not alive
         state = (f"{path.name} {self.owner.get('token')}", touched)
-        if self._seen is None or self._seen[:2] != state:
-            self._seen = (*state, time.monotonic())
-        return time.monotonic() - self._seen[2] > STALE
+        now = time.monotonic()
+        # A watcher that was held up itself, by a file system that was away, hasn't seen that the owner was silent.
+        if self._seen is None or self._seen[:2] != state or now - self._looked > 3 * BEAT:
+            self._seen = (*state, now)
+        self._looked = now
+        return now - self._seen[2] > STALE
 
     def _holds(self, claim: Path) -> bool:
         try:

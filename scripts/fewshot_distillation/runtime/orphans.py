@@ -2,7 +2,6 @@
 
 import datetime
 import getpass
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from .errors import JobError
 from .lock import Lock
+from .plans import last_note
 
 
 class QueuedJob(NamedTuple):
@@ -31,17 +31,18 @@ def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
 
     Args:
         folder: where the drivers were started.
-        results: their results folder; without it all that lie up to two levels below `folder` count.
+        results: their results folder, where it isn't one of those that lie up to two levels below `folder`.
 
     Raises:
         JobError: there are jobs, but no results folder shows that a driver has worked in it, so one may still.
     """
+    named = [results / ".state"] if results else []
     jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
     if not jobs:
         return []
-    states = [results / ".state"] if results else [*folder.glob("*/.state"), *folder.glob("*/*/.state")]
-    states = [state for state in states if (state / "driver.lock").is_dir()]
-    if not states:
+    below = {*folder.glob("*/.state"), *folder.glob("*/*/.state")}
+    states = [state for state in {*below, *named} if (state / "driver.lock").is_dir()]
+    if not states or not all(state in states for state in named):
         raise JobError(
             f"{len(jobs)} jobs were submitted from {folder.resolve()}, but there is no trace of their driver in "
             f"{results or 'a results folder below it'}; say where their results are, as in --results /scratch/results"
@@ -61,10 +62,8 @@ def _driver_began(state: Path) -> float | None:
     if lock.take_over():
         lock.release()
         return None
-    try:
-        return json.loads((state / "driver.json").read_text())["since"]
-    except (OSError, ValueError):
-        return None
+    note = last_note(state)
+    return note and note["since"]
 
 
 def _seconds(local_time: str) -> float:

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .driver import replaced_by_another_plan
 from .errors import JobError
 from .files import flush, folder_digests, write_json
 from .lock import LOST, Lock
+from .plans import replaced_by_another_plan
 from .processes import wait_until
 
 log = logging.getLogger("fewshot_distillation")
@@ -54,7 +54,7 @@ class Workspace:
         Raises:
             JobError: another driver has taken the results folder with other settings or code; finished work is kept.
         """
-        lock = Lock(lock_of(self.folder), watch=lambda: replaced_by_another_plan(self.folder.parent.parent))
+        lock = Lock(lock_of(self.folder), watch=replaced_by_another_plan)
         lock.acquire()
         try:
             self._prepare()
@@ -67,7 +67,7 @@ class Workspace:
             if not lock.held():
                 raise JobError(LOST)
             # Whoever works with other settings by now must not find these outputs in the place of its own.
-            if reason := replaced_by_another_plan(self.folder.parent.parent):
+            if reason := replaced_by_another_plan():
                 raise JobError(reason)
             self._publish()
         finally:

@@ -1,0 +1,103 @@
+"""What a driver (the `snakemake` that a person starts) hands down to the jobs that it leaves waiting in a queue.
+
+A cluster's job starts a Snakemake of its own that reads the workflow again, perhaps hours later. So that it does what
+was submitted, the driver hands down, in the environment, the configuration it has read, digests of the source, and the
+note with which it signs a results folder; a job of a driver that was killed sees by it that another took its place.
+"""
+
+import base64
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+PLANS = "FEWSHOT_DISTILLATION_PLANS"
+# The note of the driver in each folder of unfinished work that it has taken.
+DRIVER = "FEWSHOT_DISTILLATION_DRIVER"
+# Set in jobs that an executor has sent to a cluster.
+ON_CLUSTER = "FEWSHOT_DISTILLATION_ON_CLUSTER"
+# Why the program of a job must not do its work; said by the program, because the driver shows the log of that.
+REFUSAL = "FEWSHOT_DISTILLATION_REFUSAL"
+
+AGAIN = "run the same command again to submit it as it is now"
+
+
+def hand_down(name: str, plan: dict[str, Any]) -> None:
+    """Let jobs know what this driver has read; `name` tells the uses of this workflow as a module apart."""
+    packed = base64.b64encode(zlib.compress(json.dumps(plan, default=str).encode())).decode()
+    plans = json.loads(os.environ.get(PLANS, "{}"))
+    os.environ[PLANS] = json.dumps(plans | {name: packed})
+
+
+def submitted(name: str) -> dict[str, Any] | None:
+    """What the driver of this job handed down; None in a job that no driver started."""
+    packed = json.loads(os.environ.get(PLANS, "{}")).get(name)
+    return None if packed is None else json.loads(zlib.decompress(base64.b64decode(packed)))
+
+
+def edited(before: dict[str, str], now: dict[str, str]) -> str | None:
+    """Why a job must not start: a sentence with the first file that isn't what it was when the job was submitted."""
+    changed = sorted(name for name in now if before.get(name) != now[name])
+    return f"{changed[0]} was edited after this job had been submitted; {AGAIN}" if changed else None
+
+
+def refuse(reason: str | None) -> None:
+    """Let the programs that this process starts end with a sentence instead of doing their work."""
+    if reason:
+        os.environ.setdefault(REFUSAL, reason)
+
+
+def refusal() -> str | None:
+    """Why this program must not do its work."""
+    return os.environ.get(REFUSAL)
+
+
+def sign(state: Path, note: dict[str, Any]) -> None:
+    """Let jobs know how this driver has signed a folder of unfinished work."""
+    os.environ[DRIVER] = json.dumps(_signed() | {os.path.abspath(state): note})
+
+
+def signed(state: Path) -> bool:
+    """Whether the driver that submitted this job had taken the folder."""
+    return os.path.abspath(state) in _signed()
+
+
+def replaced(state: Path) -> str | None:
+    """Why a job that hasn't begun must not begin: another driver does its work by now."""
+    own, last = _signed().get(os.path.abspath(state)), last_note(state)
+    if own is None or (last is not None and last["id"] == own["id"]):
+        return None
+    return "the driver that submitted this job was stopped, and another has taken over its work since"
+
+
+def replaced_by_another_plan() -> str | None:
+    """Why a job must not publish what it computes: settings or code that count now are not those it began with."""
+    for state, own in _signed().items():
+        last = last_note(Path(state))
+        if last is not None and last["plan"] != own["plan"]:
+            return (
+                "the workflow was started again with other settings or code while this job ran, so its outputs don't"
+                " count"
+            )
+    return None
+
+
+def outdated(output: Path) -> str | None:
+    """As `replaced_by_another_plan`, for a file that is about to appear; unfinished work may always be saved."""
+    target = os.path.abspath(output)
+    if any(Path(target).is_relative_to(state) for state in _signed()):
+        return None
+    return replaced_by_another_plan()
+
+
+def last_note(state: Path) -> dict[str, Any] | None:
+    """The note of the driver that took the folder last, as `sign` gets it."""
+    try:
+        return json.loads((state / "driver.json").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _signed() -> dict[str, dict[str, Any]]:
+    return json.loads(os.environ.get(DRIVER) or "{}")
