@@ -58,6 +58,17 @@ def test_commands_quote_every_value(tmp_path: Path, config: dict):
     assert not pwned(tmp_path)
 
 
+def test_a_container_that_a_shell_would_misread_is_refused(tiny_source: Path):
+    from fewshot_distillation.config.base import ConfigError
+    from fewshot_distillation.config.study import load
+
+    for image in ("study.sif", "/images/study-1.0.sif", "docker://ghcr.io/someone/study@sha256:0a1b"):
+        assert load(tiny_config(tiny_source) | {"container": image}).container == image
+    for image in ("x.sif;touch pwned;true", "$(touch pwned)", "x'y.sif", "a b", "--nv", "x.sif\n", ""):
+        with pytest.raises(ConfigError, match="container"):
+            load(tiny_config(tiny_source) | {"container": image})
+
+
 @pytest.mark.parametrize("name", ["a b", "a;b", "$(a)", "../a", "a/b", "-a", "a'b", "a{b}", "a\nb", "ä", ""])
 @pytest.mark.parametrize(
     "catalogue", ["models", "teachers", "conditions", "schedules", "datasets", "studies", "icl_gap"]

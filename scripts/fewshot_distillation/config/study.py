@@ -107,8 +107,11 @@ class Config(Strict):
         description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up "
         "in the working folder, then beside the Snakefile.",
     )
+    # Snakemake hands it to a shell as it is.
     container: str | None = Field(
-        None, min_length=1, description="Container image of all jobs with `--sdm apptainer`; see envs/container.def."
+        None,
+        pattern=r"^[A-Za-z0-9./][A-Za-z0-9._:/@+-]*$",
+        description="Container image of all jobs with `--sdm apptainer`, a file or an address; see envs/container.def.",
     )
     plots: Plots = Field(Plots(), description="Looks of the figures.")
 
