@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,30 @@ def assert_same(project: Project, undisturbed: Project) -> None:
     expected = undisturbed.digests(*WANTED)
     assert len(expected) >= 6
     assert project.digests(*WANTED) == expected
+
+
+STALE_HANDLE = """
+import errno, sys
+from snakemake.cli import main
+from snakemake.dag import DAG
+
+async def fail(*arguments, **options):
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+DAG.check_and_touch_output = fail
+sys.argv[0] = "snakemake"
+main()
+"""
+
+
+def test_a_job_about_which_snakemake_came_to_grief_is_asked_again(tmp_path: Path, tiny_source: Path):
+    """It forgets what it knew of a job where the file system fails it as it looks at the outputs."""
+    project, split = Project(tmp_path, tiny_config(tiny_source)), "results/data/problems/train.jsonl"
+    failing = [sys.executable, "-c", STALE_HANDLE, *project.command(split)[3:]]
+    done = subprocess.run(failing, cwd=project.folder, capture_output=True, text=True, timeout=100)
+    assert done.returncode and "Stale file handle" in done.stderr, done.stderr[-2000:]
+    assert (project.folder / split).exists()
+    assert project.planned(split)["fetch_dataset"] == 1
 
 
 def states(project: Project, rule: str) -> list[Path]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from installed import brought_by
 from project import ROOT, Project
 
 # What a rule's program finds: the path finder of Python, which passes over what isn't in the environment.
@@ -42,21 +42,7 @@ def installed_by(environment: str) -> set[str]:
     """The names of everything that comes with the pins of a conda file."""
     parts = yaml.safe_load((ROOT / "envs" / environment).read_text())["dependencies"]
     (pins,) = [part["pip"] for part in parts if isinstance(part, dict)]
-    waiting, found = [Requirement(pin) for pin in pins], set()
-    while waiting:
-        wanted = waiting.pop()
-        name = canonicalize_name(wanted.name)
-        if (name, frozenset(wanted.extras)) in found:
-            continue
-        found.add((name, frozenset(wanted.extras)))
-        try:
-            needs = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue  # vllm, say, which no test here asks for
-        for need in map(Requirement, needs):
-            if any(need.marker is None or need.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
-                waiting.append(need)
-    return {name for name, _ in found}
+    return set(brought_by(pins))
 
 
 def commands(project: Project, rule: str) -> list[str]:

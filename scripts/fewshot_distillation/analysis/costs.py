@@ -54,8 +54,8 @@ def cost_table(found: list[Cost]) -> str:
         [
             "## What it cost",
             "",
-            "Hours of each rule's jobs, and those hours times the GPUs reserved for them. Where a job was interrupted, "
-            "only its last attempt counts.",
+            "Hours of each rule's jobs, and those hours times the GPUs reserved for them. Only a job's last attempt "
+            "counts, and where that only put back what an earlier one had finished, no more than that.",
             "",
             "| rule | jobs | hours | GPU-hours | longest job (s) |",
             "| --- | ---: | ---: | ---: | ---: |",

@@ -1,0 +1,26 @@
+"""What comes with a list of requirements, as the packages that are installed here say of themselves."""
+
+import importlib.metadata
+from collections.abc import Iterable
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+
+def brought_by(requirements: Iterable[str]) -> dict[str, str]:
+    """Version by normalised name of the requirements and all that they need; what isn't installed is left out."""
+    waiting, seen, found = [Requirement(line) for line in requirements], set(), {}
+    while waiting:
+        wanted = waiting.pop()
+        name, extras = canonicalize_name(wanted.name), frozenset(wanted.extras)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for need in map(Requirement, importlib.metadata.requires(name) or []):
+            if any(need.marker is None or need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+                waiting.append(need)
+    return found
