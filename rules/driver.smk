@@ -1,4 +1,6 @@
 # The driver's hold on the results folder, and what may pass for done.
+from snakemake.persistence import PersistenceBase
+
 from fewshot_distillation.runtime.driver import Driver
 from fewshot_distillation.runtime.workspace import remove_finished
 
@@ -28,10 +30,16 @@ def not_done(jobs):
                 workflow.persistence.started(one)
 
 
-# Only the driver may call an output done, since it alone writes down with which settings and code it was made. A job of
-# a cluster would do so when it ends; if its driver is dead by then, the next one lets it put its outputs back.
 if workflow.remote_exec:
-    atexit.register(lambda: not_done(workflow.dag.jobs if workflow.dag else []))
+    # Only the driver may call an output done, since it alone writes down with which settings and code it was made. A
+    # job of a cluster leaves the notes alone; if its driver is dead by then, the next one lets it put its outputs back.
+    async def finished(persistence, job):
+        pass
+
+    def cleanup(persistence, job):
+        pass
+
+    PersistenceBase.finished, PersistenceBase.cleanup = finished, cleanup
 
 
 def doubt_failures():

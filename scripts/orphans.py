@@ -16,15 +16,18 @@ from fewshot_distillation.runtime.orphans import QueuedJob, cancel, orphans
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", default=".", type=Path, help="working folder of the study")
-    parser.add_argument("--results", type=Path, help="results folder, if it isn't below the working folder")
+    parser.add_argument(
+        "--results", type=Path, help="results folder, seen from there, if it isn't below it"
+    )
     parser.add_argument("--cancel", action="store_true", help="cancel them")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     try:
         found = orphans(arguments.directory, arguments.results and arguments.directory / arguments.results)
-        print("\n".join(map(described, found)) or "no orphaned jobs")
-        if arguments.cancel:
+        print("\n".join(map(described, found)) or f"no orphaned jobs of {arguments.directory.resolve()}")
+        if arguments.cancel and found:
             cancel(found)
+            print(f"cancelled {len(found)}")
     except JobError as error:
         sys.exit(f"error: {error}")
 

@@ -85,7 +85,7 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
         time.sleep(0.2)
     assert driver.returncode == 0 and both_beside_a_third
     seen = [log.read_text() for log in project.path("logs").rglob("*.log") if "fetch" not in str(log)]
-    found = [re.search(r"Slurm job (\d+), GPUs ([\d,]+) \(2 promised\)", text).groups() for text in seen]
+    found = [re.search(r"Slurm job (\d+), GPU numbers ([\d,]+) \(2 promised\)", text).groups() for text in seen]
     # What CUDA_VISIBLE_DEVICES said is what Slurm handed out, and that was disjoint.
     assert {number: set(map(int, gpus.split(","))) for number, gpus in found} == handed_out and len(handed_out) == 3
 
@@ -100,7 +100,7 @@ def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undistur
     (job,) = project.jobs("train")
     assert (job["JobState"], job["JOB_GRES"]) == ("COMPLETED", "gpu:a100:2")
     (log,) = project.path("logs", "train").rglob("*.log")
-    assert re.search(r"GPUs \d,\d \(2 promised\)", log.read_text())
+    assert re.search(r"GPU numbers \d,\d \(2 promised\)", log.read_text())
     project.configure(undisturbed.config)
     assert not project.planned("train_sft_0_tiny")
 
@@ -114,7 +114,7 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
     (job,) = project.jobs("baseline")
     assert (job["JobState"], job["TresPerNode"]) == ("COMPLETED", "gres:gpu:a100:2")
     (log,) = project.path("logs", "baseline").rglob("*.log")
-    assert re.search(r"GPUs \d,\d \(2 promised\)", log.read_text())
+    assert re.search(r"GPU numbers \d,\d \(2 promised\)", log.read_text())
 
 
 def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: Project):

@@ -43,7 +43,9 @@ def test_driver_killed_and_its_job_ends_alone(prepared: ClusterProject, undistur
     driver.kill()
     driver.wait()
     prepared.thaw()
-    wait_until(lambda: not prepared.active(), "the end of the orphan", 60)
+    noted = set()
+    wait_until(lambda: noted.add(TRAINED in declared(prepared, "incomplete")) or not prepared.active(), "its end", 60)
+    assert noted == {True}, "not even for a moment does it pass for done"
     assert prepared.path(TRAINED.removeprefix("results/")).exists()
     edited = copy.deepcopy(prepared.config)
     edited["training"]["lr"] = 0.5

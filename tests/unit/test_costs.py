@@ -27,7 +27,7 @@ def results(tmp_path: Path) -> Path:
         for file in (path, log):
             file.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
-        gpus = next((f", GPUs {said}" for start, said in GPUS.items() if name.startswith(start)), "")
+        gpus = next((f", GPU numbers {said}" for start, said in GPUS.items() if name.startswith(start)), "")
         log.write_text(f"12:00:00 python x.py --spec '{{}}'\n12:00:00 on node n1{gpus}, python 3.11; commit c\n")
     return tmp_path
 

@@ -34,8 +34,11 @@ def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
         results: their results folder, where it isn't one of those that lie up to two levels below `folder`.
 
     Raises:
-        JobError: there are jobs, but no results folder shows that a driver has worked in it, so one may still.
+        JobError: there is no such folder; or there are jobs, but no results folder shows that a driver has worked in
+            it, so one may still.
     """
+    if not folder.is_dir():
+        raise JobError(f"there is no folder {folder.resolve()}")
     named = [results / ".state"] if results else []
     jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
     if not jobs:
@@ -52,8 +55,7 @@ def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
 
 
 def cancel(jobs: list[QueuedJob]) -> None:
-    if jobs:
-        _run("scancel", *(job.number for job in jobs))
+    _run("scancel", *(job.number for job in jobs))
 
 
 def _driver_began(state: Path) -> float | None:

@@ -54,7 +54,7 @@ def surroundings(promised: int) -> str:
     if job := os.environ.get("SLURM_JOB_ID"):
         parts.append(f"Slurm job {job}")
     if promised:
-        parts.append(f"GPUs {shown_gpus()} ({promised} promised)")
+        parts.append(f"GPU numbers {shown_gpus()} ({promised} promised)")
     parts += [f"{name} {version}" for name, version in versions().items()]
     return f"on {', '.join(parts)}; commit {commit() or 'unknown'}"
 
