@@ -16,9 +16,7 @@ from fewshot_distillation.runtime.orphans import QueuedJob, cancel, orphans
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", default=".", type=Path, help="working folder of the study")
-    parser.add_argument(
-        "--results", type=Path, help="results folder, seen from there, if it isn't below it"
-    )
+    parser.add_argument("--results", type=Path, help="results folder, seen from there, if it isn't below it")
     parser.add_argument("--cancel", action="store_true", help="cancel them")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s")
