@@ -62,7 +62,9 @@ def test_logs_say_where_and_with_what_a_job_ran(on_cluster: ClusterProject, rule
     for text in logs:
         command, surroundings, *_ = text.splitlines()
         assert "--spec" in command
-        assert re.search(rf"on node \S+, Slurm job \d+, GPUs [\d,]+ \({PROMISED.get(rule, 1)} promised\)", surroundings)
+        assert re.search(
+            rf"on node \S+, Slurm job \d+, GPU numbers [\d,]+ \({PROMISED.get(rule, 1)} promised\)", surroundings
+        )
         assert "torch 2" in surroundings and "commit " in surroundings
     assert any(f"Slurm job {job['JobId']}," in text for text in logs)
 
