@@ -1,10 +1,22 @@
-"""What comes with a list of requirements, as the packages that are installed here say of themselves."""
+"""Pins, and what comes with them as the packages that are installed here say of themselves."""
 
 import importlib.metadata
 from collections.abc import Iterable
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+
+def pins(lines: Iterable[str]) -> dict[str, str]:
+    """Versions by normalised name, of lines such as `torch==2.13.0  # why`."""
+    found = {}
+    for line in lines:
+        text = line.partition("#")[0].strip()
+        if text and not text.startswith("-r"):
+            name, _, version = text.partition("==")
+            assert version, f"{line}: not pinned"
+            found[canonicalize_name(name)] = version
+    return found
 
 
 def brought_by(requirements: Iterable[str]) -> dict[str, str]:

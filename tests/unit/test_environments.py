@@ -6,22 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from installed import brought_by
+from installed import brought_by, pins
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = ROOT / "envs"
-
-
-def pins(lines: list[str]) -> dict[str, str]:
-    """Versions by normalised name, of lines such as `torch==2.13.0  # why`."""
-    found = {}
-    for line in lines:
-        text = line.partition("#")[0].strip()
-        if text and not text.startswith("-r"):
-            name, _, version = text.partition("==")
-            assert version, f"{line}: not pinned"
-            found[re.sub(r"[-_.]+", "-", name).lower()] = version
-    return found
 
 
 def conda(name: str) -> dict[str, str]:

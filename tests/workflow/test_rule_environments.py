@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -70,5 +71,7 @@ def test_a_rule_needs_no_more_than_its_environment(environment: str, finished: P
     shutil.copytree(finished.folder, folder)
     for rule in RULES[environment]:
         first, *_ = commands(finished, rule)
-        done = subprocess.run(first, shell=True, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            shlex.split(first), cwd=folder, env=variables, capture_output=True, text=True, timeout=300
+        )
         assert done.returncode == 0, f"{rule}: {done.stderr[-3000:]}"
