@@ -102,7 +102,7 @@ def fetched_model(source: Path, folder: Path, thinking: bool | None = False) -> 
 def write_dataset(folder: Path, train: int = 12, test: int = 6, seed: int = 0) -> tuple[Path, Path]:
     """Word problems as `fetch_dataset` writes them; the paths of both splits."""
     source = GeneratedDataset(generator="word_problems", train=train, test=test, seed=seed)
-    spec = DatasetSpec(name="problems", source=source, limit_train=None, limit_test=None, calculator_marks="keep")
+    spec = DatasetSpec(name="problems", source=source, limit_train=None, limit_test=None, calculation_annotations="keep")
     paths = folder / "train.jsonl", folder / "test.jsonl"
     fetch_dataset(spec, *paths, folder / "meta.json")
     return paths
@@ -127,7 +127,7 @@ CONFIG = {
     },
     "schedules": {"short": {"max_steps": 6, "checkpoints": [3, 6]}, "long": {"max_steps": 9, "checkpoints": [9]}},
     "lora": {"r": 4, "alpha": 8, "dropout": 0.05},
-    "training": {"lr": 0.01, "warmup_steps": 2, "effective_batch_size": 4, "micro_batch_size": 2},
+    "training": {"learning_rate": 0.01, "warmup_steps": 2, "effective_batch_size": 4, "micro_batch_size": 2},
     "evaluation": {"max_new_tokens": 8, "batch_tokens": 1024},
     "icl_gap": {"phase0": {"models": ["tiny"], "shots": [0, 2], "questions": 4}},
     "studies": {
@@ -138,7 +138,7 @@ CONFIG = {
 
 
 def edited(config: dict = CONFIG, **changes: Any) -> dict:
-    """A copy of a configuration with some entries set; `training__lr=1` sets `training.lr`."""
+    """A copy of a configuration with some entries set; `training__learning_rate=1` sets `training.learning_rate`."""
     config = copy.deepcopy(config)
     for where, value in changes.items():
         *above, last = where.split("__")

@@ -41,8 +41,8 @@ def test_configuration_edited_while_a_job_waits(waiting, undisturbed: Project, b
     """
     project, driver = waiting
     edited = copy.deepcopy(project.config)
-    edited["training"]["lr"] = 0.5
-    (project.folder / "workflow_config.yaml").write_text("training: {lr: ")  # half of it is saved
+    edited["training"]["learning_rate"] = 0.5
+    (project.folder / "workflow_config.yaml").write_text("training: {learning_rate: ")  # half of it is saved
     edit_loss(project, "layerwise.py", '"""', '# A comment.\n"""')
     edit_loss(project, "forward_kl.py", "t * t *", "t *")
     project.slurm.run("scancel", busy)
@@ -73,7 +73,7 @@ def test_job_that_never_began_leaves_what_was_there_stale(project: ClusterProjec
     """
     project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers", "runs")
     edited = copy.deepcopy(project.config)
-    edited["training"]["lr"] = 0.5
+    edited["training"]["learning_rate"] = 0.5
     project.configure(edited)
     project.use_profile({"retries: 2": "retries: 0"})
     driver = project.start(TRAINED, OTHER)

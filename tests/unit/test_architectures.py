@@ -21,7 +21,7 @@ from fewshot_distillation.teacher.cache import TeacherCache
 from tiny import fetched_model, study
 from training import LAMBDA, Setup
 
-CHANGES = {"models__tiny__chat_template": {}, "training__lr": 5e-3}
+CHANGES = {"models__tiny__chat_template": {}, "training__learning_rate": 5e-3}
 ROWS = [
     {"question": " Ann has 3 coins. How many? ", "answer": "She has 3.\n#### 3"},
     {"question": "And Zoé?", "answer": "1\n#### 1"},

@@ -101,7 +101,8 @@ CASES = {
         ["training: micro_batch_size 3 does not divide effective_batch_size 4"],
     ),
     "zero temperature": ({"conditions__logit_kl__temperature": 0}, ["conditions.logit_kl.temperature: ", "it is 0"]),
-    "text for a number": ({"training__lr": "fast"}, ["training.lr: ", "number", "it is 'fast'"]),
+    "an old key": ({"training__lr": 1e-4}, ["training: 'lr' is now called 'learning_rate'"]),
+    "text for a number": ({"training__learning_rate": "fast"}, ["training.learning_rate: ", "number", "it is 'fast'"]),
     "precision": ({"precision": "fp16"}, ["precision: ", "'bf16' or 'fp32'", "it is 'fp16'"]),
     "no seeds": ({"seeds": []}, ["seeds: ", "at least 1", "it is []"]),
     # Keys that nobody knows, at several depths.
@@ -200,8 +201,8 @@ def test_a_condition_may_not_have_the_name_of_the_untrained_model():
 def test_several_errors_are_several_lines():
     text = error_of(edited(studies__main=grid(models=["x"], schedules=["y"])))
     assert [line.partition(":")[0] for line in text.splitlines()] == ["studies.main.models", "studies.main.schedules"]
-    text = error_of(edited(precision="fp16", training__lr=-1))
-    assert [line.partition(":")[0] for line in text.splitlines()] == ["precision", "training.lr"]
+    text = error_of(edited(precision="fp16", training__learning_rate=-1))
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["precision", "training.learning_rate"]
 
 
 def test_the_published_names_are_allowed():

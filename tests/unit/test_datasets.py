@@ -22,7 +22,7 @@ def fetch_files(
 ) -> dict:
     paths = write_rows(folder / "a.jsonl", train), write_rows(folder / "b.jsonl", test)
     source = FilesDataset(files={"train": str(paths[0]), "test": str(paths[1])})
-    spec = DatasetSpec(name="mine", source=source, limit_train=None, limit_test=limit_test, calculator_marks=marks)
+    spec = DatasetSpec(name="mine", source=source, limit_train=None, limit_test=limit_test, calculation_annotations=marks)
     fetch_dataset(spec, folder / "train.jsonl", folder / "test.jsonl", folder / "meta.json")
     return json.loads((folder / "meta.json").read_text())
 
@@ -112,7 +112,7 @@ def test_calculator_marks(tmp_path: Path, marks: str):
     stripped = row | {"answer": "It is 1+1 = $2, and 1 < 2 > 1.\n#### 2"}
     assert read_jsonl(tmp_path / "train.jsonl") == [row if marks == "keep" else stripped]
     assert read_jsonl(tmp_path / "test.jsonl") == [GOOD]
-    assert meta["dataset"]["calculator_marks"] == marks
+    assert meta["dataset"]["calculation_annotations"] == marks
 
 
 def test_generator(tmp_path: Path):

@@ -135,7 +135,7 @@ def test_tied_weights_are_written_once(model, model_folder: Path, tmp_path: Path
 
 def test_bfloat16_layers_with_float32_weights(setup: Setup, tmp_path: Path, bf16):
     """Steps too small for bfloat16 aren't lost, layers do compute in it, and checkpoints are written in it."""
-    trainer = setup.trainer("layerwise", precision="bf16", training__lr=1e-5, **FULL)
+    trainer = setup.trainer("layerwise", precision="bf16", training__learning_rate=1e-5, **FULL)
     seen = []
     trainer.trained.get_decoder().layers[0].mlp.register_forward_hook(lambda _m, _i, output: seen.append(output.dtype))
     before = adapter_of(trainer).clone()

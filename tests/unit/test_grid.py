@@ -161,7 +161,7 @@ def test_settings_that_no_training_depends_on(changes: dict):
 
 
 CHANGING = {
-    "learning rate": ({"training__lr": 0.5}, {"sft", "layerwise", "logit_kl"}),
+    "learning rate": ({"training__learning_rate": 0.5}, {"sft", "layerwise", "logit_kl"}),
     "adapter": ({"lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
     "no adapter": ({"training__adapter": "none"}, {"sft", "layerwise", "logit_kl"}),
     "precision": ({"precision": "bf16"}, {"sft", "layerwise", "logit_kl"}),
@@ -206,7 +206,7 @@ def test_a_run_s_lambda_stands_in_its_spec():
 
 
 def test_generation_specs_do_not_depend_on_training():
-    plain, changed = study(), study(training__lr=0.5, lora__r=8, teachers__fewshot__shots=5)
+    plain, changed = study(), study(training__learning_rate=0.5, lora__r=8, teachers__fewshot__shots=5)
     assert plain.baseline("tiny", "8") == changed.baseline("tiny", "8")
     assert plain.icl_gap("phase0", "tiny") == changed.icl_gap("phase0", "tiny")
     assert plain.icl_gap("phase0", "tiny").evaluation.questions == 4

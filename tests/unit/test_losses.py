@@ -86,7 +86,7 @@ def test_forward_kl(tail: str, t: float):
     torch.manual_seed(1)
     student, teacher = 2 * torch.randn(BATCH, VOCABULARY), 2 * torch.randn(BATCH, VOCABULARY)
     expected = [slow_kl(s, x, K, t, tail) for s, x in zip(student.tolist(), teacher.tolist(), strict=True)]
-    found = forward_kl.loss(student, targets(teacher, K, t), condition_d(temperature=t, tail=tail))
+    found = forward_kl.loss(student, targets(teacher, K, t), condition_d(temperature=t, missing_probability=tail))
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-5)
 
 
@@ -95,7 +95,7 @@ def test_the_three_tails_are_three_losses():
     torch.manual_seed(2)
     student, teacher = torch.randn(1, VOCABULARY), torch.randn(1, VOCABULARY)
     losses = {
-        tail: forward_kl.loss(student, targets(teacher, K, 2.0), condition_d(tail=tail)).item()
+        tail: forward_kl.loss(student, targets(teacher, K, 2.0), condition_d(missing_probability=tail)).item()
         for tail in ("renormalise", "bucket", "teacher_only")
     }
     assert losses["teacher_only"] > max(losses["renormalise"], losses["bucket"])
@@ -110,7 +110,7 @@ def test_with_the_whole_vocabulary_every_tail_is_the_full_divergence(tail: str, 
     full = torch.nn.functional.kl_div(
         (student / t).log_softmax(1), (teacher / t).log_softmax(1), reduction="none", log_target=True
     ).sum(1)
-    found = forward_kl.loss(student, targets(teacher, VOCABULARY, t), condition_d(temperature=t, tail=tail))
+    found = forward_kl.loss(student, targets(teacher, VOCABULARY, t), condition_d(temperature=t, missing_probability=tail))
     torch.testing.assert_close(found, t * t * full, rtol=1e-4, atol=1e-5)
 
 
@@ -118,7 +118,7 @@ def test_with_the_whole_vocabulary_every_tail_is_the_full_divergence(tail: str, 
 def test_equal_distributions_have_no_divergence(tail: str):
     """`teacher_only` has one even then, which is the penalty on the student's tail that it is known for."""
     teacher = torch.randn(BATCH, VOCABULARY)
-    found = forward_kl.loss(teacher, targets(teacher, K, 2.0), condition_d(tail=tail))
+    found = forward_kl.loss(teacher, targets(teacher, K, 2.0), condition_d(missing_probability=tail))
     assert (found > 0.01).all() if tail == "teacher_only" else found.abs().max() < 1e-4
 
 

@@ -36,7 +36,7 @@ LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29613"],
 }
 WATCHED = "tests/train_watched.py"
-FULL = {"training__adapter": "none", "training__lr": 1e-4}
+FULL = {"training__adapter": "none", "training__learning_rate": 1e-4}
 FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml")]
 DEEPSPEED = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-deepspeed.yaml")]
 needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed isn't installed")

@@ -59,7 +59,7 @@ def test_calculator_marks_are_stripped(train: list[dict], test: list[dict], tmp_
         source=FilesDataset(files=files),
         limit_train=None,
         limit_test=None,
-        calculator_marks="strip",
+        calculation_annotations="strip",
     )
     fetch_dataset(spec, tmp_path / "train.jsonl", tmp_path / "test.jsonl", tmp_path / "meta.json")
     untouched = []
@@ -72,7 +72,7 @@ def test_calculator_marks_are_stripped(train: list[dict], test: list[dict], tmp_
         assert same == ["<<" not in row["answer"] for row in rows]
         untouched.append(sum(same))
     assert untouched == [95, 18]
-    assert json.loads((tmp_path / "meta.json").read_text())["dataset"]["calculator_marks"] == "strip"
+    assert json.loads((tmp_path / "meta.json").read_text())["dataset"]["calculation_annotations"] == "strip"
     first = read_jsonl(tmp_path / "train.jsonl")[0]["answer"]
     assert first.startswith("Natalia sold 48/2 = 24 clips in May.\nNatalia sold 48+24 = 72 clips")
 

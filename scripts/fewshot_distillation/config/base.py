@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
 
@@ -28,6 +28,8 @@ class Strict(BaseModel):
     """A configuration class in which an unknown key is an error that names the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)
+    # Keys of earlier versions and what each is called now.
+    renamed: ClassVar[dict[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -36,6 +38,8 @@ class Strict(BaseModel):
             fields = {field.alias or name for name, field in cls.model_fields.items()}
             unknown = [key for key in data if key not in fields and key not in cls.model_fields]
             for key in unknown:
+                if key in cls.renamed:
+                    raise ValueError(f"'{key}' is now called '{cls.renamed[key]}'; rename the key")
                 # A key that an overlay sets to null is one that it takes away, as when a source becomes another kind.
                 if data[key] is not None:
                     raise ValueError(f"unknown key '{key}'; {suggest(key, fields)}")

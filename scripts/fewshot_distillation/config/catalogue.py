@@ -1,6 +1,6 @@
 """The catalogue's entries: models, datasets, teachers, conditions, schedules and what training and evaluation use."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -46,10 +46,12 @@ class Model(Strict):
 class Dataset(Strict):
     """Questions and worked answers that end in `#### n`."""
 
+    renamed: ClassVar[dict[str, str]] = {"calculator_marks": "calculation_annotations"}
+
     source: DatasetSource = Field(description="Where the rows come from.")
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
-    calculator_marks: Literal["keep", "strip"] = Field(
+    calculation_annotations: Literal["keep", "strip"] = Field(
         "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
     )
 
@@ -111,11 +113,13 @@ class HiddenStates(Distillation):
 class Logits(Distillation):
     """Logit distillation: T² KL(teacher ‖ student) over the teacher's top-k tokens."""
 
+    renamed: ClassVar[dict[str, str]] = {"tail": "missing_probability"}
+
     target: Literal["logits"] = Field(description="Next-token logits of the teacher.")
     divergence: Literal["forward_kl"] = Field("forward_kl", description="Divergence between the distributions.")
     temperature: float = Field(2.0, gt=0, le=100, description="Temperature T of both distributions.")
     top_k: int = Field(1024, ge=1, description="Teacher tokens kept.")
-    tail: Literal["renormalise", "bucket", "teacher_only"] = Field(
+    missing_probability: Literal["renormalise", "bucket", "teacher_only"] = Field(
         "renormalise",
         description="Mass outside the top k: `renormalise` both over the top k, one `bucket` token for the rest, or "
         "`teacher_only` (only the teacher renormalised, as published).",
@@ -156,16 +160,18 @@ class Lora(Strict):
 class Training(Strict):
     """Optimisation (AdamW), the same for every condition."""
 
+    renamed: ClassVar[dict[str, str]] = {"lr": "learning_rate", "scheduler": "lr_scheduler", "grad_clip": "max_grad_norm"}
+
     adapter: Literal["lora", "none"] = Field(
         "lora",
-        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `lr` and about "
+        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `learning_rate` and about "
         "16 bytes of GPU memory a parameter.",
     )
-    lr: float = Field(2e-4, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
-    scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
+    lr_scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
-    grad_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
     effective_batch_size: int = Field(32, ge=1, description="Examples in an optimizer step, over all processes.")
     micro_batch_size: int = Field(4, ge=1, description="Examples in a forward pass; divides the effective batch.")
     max_tokens: int = Field(

@@ -32,7 +32,7 @@ class DatasetSpec(Strict):
     source: DatasetSource
     limit_train: int | None = None
     limit_test: int | None = None
-    calculator_marks: Literal["keep", "strip"] = "keep"
+    calculation_annotations: Literal["keep", "strip"] = "keep"
 
 
 class JobSpec(Strict):

@@ -76,7 +76,7 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
         if not rows[split]:
             raise JobError(f"dataset '{spec.name}': the {split} split is empty")
     check_disjoint(rows["train"], rows["test"])
-    if spec.calculator_marks == "strip":
+    if spec.calculation_annotations == "strip":
         rows = {split: [row | {"answer": without_marks(row["answer"])} for row in part] for split, part in rows.items()}
     for split, path in (("train", train_path), ("test", test_path)):
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows[split]))

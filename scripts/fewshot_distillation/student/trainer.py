@@ -63,10 +63,10 @@ class Trainer:
         self._set_up_parts()
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
-        optimizer = torch.optim.AdamW(trained, lr=training.lr, weight_decay=training.weight_decay)
+        optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
         # The scheduler isn't given to accelerate, which would step it once per process instead of once per step.
         # Of its schedules only "constant" would leave out the warm-up.
-        kind = "constant_with_warmup" if training.scheduler == "constant" else training.scheduler
+        kind = "constant_with_warmup" if training.lr_scheduler == "constant" else training.lr_scheduler
         self.schedule = get_scheduler(kind, optimizer, training.warmup_steps, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
@@ -83,7 +83,7 @@ class Trainer:
             plugin = self.accelerator.state.deepspeed_plugin
             # Its engine clips gradients and takes the step; sums over micro batches are those of this trainer.
             plugin.deepspeed_config |= {
-                "gradient_clipping": training.grad_clip,
+                "gradient_clipping": training.max_grad_norm,
                 "gradient_accumulation_steps": 1,
                 "train_micro_batch_size_per_gpu": 1,
                 "train_batch_size": self.accelerator.num_processes,
@@ -145,7 +145,7 @@ class Trainer:
                 totals[name] = totals.get(name, 0) + value.detach()
         totals = {name: self.accelerator.reduce(value, "sum") for name, value in totals.items()}
         metrics = self._metrics(step, totals, tokens, len(examples))
-        norm = self.accelerator.clip_grad_norm_(self.student.parameters(), training.grad_clip)
+        norm = self.accelerator.clip_grad_norm_(self.student.parameters(), training.max_grad_norm)
         metrics["grad_norm"] = float(norm)
         if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
             raise JobError(f"step {step}: the loss or its gradient is not finite (examples {examples})")

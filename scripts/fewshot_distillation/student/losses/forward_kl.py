@@ -14,18 +14,18 @@ def loss(student: Tensor, teacher: dict[str, Tensor], condition: Logits) -> Tens
         student: (batch, vocabulary) logits.
         teacher: `values` (batch, k) logits of the teacher's top tokens, `indices` (batch, k) of these tokens, and
             `logsumexp` (batch,) of the teacher's full logits divided by T.
-        condition: its temperature T and what happens to the mass outside the top k (`tail`).
+        condition: its temperature T and what happens to the mass outside the top k (`missing_probability`).
     """
     t = condition.temperature
     student, values = student.float() / t, teacher["values"].float() / t
     chosen = student.gather(1, teacher["indices"].long())
-    if condition.tail == "bucket":
+    if condition.missing_probability == "bucket":
         log_p = _with_tail(values - teacher["logsumexp"].float().unsqueeze(1))
         log_q = _with_tail(chosen - student.logsumexp(1, keepdim=True))
     else:
         log_p = F.log_softmax(values, dim=1)
         log_q = F.log_softmax(chosen, dim=1)
-        if condition.tail == "teacher_only":
+        if condition.missing_probability == "teacher_only":
             log_q = chosen - student.logsumexp(1, keepdim=True)
     return t * t * (log_p.exp() * (log_p - log_q)).sum(1)
 
