@@ -25,7 +25,7 @@ from fewshot_distillation.config.digests import code_digest, program_digests, ru
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
-from fewshot_distillation.config.study import load
+from fewshot_distillation.config.config import load
 from fewshot_distillation.runtime import plans
 
 

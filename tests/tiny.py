@@ -14,10 +14,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from fewshot_distillation.config.config import load
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.sources import FilesModel, GeneratedDataset
 from fewshot_distillation.config.specs import DatasetSpec, ModelSpec, TrainSpec
-from fewshot_distillation.config.study import load
 from fewshot_distillation.data.datasets import fetch_dataset
 from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.data.word_problems import word_problems
@@ -102,7 +102,9 @@ def fetched_model(source: Path, folder: Path, thinking: bool | None = False) -> 
 def write_dataset(folder: Path, train: int = 12, test: int = 6, seed: int = 0) -> tuple[Path, Path]:
     """Word problems as `fetch_dataset` writes them; the paths of both splits."""
     source = GeneratedDataset(generator="word_problems", train=train, test=test, seed=seed)
-    spec = DatasetSpec(name="problems", source=source, limit_train=None, limit_test=None, calculation_annotations="keep")
+    spec = DatasetSpec(
+        name="problems", source=source, limit_train=None, limit_test=None, calculation_annotations="keep"
+    )
     paths = folder / "train.jsonl", folder / "test.jsonl"
     fetch_dataset(spec, *paths, folder / "meta.json")
     return paths

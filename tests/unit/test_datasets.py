@@ -22,7 +22,9 @@ def fetch_files(
 ) -> dict:
     paths = write_rows(folder / "a.jsonl", train), write_rows(folder / "b.jsonl", test)
     source = FilesDataset(files={"train": str(paths[0]), "test": str(paths[1])})
-    spec = DatasetSpec(name="mine", source=source, limit_train=None, limit_test=limit_test, calculation_annotations=marks)
+    spec = DatasetSpec(
+        name="mine", source=source, limit_train=None, limit_test=limit_test, calculation_annotations=marks
+    )
     fetch_dataset(spec, folder / "train.jsonl", folder / "test.jsonl", folder / "meta.json")
     return json.loads((folder / "meta.json").read_text())
 

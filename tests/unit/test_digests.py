@@ -121,7 +121,7 @@ def test_the_generator_of_word_problems_marks_the_fetching_of_data_alone(scripts
     assert changed_by(scripts, PACKAGE / "data" / "word_problems.py", more_code) == {"fetch_dataset.py"}
 
 
-@pytest.mark.parametrize("file", ["config/study.py", "config/grid.py", "runtime/workspace.py", "runtime/cli.py"])
+@pytest.mark.parametrize("file", ["config/config.py", "config/grid.py", "runtime/workspace.py", "runtime/cli.py"])
 def test_configuration_and_files_do_not_count(scripts: Path, file: str):
     """What the configuration decides stands in the specs."""
     assert changed_by(scripts, PACKAGE / file, more_code) == set()

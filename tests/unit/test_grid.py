@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.config import load
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.runs import Run, lambda_text
 from fewshot_distillation.config.specs import TrainSpec
-from fewshot_distillation.config.study import load
 from tiny import CONFIG, edited, study
 
 

@@ -110,7 +110,9 @@ def test_with_the_whole_vocabulary_every_tail_is_the_full_divergence(tail: str, 
     full = torch.nn.functional.kl_div(
         (student / t).log_softmax(1), (teacher / t).log_softmax(1), reduction="none", log_target=True
     ).sum(1)
-    found = forward_kl.loss(student, targets(teacher, VOCABULARY, t), condition_d(temperature=t, missing_probability=tail))
+    found = forward_kl.loss(
+        student, targets(teacher, VOCABULARY, t), condition_d(temperature=t, missing_probability=tail)
+    )
     torch.testing.assert_close(found, t * t * full, rtol=1e-4, atol=1e-5)
 
 
@@ -129,7 +131,9 @@ def test_gradient_is_finite(tail: str, scale: float):
     torch.manual_seed(4)
     student = (scale * torch.randn(BATCH, VOCABULARY)).requires_grad_()
     teacher = scale * torch.randn(BATCH, VOCABULARY)
-    forward_kl.loss(student, targets(teacher, K, 1.0), condition_d(temperature=1.0, tail=tail)).sum().backward()
+    forward_kl.loss(
+        student, targets(teacher, K, 1.0), condition_d(temperature=1.0, missing_probability=tail)
+    ).sum().backward()
     assert torch.isfinite(student.grad).all() and student.grad.abs().max() > 0
 
 

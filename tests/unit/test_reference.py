@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_distillation.config.config import Config
 from fewshot_distillation.config.reference import json_schema, reference
-from fewshot_distillation.config.study import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -160,12 +160,16 @@ class Lora(Strict):
 class Training(Strict):
     """Optimisation (AdamW), the same for every condition."""
 
-    renamed: ClassVar[dict[str, str]] = {"lr": "learning_rate", "scheduler": "lr_scheduler", "grad_clip": "max_grad_norm"}
+    renamed: ClassVar[dict[str, str]] = {
+        "lr": "learning_rate",
+        "scheduler": "lr_scheduler",
+        "grad_clip": "max_grad_norm",
+    }
 
     adapter: Literal["lora", "none"] = Field(
         "lora",
-        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `learning_rate` and about "
-        "16 bytes of GPU memory a parameter.",
+        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower "
+        "`learning_rate` and about 16 bytes of GPU memory a parameter.",
     )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")

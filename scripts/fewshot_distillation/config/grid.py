@@ -7,6 +7,7 @@ import yaml
 
 from .base import ConfigError
 from .catalogue import BASE, Teacher
+from .config import Config
 from .runs import Run, Runs
 from .specs import (
     ActivationsSpec,
@@ -25,7 +26,6 @@ from .specs import (
     SignalSpec,
     TrainSpec,
 )
-from .study import Config
 
 # How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
 SPREAD = ("FSDP", "DEEPSPEED", "MULTI_GPU")

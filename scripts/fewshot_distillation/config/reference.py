@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from .study import Config
+from .config import Config
 
 HEAD = """# Configuration
 

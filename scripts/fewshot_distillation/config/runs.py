@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .catalogue import Condition
-from .study import Config
+from .config import Config
 
 
 def lambda_text(lam: float) -> str:
