@@ -1,35 +1,47 @@
 # make demo   the whole study in small, on this machine
-# make test   the tests
+# make test   the quick tests: every rule once, and everything that takes seconds
+# make test-all   all tests, with those of vLLM and Slurm, random kills and the rehearsal of the published study
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
 # make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them
 # make lint   style and workflow checks
 #
+# WORKERS=4               processes that share the tests; each has one thread, but for Snakemake's jobs
 # PYTHON=python3.12       another interpreter (3.11 or newer)
 # TORCH_INDEX=<address>   package index to take PyTorch from, such as PyTorch's own with CPU builds
 
 PYTHON ?= python3
+WORKERS ?= 2
 TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint envs/lock.txt
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadfile
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slurm test-vllm orphans lint schema
+.PHONY: demo test test-all test-slurm test-vllm slurm orphans lint schema
 demo: .venv/ready
 	snakemake --profile profiles/demo all
 
 test: .venv/ready-dev
-	python -m pytest -m "not slurm and not vllm"
+	$(PYTEST) -n $(WORKERS) -m "not slow and not slurm and not vllm"
+
+# One after the other, since each uses the whole machine.
+test-all: .venv/ready-dev
+	$(PYTEST) -n $(WORKERS) -m "not slurm and not vllm"
+	$(MAKE) test-vllm
+	$(MAKE) test-slurm
 
 test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -m vllm tests/engines
 
+test-slurm: .venv/ready-dev slurm
+	python -m pytest -m slurm tests/cluster
+
 # Debian's packages; as another user than root, or elsewhere, Slurm has to be there, or the tests say what is missing.
-test-slurm: .venv/ready-dev
+slurm:
 	@if ! { command -v slurmctld && command -v munged; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
-	python -m pytest -m slurm tests/cluster
 
 orphans:
 	@python scripts/orphans.py $(CANCEL)

@@ -93,9 +93,8 @@ class Project:
     def start(self, *arguments: str) -> subprocess.Popen:
         """Run Snakemake in the background, in a process group of its own."""
         log = open(self.folder / "driver.log", "a")  # noqa: SIM115 (the process keeps it)
-        return subprocess.Popen(
-            self.command(*arguments), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-        )
+        options = {"stdout": log, "stderr": log, "cwd": self.folder, "start_new_session": True}
+        return subprocess.Popen(self.command(*arguments), **options, preexec_fn=heed_interrupts)
 
     def planned(self, *arguments: str) -> Counter:
         """Jobs per rule that a run would do."""
@@ -130,6 +129,11 @@ class Project:
             for path in sorted(self.path().glob(pattern)):
                 found[str(path.relative_to(self.folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found
+
+
+def heed_interrupts() -> None:
+    """Take SIGINT in a new process, which ignores it where a shell has started the tests in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def copy_of_workflow(folder: Path) -> Path:
