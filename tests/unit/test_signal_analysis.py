@@ -9,6 +9,7 @@ from fewshot_distillation.analysis.aggregate import TABLES, aggregate
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.signal import distillation
 from fewshot_distillation.analysis.signal_section import LEAST_DISTANCE, LEAST_KL, signal_section
+from fewshot_distillation.analysis.text import escaped
 from fewshot_distillation.config.catalogue import HiddenStates, Logits
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
 from study_tables import LABELS, OWN, accuracy, judged, metrics
@@ -159,7 +160,9 @@ def test_without_a_teacher_there_is_no_section():
 
 def test_labels_do_not_break_the_table(runs: list[Path]):
     rows = distillation(spec(), runs, [AUDIT])
-    text = signal_section({"signal": [AUDIT], "distillation": [row | {"label": "a|b"} for row in rows]}, "tiny")
+    text = signal_section(
+        escaped({"signal": [AUDIT], "distillation": [row | {"label": "a|b"} for row in rows]}), "tiny"
+    )
     assert text.count(r"| a\|b, short") == 3
 
 

@@ -4,51 +4,57 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
+from .conditions_section import conditions_table
 from .costs import Cost, cost_table
+from .headline import headline
+from .method import method_section
 from .published_section import published_section
 from .signal_section import signal_section
+from .text import code, escape, escaped, percent, points
 
 Row = dict[str, Any]
 
 # A share of answers that were cut or hold no number, above which an accuracy says less than it seems to.
 DOUBTFUL = 0.05
+MAIN_FIGURE = "main_comparison.png"
 
 
 def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost] | None = None) -> str:
-    """The whole text as Markdown; `spent` is what the rules cost."""
+    """The whole text as Markdown, the answer first; `spent` is what the rules cost.
+
+    report.html shows this text and adds to it, so every sentence is written here only.
+    """
+    summary = escaped(summary)
+    spec = spec.model_copy(update={"plain_label": spec.plain_label and escape(spec.plain_label)})
     models = list(dict.fromkeys(row["model"] for row in summary["main_comparison"]))
-    parts = ["# Analysis", _introduction(summary)]
-    for gap in summary["icl_gap"]:
-        parts.append(_phase_zero(gap))
-    parts += _figures(spec, None)
+    main = {model: [row for row in summary["main_comparison"] if row["model"] == model] for model in models}
+    parts = ["# Analysis"]
+    if models:
+        parts += [headline(spec, summary), *_figures(spec, models[0], MAIN_FIGURE), "## Conditions"]
     for model in models:
-        parts.append(f"## {model}")
-        parts.append(_main(summary, spec, model))
+        parts += [f"### {model}", *(_figures(spec, model, MAIN_FIGURE) if model != models[0] else [])]
+        parts += [conditions_table(main[model], spec.plain_label), _main(summary, spec, model)]
+    if models:
+        parts.append("## While training")
+    for model in models:
         sweep = [row for row in summary["lambda_sweep"] if row["model"] == model]
-        if sweep:
-            parts.append(_sweep(sweep))
+        parts += [f"### {model}", _sweep(sweep) if sweep else ""]
         parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
-        parts.append(signal_section(summary, model))
         parts += _figures(spec, model)
+    if summary["icl_gap"] or summary["signal"]:
+        parts += ["## What there was to learn", *(_phase_zero(gap) for gap in summary["icl_gap"])]
+        parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["metric"], summary["confidence"]))
-    parts.append(_checks(summary))
-    parts.append(cost_table(spent or []))
+    parts += [_checks(summary), cost_table(spent or []), method_section(spec.config, _introduction(summary))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _figures(spec: AnalysisSpec, model: str | None) -> list[str]:
-    """Figures of one model, which lie in its folder, or those above all models."""
+def _figures(spec: AnalysisSpec, model: str | None, only: str | None = None) -> list[str]:
+    """Figures of one model, which lie in its folder, or those above all models; `only` one, or all but the main one."""
     mine = {path: text for path, text in spec.figures.items() if path.split("/")[1:-1] == ([model] if model else [])}
-    return [f"![{caption}]({path})\n\n*{caption}*" for path, caption in mine.items()]
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
+    chosen = {path: text for path, text in mine.items() if (path.split("/")[-1] == MAIN_FIGURE) == bool(only)}
+    return [f"![{caption}]({path})\n\n*{caption}*" for path, caption in chosen.items()]
 
 
 def _introduction(summary: dict[str, Any]) -> str:
@@ -66,7 +72,7 @@ def _introduction(summary: dict[str, Any]) -> str:
 
 
 def _phase_zero(gap: dict[str, Any]) -> str:
-    lines = [f"## In-context gap ({gap['phase']})"]
+    lines = [f"### In-context gap ({gap['phase']})"]
     for model, entry in gap["models"].items():
         shown = ", ".join(
             f"{percent(a['accuracy'])} ({percent(a['low'])} to {percent(a['high'])}) with {a['shots']} demonstrations"
@@ -181,11 +187,11 @@ def _checks(summary: dict[str, Any]) -> str:
         if path.endswith("meta.json"):
             tokens = note["prompt_tokens"]
             lines.append(
-                f"- Teacher prompts in `{path}`: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
+                f"- Teacher prompts in {code(path)}: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
                 f"{note['truncated']} truncated."
             )
         elif note["truncated"]:
-            lines.append(f"- **`{path}`: {note['truncated']} of {note['examples']} training answers were cut.**")
+            lines.append(f"- **{code(path)}: {note['truncated']} of {note['examples']} training answers were cut.**")
     rows = {
         (r["model"], r["label"], r["schedule"], r["seed"], r["lambda"], r["step"]): r
         for r in summary["main_comparison"]

@@ -59,7 +59,7 @@ def _table(rows: list[Row], decimals: int) -> list[str]:
 
 
 def _result(row: Row, seeds: bool) -> str:
-    words = [row["model"], row["label"].replace("|", r"\|")]
+    words = [row["model"], row["label"]]
     if row["schedule"] is not None:
         words.append(f"λ = {row['lambda']:g}, {row['schedule']}")
         one = row["step"] == row["last_step"]

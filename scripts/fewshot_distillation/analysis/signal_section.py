@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from .text import percent, table
+
 Row = dict[str, Any]
 
 # Nats of KL(teacher ‖ untrained student) below which a condition that matches logits has next to nothing to learn. By
@@ -21,20 +23,11 @@ def signal_section(summary: dict[str, Any], model: str) -> str:
     audits = [audit for audit in summary["signal"] if audit["model"] == model]
     if not audits:
         return ""
-    parts = ["### What there was to learn", *(_audit(audit) for audit in audits)]
+    parts = [f"### {model}", *(_audit(audit) for audit in audits)]
     runs = [row for row in summary["distillation"] if row["model"] == model]
     if runs:
         parts += [_runs(runs), *_warnings(runs, audits)]
     return "\n\n".join(parts)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def _audit(audit: dict[str, Any]) -> str:
@@ -49,15 +42,15 @@ def _audit(audit: dict[str, Any]) -> str:
     for position, entry in audit["positions"].items():
         cosines = entry["layers"]["cosine"]
         cells = [f"`{position}`", *(f"{entry['kl'][t]:.3g}" for t in temperatures)]
-        cells += [_percent(entry["top1_probability"]), f"{entry['entropy']:.3g}"]
-        cells += [_percent(entry["coverage"][k][t]["mean"]) for k, t in covered]
+        cells += [percent(entry["top1_probability"]), f"{entry['entropy']:.3g}"]
+        cells += [percent(entry["coverage"][k][t]["mean"]) for k, t in covered]
         cells += [f"{sum(entry['layers']['normalized_distance']):.3g}", f"{min(cosines):.3f} to {max(cosines):.3f}"]
         rows.append(cells)
     return (
         f"How far the untrained model without demonstrations is from teacher `{audit['teacher']}`, over "
         f"{audit['examples']} training questions. KL(teacher ‖ student) over the whole vocabulary and the teacher's "
         "entropy in nats; top k is the probability that its likeliest tokens cover; distance is the squared distance "
-        f"of hidden states of unit norm, summed over layers.\n\n{_table(header, rows)}"
+        f"of hidden states of unit norm, summed over layers.\n\n{table(header, rows)}"
     )
 
 
@@ -80,7 +73,7 @@ def _runs(rows: list[Row]) -> str:
     for label in dict.fromkeys(row["label"] for row in rows if row["target"] == "hidden_states"):
         numbers = next(row["numbers"] for row in rows if row["label"] == label)
         text += f" For {label}, `sum` and `mean` are {numbers:,} times apart."
-    return f"{text}\n\n{_table(header, lines)}"
+    return f"{text}\n\n{table(header, lines)}"
 
 
 def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:

@@ -261,7 +261,12 @@ class Study(Runs):
         )
 
     def analysis(self, figures: dict[str, str]) -> AnalysisSpec:
-        return AnalysisSpec(figures=figures, plain_label=self.labels.get(self.plain))
+        told = {"dataset", "teachers", "schedules", "lora", "training", "evaluation"}
+        config = self.config.model_dump(mode="json", by_alias=True, include=told)
+        trained = {name: one.model_dump(mode="json", by_alias=True) for name, one in self.trained.items()}
+        return AnalysisSpec(
+            figures=figures, plain_label=self.labels.get(self.plain), config=config | {"conditions": trained}
+        )
 
 
 def check_layers(model: str, layers: list[int], num_layers: int) -> None:

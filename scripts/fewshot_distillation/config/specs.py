@@ -5,7 +5,7 @@ A spec holds what its job's results depend on and nothing else, so restyling a f
 """
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -166,7 +166,11 @@ class AggregateSpec(JobSpec):
 
 
 class AnalysisSpec(JobSpec):
-    """The written analysis; `figures` maps their paths, relative to it, to captions."""
+    """The written analysis; `figures` maps their paths, relative to it, to captions.
+
+    `config` holds what the method's description tells of the configuration.
+    """
 
     figures: dict[str, str]
     plain_label: str | None
+    config: dict[str, Any] = {}
