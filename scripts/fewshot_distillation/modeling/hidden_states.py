@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from .packed import Packed, Selection
+from .packed_attention import is_packed
+
 
 class Capture:
     """Collects the output of chosen decoder layers at chosen positions during a forward pass.
@@ -16,6 +19,7 @@ class Capture:
     """
 
     def __init__(self, decoder: nn.Module, layers: list[int] | None = None) -> None:
+        self.decoder = decoder
         self.blocks = [decoder.layers[i] for i in (range(len(decoder.layers)) if layers is None else layers)]
 
     @contextlib.contextmanager
@@ -36,6 +40,29 @@ class Capture:
                 # its indices: they are kept from it.
                 with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
                     found.append(hidden[rows, positions])
+
+        handles = [block.register_forward_hook(hook) for block in self.blocks]
+        try:
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextlib.contextmanager
+    def of(self, packed: Packed, chosen: Selection) -> Iterator[list[Tensor]]:
+        """Within the block, `packed_hidden` appends one (chosen, hidden) tensor a layer to the list.
+
+        Args:
+            chosen: tokens of the packed batch.
+        """
+        found: list[Tensor] = []
+        if not is_packed(self.decoder):
+            chosen = Selection(packed.padded_places()[chosen.index], (len(packed.cu_seq_lens) - 1) * packed.max_length)
+
+        def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple) -> None:
+            if len(found) < len(self.blocks):  # gradient checkpointing, as above
+                hidden = output[0] if isinstance(output, tuple) else output
+                found.append(chosen.of(hidden.flatten(0, 1)))
 
         handles = [block.register_forward_hook(hook) for block in self.blocks]
         try:
