@@ -73,7 +73,7 @@ rule score:
         score=program("score.py"),
     params:
         spec=spec_of(STUDY.score_run),
-        code=code_of("score.py"),
+        code=code_of("score.py", *STUDY.scorer_modules),
     message:
         "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
@@ -95,7 +95,7 @@ use rule score as score_baseline with:
         "<benchmarks>/score/{model}/{shots}shot.tsv"
     params:
         spec=spec_of(STUDY.score_baseline),
-        code=code_of("score.py"),
+        code=code_of("score.py", *STUDY.scorer_modules),
     message:
         "Scoring {wildcards.shots}-shot answers of the untrained {wildcards.model}"
 
@@ -113,6 +113,6 @@ use rule score as score_icl_gap with:
         "<benchmarks>/score/icl_gap-{phase}/{model}.tsv"
     params:
         spec=spec_of(STUDY.score_icl_gap),
-        code=code_of("score.py"),
+        code=code_of("score.py", *STUDY.scorer_modules),
     message:
         "Scoring phase 0 '{wildcards.phase}' of {wildcards.model}"

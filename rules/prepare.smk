@@ -43,7 +43,7 @@ rule fetch_dataset:
         fetch_dataset=program("fetch_dataset.py"),
     params:
         spec=spec_of(STUDY.fetch_dataset),
-        code=code_of("fetch_dataset.py"),
+        code=code_of("fetch_dataset.py", *STUDY.dataset_modules),
     message:
         "Fetching dataset {wildcards.dataset}"
     shell:

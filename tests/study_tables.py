@@ -7,6 +7,7 @@ from fewshot_distillation.evaluation.scoring import proportion_interval
 
 LABELS = {"sft": "B · SFT", "layerwise": "C · layer-wise", "logit_kl": "D · logit KL"}
 QUESTIONS = 10
+SCORERS = {"strict": "the number after `####` equals the reference", "flexible": "its last number does"}
 # Questions that are answered right, of ten, by condition, λ, seed, schedule, step and shots.
 RIGHT = {
     ("base", None, None, None, 0, 0): {0},

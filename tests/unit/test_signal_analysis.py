@@ -12,7 +12,7 @@ from fewshot_distillation.analysis.signal_section import LEAST_DISTANCE, LEAST_K
 from fewshot_distillation.analysis.text import escaped
 from fewshot_distillation.config.catalogue import HiddenStates, Logits
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
-from study_tables import LABELS, OWN, accuracy, judged, metrics
+from study_tables import LABELS, OWN, SCORERS, accuracy, judged, metrics
 from tiny import study
 
 HIDDEN = 8
@@ -49,6 +49,7 @@ def spec(layerwise: dict | None = None, logit_kl: dict | None = None) -> Aggrega
         main={},
         sweeps={},
         confidence=0.95,
+        scorers=SCORERS,
         metric="strict",
     )
 

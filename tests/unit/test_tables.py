@@ -12,7 +12,7 @@ from fewshot_distillation.analysis.collect import last_step, read_accuracy, read
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.tables import Comparison
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
-from study_tables import LABELS, accuracy, judged
+from study_tables import LABELS, SCORERS, accuracy, judged
 
 MAIN = [("tiny", name, lam, 42, "short") for name, lam in (("sft", 0.0), ("layerwise", 0.5), ("logit_kl", 0.5))]
 SWEEP = [("tiny", name, lam, 42, "short") for name, lam in (("sft", 0.0), ("layerwise", 0.1), ("layerwise", 0.5))]
@@ -42,7 +42,7 @@ def comparison() -> Comparison:
 def spec(**changes) -> AggregateSpec:
     given = {
         "dataset": "problems", "labels": LABELS, "conditions": {}, "plain": "sft", "main": {"tiny": MAIN},
-        "sweeps": {"tiny": SWEEP}, "confidence": 0.95, "metric": "strict",
+        "sweeps": {"tiny": SWEEP}, "confidence": 0.95, "scorers": SCORERS, "metric": "strict",
     }  # fmt: skip
     return AggregateSpec(**given | changes)
 

@@ -12,7 +12,7 @@ from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged, read_published
 from .published import other_differences, published_vs_measured
 from .signal import distillation
-from .tables import RATES, RUN, Comparison, icl_gap
+from .tables import Comparison, icl_gap, result_columns
 
 TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
 
@@ -22,10 +22,10 @@ def build_tables(
 ) -> dict[str, pd.DataFrame]:
     """All tables by name; those about training are empty where nothing was trained."""
     models = list(dict.fromkeys(accuracy.loc[accuracy["condition"] != BASE, "model"]))
-    tables = {name: pd.DataFrame(columns=["label", *RUN, "step", "shots", *RATES]) for name in TABLES}
+    tables = {name: pd.DataFrame(columns=result_columns(spec.scorers)) for name in TABLES}
     tables["icl_gap"] = icl_gap(gaps)
     if models:
-        comparison = Comparison(accuracy, judged, spec.labels, spec.plain, spec.confidence)
+        comparison = Comparison(accuracy, judged, spec.labels, spec.plain, spec.confidence, spec.scorers)
         main = {model: {tuple(run) for run in runs} for model, runs in spec.main.items()}
         sweeps = {model: {tuple(run) for run in runs} for model, runs in spec.sweeps.items()}
         tables |= {
@@ -100,6 +100,7 @@ def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[di
     digests = ("files", "demonstrations", "cache", "model", "dataset")
     return {
         "metric": spec.metric,
+        "scorers": spec.scorers,
         "confidence": spec.confidence,
         "icl_gap": gaps,
         **{name: _records(tables[name]) for name in TABLES if name != "icl_gap"},

@@ -58,16 +58,13 @@ def _figures(spec: AnalysisSpec, model: str | None, only: str | None = None) -> 
 
 
 def _introduction(summary: dict[str, Any]) -> str:
-    metric = {
-        "strict": "the number after `####` equals the reference (strict)",
-        "flexible": "the number after `####`, or else the last number, equals the reference (flexible)",
-    }[summary["metric"]]
     level = f"{100 * summary['confidence']:g} %"
+    right = summary["scorers"][summary["metric"]]
     return (
-        f"An answer counts as right if {metric}. Intervals cover {level}: Wilson's score interval for an accuracy, "
-        "Agresti and Min's for a paired difference. Conditions are compared question by question with McNemar's exact "
-        "test; the p-values of a model in a table are corrected with Holm's method. Every number here comes from "
-        "`summary.json` and `tables/`."
+        f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}: Wilson's score interval "
+        "for an accuracy, Agresti and Min's for a paired difference. Conditions are compared question by question with "
+        "McNemar's exact test; the p-values of a model in a table are corrected with Holm's method. Every number here "
+        "comes from `summary.json` and `tables/`."
     )
 
 
@@ -204,8 +201,8 @@ def _checks(summary: dict[str, Any]) -> str:
         if row["unparsed"] + row["truncated"] > DOUBTFUL:
             lines.append(
                 f"- **{row['model']}, {_described(row)}**: {percent(row['truncated'])} of the answers were cut at the "
-                f"length limit and {percent(row['unparsed'])} hold no number; {percent(row['strict'])} are right "
-                f"strictly, {percent(row['flexible'])} flexibly."
+                f"length limit and {percent(row['unparsed'])} hold no answer; right are "
+                f"{', '.join(f'{percent(row[name])} by `{name}`' for name in summary['scorers'])}."
             )
     return "\n".join(["## Checks", *lines]) if lines else ""
 

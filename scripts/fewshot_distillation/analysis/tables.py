@@ -1,5 +1,7 @@
 """The tables of the study as data frames. Every run is a row of its own; seeds are never pooled silently."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
@@ -8,7 +10,13 @@ from .collect import last_step
 from .statistics import paired_difference
 
 RUN = ["model", "condition", "lambda", "seed", "schedule"]
-RATES = ["n", "correct", "accuracy", "low", "high", "strict", "flexible", "unparsed", "truncated"]
+COUNTS = ["n", "correct", "accuracy", "low", "high"]
+SHARES = ["unparsed", "truncated"]
+
+
+def result_columns(scorers: Iterable[str]) -> list[str]:
+    """Columns of a table of results, with an accuracy for each scorer."""
+    return ["label", *RUN, "step", "shots", *COUNTS, *scorers, *SHARES]
 
 
 class Comparison:
@@ -19,11 +27,14 @@ class Comparison:
         labels: condition names as readers see them.
         plain: the condition without a teacher that the others are measured against, if there is one.
         confidence: coverage of the intervals.
+        scorers: scorers whose accuracies are shown side by side.
     """
 
     def __init__(
-        self, accuracy: pd.DataFrame, judged: pd.DataFrame, labels: dict[str, str], plain: str | None, confidence: float
-    ) -> None:
+        self, accuracy: pd.DataFrame, judged: pd.DataFrame, labels: dict[str, str], plain: str | None,
+        confidence: float, scorers: Iterable[str] = ("strict", "flexible"),
+    ) -> None:  # fmt: skip
+        self.columns = result_columns(scorers)
         self.accuracy, self.labels, self.plain, self.confidence = accuracy, labels, plain, confidence
         keys = judged.assign(seed=judged["seed"].fillna(-1), schedule=judged["schedule"].fillna(""))
         keys["lambda"] = keys["lambda"].fillna(-1.0)
@@ -86,7 +97,7 @@ class Comparison:
         final = self._of_runs(model, runs).sort_values(
             ["condition", "seed"], key=lambda column: column.map(order) if column.name == "condition" else column
         )
-        rows = self.labelled(pd.concat([base, final], ignore_index=True))[["label", *RUN, "step", "shots", *RATES]]
+        rows = self.labelled(pd.concat([base, final], ignore_index=True))[self.columns]
         fewshot = int(base["shots"].max()) if len(base) else 0
         teacher = {"condition": BASE, "lambda": None, "seed": None, "schedule": None, "step": 0, "shots": fewshot}
         rows = self.against(rows, teacher if fewshot else None, "vs_fewshot")
@@ -96,13 +107,13 @@ class Comparison:
         """The last checkpoint of each run of a sweep."""
         final = self._of_runs(model, runs).sort_values(["condition", "schedule", "seed", "lambda"])
         rows = self.labelled(final)
-        return self.against_plain(rows[["label", *RUN, "step", "shots", *RATES]].reset_index(drop=True))
+        return self.against_plain(rows[self.columns].reset_index(drop=True))
 
     def checkpoint_curve(self, model: str) -> pd.DataFrame:
         """Every checkpoint of every run."""
         mine = self.accuracy[(self.accuracy["model"] == model) & (self.accuracy["condition"] != BASE)]
         rows = self.labelled(mine.sort_values([*RUN, "step"]))
-        return self.against_plain(rows[["label", *RUN, "step", "shots", *RATES]].reset_index(drop=True))
+        return self.against_plain(rows[self.columns].reset_index(drop=True))
 
 
 def icl_gap(summaries: list[dict]) -> pd.DataFrame:

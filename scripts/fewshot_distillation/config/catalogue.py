@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from ..tasks import TASKS, task_of
 from .base import Strict
 from .sources import DatasetSource, LocalPath, ModelSource
 
@@ -44,16 +45,37 @@ class Model(Strict):
 
 
 class Dataset(Strict):
-    """Questions and worked answers that end in `#### n`."""
+    """Questions and the answers to them."""
 
     renamed: ClassVar[dict[str, str]] = {"calculator_marks": "calculation_annotations"}
 
     source: DatasetSource = Field(description="Where the rows come from.")
+    task: Literal[TASKS] = Field(
+        "gsm8k",
+        description="How rows are asked, answered and scored: `gsm8k` (columns `question` and `answer`, a worked "
+        "answer that ends in `#### <number>`) or `multiple_choice` (`question`, `choices`, `answer`, and an `explanation` if "
+        "there is one).",
+    )
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
     calculation_annotations: Literal["keep", "strip"] = Field(
         "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
     )
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> "Dataset":
+        writes = {"word_problems": "gsm8k", "arithmetic_choices": "multiple_choice"}
+        generator = getattr(self.source, "generator", None)
+        if generator and writes[generator] != self.task:
+            raise ValueError(
+                f"generator '{generator}' writes rows of the task {writes[generator]}, not {self.task}; set task: "
+                f"{writes[generator]}"
+            )
+        if self.calculation_annotations == "strip" and task_of(self.task).annotations is None:
+            raise ValueError(
+                f"calculation_annotations: rows of the task {self.task} have none to strip; remove the key"
+            )
+        return self
 
 
 class Teacher(Strict):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from ..tasks import task_of
 from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
 from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Server, Teacher, Training
 from .sources import LocalPath
@@ -80,9 +81,13 @@ class Config(Strict):
         "bf16", description="bf16 where the device has it (float32 otherwise, which the log says), or fp32."
     )
     max_prompt_tokens: int = Field(4096, ge=32, description="A prompt longer than this is an error, never cut.")
-    metric: Literal["strict", "flexible"] = Field(
-        "strict", description="Accuracy in tables and figures: the number after ####, or else the last number."
+    scorers: list[str] = Field(
+        ["strict", "flexible"],
+        min_length=1,
+        description="Rules by which answers are scored, all of them from the same answers; tables have a column for "
+        "each. Which there are depends on the dataset's task; every task has `strict` and `flexible`.",
     )
+    metric: str = Field("strict", description="The scorer whose accuracy tables, figures and verdicts use.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     datasets: Annotated[dict[Name, Dataset], DropNulls] = Field(description="Datasets by name.")
     models: Annotated[dict[Name, Model], DropNulls] = Field(description="Models by name.")
@@ -135,7 +140,7 @@ class Config(Strict):
             check(f"studies.{name}.conditions", study.conditions, self.conditions)
             check(f"studies.{name}.schedules", study.schedules, self.schedules)
         if not wrong:
-            wrong = [*self._labels(), *self._warm_ups(), *self._pools()]
+            wrong = [*self._labels(), *self._warm_ups(), *self._pools(), *self._scorers()]
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -147,6 +152,18 @@ class Config(Strict):
             if condition.label in seen:
                 yield f"conditions.{name}.label: '{condition.label}' is the label of '{seen[condition.label]}' already"
             seen.setdefault(condition.label, name)
+
+    def _scorers(self) -> Iterator[str]:
+        """Scorers that the dataset's task doesn't have, and a metric that isn't scored."""
+        task = self.datasets[self.dataset].task
+        known = task_of(task).scorers
+        for name in self.scorers:
+            if name not in known:
+                yield f"scorers: the task {task} has no scorer '{name}'; {suggest(name, known)}"
+        if len(set(self.scorers)) != len(self.scorers):
+            yield f"scorers must not repeat, not {self.scorers}"
+        if self.metric not in self.scorers:
+            yield f"metric: '{self.metric}' is not among the scorers; {suggest(self.metric, self.scorers)}"
 
     def _warm_ups(self) -> Iterator[str]:
         """Schedules that would end before the learning rate is up."""

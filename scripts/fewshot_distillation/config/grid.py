@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from ..tasks import task_modules, task_of
 from .base import ConfigError
 from .catalogue import BASE, Teacher
 from .config import Config
@@ -58,6 +59,17 @@ class Study(Runs):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
+
+    @property
+    def dataset_modules(self) -> list[str]:
+        """Package modules that decide what is fetched, as code digests name them."""
+        generator = getattr(self.dataset.source, "generator", None)
+        return [*task_modules(self.dataset.task), *([f"data.{generator}"] if generator else [])]
+
+    @property
+    def scorer_modules(self) -> list[str]:
+        """Package modules that decide how answers are scored, as code digests name them."""
+        return task_modules(self.dataset.task, self.config.scorers)
 
     def gpus(self, rule: str, model: str, here: int = 0) -> int:
         """GPUs of a model's job: a server answers without any, and `here` is all that a machine has, if known."""
@@ -204,7 +216,14 @@ class Study(Runs):
         )
 
     def _score(self, **identity: str | int | float) -> ScoreSpec:
-        return ScoreSpec(identity=identity, metric=self.config.metric, confidence=self.config.confidence)
+        config = self.config
+        return ScoreSpec(
+            identity=identity,
+            task=self.dataset.task,
+            scorers=config.scorers,
+            metric=config.metric,
+            confidence=config.confidence,
+        )
 
     def score_run(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> ScoreSpec:
         return self._score(
@@ -257,6 +276,7 @@ class Study(Runs):
             main={model: rows(self.main_runs(model)) for model in self.models},
             sweeps={model: rows(self.sweep_runs(model)) for model in self.models},
             confidence=self.config.confidence,
+            scorers={name: task_of(self.dataset.task).scorers[name].right for name in self.config.scorers},
             metric=self.config.metric,
         )
 

@@ -37,7 +37,7 @@ class WheelModel(Strict):
 
 
 class HubDataset(Strict):
-    """A dataset repository on the Hugging Face hub with `question` and `answer` columns."""
+    """A dataset repository on the Hugging Face hub with the columns that the dataset's task reads."""
 
     hub: str = Field(description="Repository, such as `openai/gsm8k`.")
     name: str | None = Field(None, description="Configuration of the dataset, such as `main`.")
@@ -45,7 +45,7 @@ class HubDataset(Strict):
 
 
 class FilesDataset(Strict):
-    """Two local JSONL files with a `question` and an `answer` in every row."""
+    """Two local JSONL files whose rows have the columns that the dataset's task reads."""
 
     class Paths(Strict):
         train: LocalPath = Field(description="JSONL file of training examples.")
@@ -55,9 +55,11 @@ class FilesDataset(Strict):
 
 
 class GeneratedDataset(Strict):
-    """Seeded grade-school word problems in GSM8K's format; train and test never share a question."""
+    """Rows from a seeded generator; train and test never share a sum."""
 
-    generator: Literal["word_problems"] = Field(description="The generator's name.")
+    generator: Literal["word_problems", "arithmetic_choices"] = Field(
+        description="`word_problems` for the task gsm8k, or `arithmetic_choices` for the task multiple_choice."
+    )
     train: int = Field(256, ge=1, le=50_000, description="Number of training examples.")
     test: int = Field(192, ge=1, le=50_000, description="Number of test examples.")
     seed: int = Field(0, ge=0, description="Seed of the generator.")

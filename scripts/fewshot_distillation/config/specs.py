@@ -29,6 +29,7 @@ class DatasetSpec(Strict):
     """A dataset by name and source."""
 
     name: str
+    task: str = "gsm8k"
     source: DatasetSource
     limit_train: int | None = None
     limit_test: int | None = None
@@ -123,7 +124,9 @@ class ScoreSpec(JobSpec):
     """Accuracy of generated answers; `identity` is copied into every row, so that a table describes itself."""
 
     identity: dict[str, str | int | float]
-    metric: Literal["strict", "flexible"]
+    task: str = "gsm8k"
+    scorers: list[str] = ["strict", "flexible"]
+    metric: str
     confidence: float
 
 
@@ -152,7 +155,8 @@ class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
     `plain` is the condition that the others are measured against; `main` and `sweeps` list the runs (model, condition,
-    λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher.
+    λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher; `scorers`
+    says of each scorer when it counts an answer as right.
     """
 
     dataset: str
@@ -162,7 +166,8 @@ class AggregateSpec(JobSpec):
     main: dict[str, list[RunKey]]
     sweeps: dict[str, list[RunKey]]
     confidence: float
-    metric: Literal["strict", "flexible"]
+    scorers: dict[str, str]
+    metric: str
 
 
 class AnalysisSpec(JobSpec):

@@ -1,8 +1,9 @@
 """Rows of a dataset, from its source to train.jsonl and test.jsonl, checked on the way."""
 
+import importlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ from ..config.sources import FilesDataset, GeneratedDataset, HubDataset
 from ..config.specs import DatasetSpec
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json, write_text
-from .rows import Row, checked_row, read_jsonl, same_question
-from .word_problems import word_problems
+from ..tasks import Task, task_of
+from .rows import Row, same_question
 
 SPLITS = ("train", "test")
 
+# A row of a source with the place that an error names.
+Placed = tuple[str, Any]
+
 
 def check_disjoint(train: list[Row], test: list[Row]) -> None:
-    """Raise JobError if a question stands in both splits, or twice in the test split."""
+    """Raise JobError if a question is in both splits, or twice in the test split."""
     seen = {same_question(row["question"]): number for number, row in enumerate(train, start=1)}
     in_test: dict[str, int] = {}
     for number, row in enumerate(test, start=1):
@@ -32,12 +36,26 @@ def check_disjoint(train: list[Row], test: list[Row]) -> None:
         in_test[key] = number
 
 
-def without_marks(answer: str) -> str:
-    """A worked answer without GSM8K's calculator marks: `48/2 = <<48/2=24>>24` becomes `48/2 = 24`."""
-    return re.sub(r"<<[^<>]*>>", "", answer)
+def read_source_file(path: Path) -> Iterator[Placed]:
+    """Read the rows of a JSONL file of a user's.
+
+    Raises:
+        JobError: names the file and the line that is wrong.
+    """
+    try:
+        # Not splitlines(), which also splits at line separators that a question may contain.
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield f"{path} line {number}", json.loads(line)
+            except json.JSONDecodeError as error:
+                raise JobError(f"{path} line {number}: not valid JSON ({error})") from None
 
 
-def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Any]], str]:
+def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Placed]], str]:
     from datasets import load_dataset
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -50,34 +68,53 @@ def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Any]], str]:
     missing = [split for split in SPLITS if split not in loaded]
     if missing:
         raise JobError(f"{source.hub}: split {missing[0]} is missing; it has {', '.join(loaded)}")
-    return {split: loaded[split] for split in SPLITS}, commit
+    return {split: _numbered(loaded[split], f"{source.hub} {split} row") for split in SPLITS}, commit
 
 
-def load_rows(source: HubDataset | FilesDataset | GeneratedDataset) -> tuple[dict[str, list[Row]], str | None]:
-    """Rows of both splits, and the resolved revision where there is one."""
+def _numbered(rows: Iterable[Any], where: str) -> Iterator[Placed]:
+    return ((f"{where} {number}", row) for number, row in enumerate(rows, start=1))
+
+
+def load_rows(source: HubDataset | FilesDataset | GeneratedDataset) -> tuple[dict[str, Iterable[Placed]], str | None]:
+    """Load the source's own rows of both splits, and the resolved revision where there is one."""
     if isinstance(source, GeneratedDataset):
-        return word_problems(source.train, source.test, source.seed), None
+        # By name, so that a change to one generator leaves datasets from elsewhere as they are.
+        module = importlib.import_module(f".{source.generator}", __package__)
+        drawn = getattr(module, source.generator)(source.train, source.test, source.seed)
+        return {split: _numbered(drawn[split], f"{source.generator} {split} row") for split in SPLITS}, None
     if isinstance(source, FilesDataset):
-        return {split: read_jsonl(Path(getattr(source.files, split))) for split in SPLITS}, None
-    loaded, commit = _from_hub(source)
-    rows = {
-        split: [checked_row(row, f"{source.hub} {split} row {n}") for n, row in enumerate(part, start=1)]
-        for split, part in loaded.items()
-    }
-    return rows, commit
+        return {split: read_source_file(Path(getattr(source.files, split))) for split in SPLITS}, None
+    return _from_hub(source)
+
+
+def written_rows(task: Task, placed: Iterable[Placed]) -> list[Row]:
+    """Turn a source's rows into those that all jobs read.
+
+    Raises:
+        JobError: names the row that is wrong.
+    """
+    rows = []
+    for where, row in placed:
+        try:
+            rows.append(task.example(row))
+        except ValueError as error:
+            raise JobError(f"{where}: {error}") from None
+    return rows
 
 
 def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_path: Path) -> None:
     """Write both splits as JSONL, with their digests in meta.json."""
-    rows, revision = load_rows(spec.source)
-    rows["train"] = rows["train"][: spec.limit_train]
-    rows["test"] = rows["test"][: spec.limit_test]
+    task = task_of(spec.task)
+    loaded, revision = load_rows(spec.source)
+    limits = {"train": spec.limit_train, "test": spec.limit_test}
+    rows = {split: written_rows(task, loaded[split])[: limits[split]] for split in SPLITS}
     for split in SPLITS:
         if not rows[split]:
             raise JobError(f"dataset '{spec.name}': the {split} split is empty")
     check_disjoint(rows["train"], rows["test"])
     if spec.calculation_annotations == "strip":
-        rows = {split: [row | {"answer": without_marks(row["answer"])} for row in part] for split, part in rows.items()}
+        for row in (row for part in rows.values() for row in part):
+            row["answer"] = re.sub(task.annotations, "", row["answer"])
     for split, path in (("train", train_path), ("test", test_path)):
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows[split]))
     write_json(

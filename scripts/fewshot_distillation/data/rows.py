@@ -1,50 +1,36 @@
-"""Rows of a dataset: a question and a worked answer that ends in `#### n`."""
+"""Rows as `fetch_dataset` leaves them: a question, the answer that the model should write, and the reference.
+
+Nothing that reads them knows the task: question and answer are text, and only scoring looks at the reference.
+"""
 
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from ..runtime.errors import JobError
-from .gold import gold
 
 Row = dict[str, str]
+COLUMNS = ("question", "answer", "reference")
 
 
 def read_jsonl(path: Path) -> list[Row]:
-    """Rows with a question and an answer that ends in `#### n`.
+    """Read the rows of a fetched split.
 
     Raises:
-        JobError: names the file and the line that is wrong.
+        JobError: the file can't be read, or a line isn't a row that `fetch_dataset` wrote.
     """
-    rows = []
     try:
-        # Not splitlines(), which also splits at line separators that a question may contain.
         lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise JobError(f"{path} line {number}: not valid JSON ({error})") from None
-            rows.append(checked_row(row, f"{path} line {number}"))
+        rows = [json.loads(line) for line in lines if line]
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path}: cannot be read as JSON lines ({error})") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or tuple(row) != COLUMNS or not all(isinstance(row[key], str) for key in COLUMNS):
+            raise JobError(
+                f"{path} row {number}: expected {', '.join(COLUMNS)} as `fetch_dataset` writes them; "
+                "delete the file to fetch the dataset again"
+            )
     return rows
-
-
-def checked_row(row: Any, where: str) -> Row:
-    """The question and answer of a row; JobError names `where` if one is missing or has no final number."""
-    if not isinstance(row, dict):
-        raise JobError(f"{where}: a row must be an object with 'question' and 'answer'")
-    for key in ("question", "answer"):
-        if not isinstance(row.get(key), str) or not row[key].strip():
-            raise JobError(f"{where}: the row has no '{key}'")
-    try:
-        gold(row["answer"])
-    except ValueError as error:
-        raise JobError(f"{where}: {error}") from None
-    return {"question": row["question"], "answer": row["answer"]}
 
 
 def same_question(question: str) -> str:

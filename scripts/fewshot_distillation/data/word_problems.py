@@ -155,7 +155,7 @@ TEST_SHARE = 0.25
 
 
 def word_problems(train: int, test: int, seed: int) -> dict[str, list[dict[str, str]]]:
-    """Rows of both splits. No question occurs twice, and no sum (a template with its numbers) is in both splits.
+    """Draw rows of both splits. No question occurs twice, and no sum (a template with its numbers) is in both splits.
 
     Names and things alone would make two questions of one sum, and a model could answer the test from memory. The
     splits are drawn independently, so the size of one doesn't change the other.

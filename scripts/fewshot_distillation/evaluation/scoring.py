@@ -7,15 +7,15 @@ import pandas as pd
 
 from ..analysis.statistics import proportion_interval
 from ..config.specs import ScoreSpec
-from ..data.gold import gold
 from ..data.rows import Row, read_jsonl
 from ..runtime.errors import JobError
 from ..runtime.files import atomic_path
-from . import answers
+from ..tasks import task_of
 
 
-def judge(predictions: pd.DataFrame, test: list[Row]) -> pd.DataFrame:
-    """One row an answer: what was extracted and whether it equals the reference.
+def judge(predictions: pd.DataFrame, test: list[Row], task_name: str, scorers: list[str]) -> pd.DataFrame:
+    """Score every answer by each scorer: one row an answer, with what was read (`<scorer>_answer`) and whether it is
+    right (`<scorer>`). An answer is unparsed if no scorer finds anything in it.
 
     Raises:
         JobError: the answers belong to other questions.
@@ -23,20 +23,24 @@ def judge(predictions: pd.DataFrame, test: list[Row]) -> pd.DataFrame:
     for index, question in zip(predictions["question_index"], predictions["question"], strict=True):
         if index >= len(test) or test[index]["question"] != question:
             raise JobError(f"prediction for test question {index} belongs to another dataset: {question[:80]!r}")
-    right_answers = [gold(test[index]["answer"]) for index in predictions["question_index"]]
-    strict = [answers.strict(text) for text in predictions["text"]]
-    flexible = [answers.flexible(text) for text in predictions["text"]]
+    rows = [test[index] for index in predictions["question_index"]]
+    task = task_of(task_name)
+    read, right = {}, {}
+    for name in scorers:
+        rule = task.scorers[name].rule()
+        equal = rule.equal or (lambda found, row: task.equal(found, row["reference"]))
+        found = [rule.read(text) for text in predictions["text"]]
+        read[f"{name}_answer"] = found
+        right[name] = [one is not None and equal(one, row) for one, row in zip(found, rows, strict=True)]
     return pd.DataFrame(
         {
             "question_index": predictions["question_index"],
             "shots": predictions["shots"],
             "step": predictions["step"],
-            "gold": [str(value) for value in right_answers],
-            "strict_answer": [None if value is None else str(value) for value in strict],
-            "flexible_answer": [None if value is None else str(value) for value in flexible],
-            "strict": [found == right for found, right in zip(strict, right_answers, strict=True)],
-            "flexible": [found == right for found, right in zip(flexible, right_answers, strict=True)],
-            "unparsed": [value is None for value in flexible],
+            "reference": [row["reference"] for row in rows],
+            **read,
+            **right,
+            "unparsed": [all(one is None for one in found) for found in zip(*read.values(), strict=True)],
             "truncated": predictions["finish_reason"] == "length",
             "tokens": predictions["tokens"],
         }
@@ -59,8 +63,7 @@ def summarise(judged: pd.DataFrame, spec: ScoreSpec) -> pd.DataFrame:
                 "accuracy": correct / n,
                 "low": low,
                 "high": high,
-                "strict": part["strict"].mean(),
-                "flexible": part["flexible"].mean(),
+                **{name: part[name].mean() for name in spec.scorers},
                 "unparsed": part["unparsed"].mean(),
                 "truncated": part["truncated"].mean(),
                 "mean_tokens": part["tokens"].mean(),
@@ -71,7 +74,7 @@ def summarise(judged: pd.DataFrame, spec: ScoreSpec) -> pd.DataFrame:
 
 def score(spec: ScoreSpec, predictions: Path, test_path: Path, accuracy: Path, judged_path: Path) -> None:
     """Write accuracy.csv and, question by question, judged.parquet with the run's identity in every row."""
-    judged = judge(pd.read_parquet(predictions), read_jsonl(test_path))
+    judged = judge(pd.read_parquet(predictions), read_jsonl(test_path), spec.task, spec.scorers)
     table = summarise(judged, spec)
     with atomic_path(judged_path) as temporary:
         judged.assign(correct=judged[spec.metric], **spec.identity).to_parquet(temporary, index=False)

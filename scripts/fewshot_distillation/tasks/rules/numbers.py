@@ -1,8 +1,11 @@
 """The number in what a model wrote, read strictly (after `####`) or flexibly."""
 
 import re
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from ..base import Rule
+from ..references import canonical
 
 _MINUS = "[-−–]"
 _CURRENCY = "[$€£¥₹]"
@@ -35,23 +38,29 @@ def _plain(text: str) -> str:
     return re.sub(r"\\([$%])", r"\1", text)
 
 
-def _value(match: re.Match) -> Decimal:
+# Digits of a number that somebody means; a model that repeats itself writes longer ones, which Python refuses to read.
+_MOST_DIGITS = 1000
+
+
+def _value(match: re.Match) -> Fraction | None:
+    if len(match[0]) > _MOST_DIGITS:
+        return None
     found = match.groupdict()
     if found["digits"]:
-        number = Decimal(re.sub(r"[, ]", "", found["digits"]))
+        number = Fraction(re.sub(r"[, ]", "", found["digits"]))
     else:
-        number = Decimal(found["whole"] or 0) + Decimal(found["top"]) / Decimal(found["bottom"])
+        number = Fraction(found["whole"] or 0) + Fraction(int(found["top"]), int(found["bottom"]))
     return -number if found["sign"] or found.get("inner") else number
 
 
-def _last(matches: Iterator[re.Match]) -> Decimal | None:
+def _last(matches: Iterator[re.Match]) -> Fraction | None:
     last = None
     for match in matches:
         last = match
     return _value(last) if last else None
 
 
-def strict(text: str) -> Decimal | None:
+def strict(text: str) -> Fraction | None:
     """The number after the first `####` that has one: what comes after the answer was given doesn't count.
 
     A numbered heading, `#### 1. Count the eggs`, is passed over where another mark follows.
@@ -62,7 +71,7 @@ def strict(text: str) -> Decimal | None:
     return _value(next((match for match in matches if not match["heading"]), matches[0]))
 
 
-def flexible(text: str) -> Decimal | None:
+def flexible(text: str) -> Fraction | None:
     r"""The marked number if there is one, or else the last one in a \boxed{}, after "answer is", or in the text."""
     marked = strict(text)
     if marked is not None:
@@ -73,3 +82,16 @@ def flexible(text: str) -> Decimal | None:
         return boxed[-1]
     stated = _last(_STATED.finditer(text))
     return _last(_IN_TEXT.finditer(text)) if stated is None else stated
+
+
+def _written(read: Callable[[str], Fraction | None]) -> Callable[[str], str | None]:
+    """The same reader, with its number in canonical form."""
+
+    def reader(text: str) -> str | None:
+        number = read(text)
+        return None if number is None else canonical(number)
+
+    return reader
+
+
+STRICT, FLEXIBLE = Rule(_written(strict)), Rule(_written(flexible))
