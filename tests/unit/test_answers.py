@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from fewshot_distillation.data.gold import gold
-from fewshot_distillation.evaluation.answers import flexible, strict
+from fewshot_distillation.tasks import task_of
+from fewshot_distillation.tasks.rules.numbers import flexible, strict
 
 # Text, the number after ####, and the number that a lenient reader takes.
 OUTPUTS = {
@@ -142,12 +142,12 @@ def test_numbers_are_compared_exactly():
     assert strict("#### 12345678901234567890") == Decimal("12345678901234567890")
 
 
-GOLD = {
+REFERENCES = {
     "plain": ("one\n#### 18", "18"),
     "thousands": ("#### 70,000", "70000"),
     "negative": ("#### -3", "-3"),
     "unicode minus": ("#### −3", "-3"),
-    "dollar": ("#### $1,234.50", "1234.50"),
+    "dollar": ("#### $1,234.50", "1234.5"),
     "negative dollars": ("#### -$5", "-5"),
     "full stop": ("#### 18.", "18"),
     "spaces at the end": ("#### 18 \n", "18"),
@@ -156,12 +156,12 @@ GOLD = {
 }
 
 
-@pytest.mark.parametrize(("answer", "value"), GOLD.values(), ids=GOLD)
-def test_gold(answer: str, value: str):
-    assert gold(answer) == Decimal(value)
+@pytest.mark.parametrize(("answer", "value"), REFERENCES.values(), ids=REFERENCES)
+def test_reference(answer: str, value: str):
+    assert task_of("gsm8k").reference({"answer": answer}) == value
 
 
 @pytest.mark.parametrize("answer", ["18", "#### eighteen", "#### 18 apples", "#### 18\nreally", "####", "### 18"])
 def test_a_reference_without_a_final_number_is_an_error(answer: str):
     with pytest.raises(ValueError, match="doesn't end in '#### <number>'"):
-        gold(answer)
+        task_of("gsm8k").reference({"answer": answer})

@@ -7,7 +7,7 @@ import pytest
 
 from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
-from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset
+from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_source_file
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
@@ -15,50 +15,49 @@ from fewshot_distillation.runtime.files import sha256
 from tiny import write_dataset, write_rows
 
 GOOD = {"question": "How many?", "answer": "Two.\n#### 2"}
+OTHER = {"question": "And then?", "answer": "#### 3"}
 
 
-def fetch_files(
-    folder: Path, train: list[dict], test: list[dict], limit_test: int | None = None, marks: str = "keep"
-) -> dict:
+def fetch_files(folder: Path, train: list, test: list, marks: str = "keep", **settings) -> dict:
+    """Fetch rows from two files; meta.json."""
     paths = write_rows(folder / "a.jsonl", train), write_rows(folder / "b.jsonl", test)
     source = FilesDataset(files={"train": str(paths[0]), "test": str(paths[1])})
-    spec = DatasetSpec(
-        name="mine", source=source, limit_train=None, limit_test=limit_test, calculation_annotations=marks
-    )
+    spec = DatasetSpec(name="mine", source=source, calculation_annotations=marks, **settings)
     fetch_dataset(spec, folder / "train.jsonl", folder / "test.jsonl", folder / "meta.json")
     return json.loads((folder / "meta.json").read_text())
 
 
 BAD_ROWS = {
-    "no answer": ({"question": "How many?"}, "the row has no 'answer'"),
-    "empty answer": ({"question": "How many?", "answer": " "}, "the row has no 'answer'"),
+    "no answer": ({"question": "How many?"}, "the row has no 'answer'; a row needs 'question' and 'answer'"),
+    "null": ({"question": "How many?", "answer": None}, "the row has no 'answer'"),
+    "empty answer": ({"question": "How many?", "answer": " "}, "the row has no 'answer', only spaces"),
     "no question": ({"answer": "#### 2"}, "the row has no 'question'"),
-    "answer is a number": ({"question": "How many?", "answer": 2}, "the row has no 'answer'"),
+    "answer is a number": ({"question": "How many?", "answer": 2}, r"'answer' is a number \(2\), but must be text"),
+    "answer is zero": ({"question": "How many?", "answer": 0}, r"'answer' is a number \(0\), but must be text"),
     "no final number": ({"question": "How many?", "answer": "Two."}, "doesn't end in '#### <number>'"),
-    "a list": ([1, 2], "a row must be an object"),
+    "a list": ([1, 2], "a row must be an object with 'question' and 'answer', not a list"),
 }
 
 
 @pytest.mark.parametrize(("row", "problem"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row, problem: str):
-    path = write_rows(tmp_path / "rows.jsonl", [GOOD, row])
     with pytest.raises(JobError, match=problem) as error:
-        read_jsonl(path)
-    assert str(error.value).startswith(f"{path} line 2: ")
+        fetch_files(tmp_path, [GOOD, row], [OTHER])
+    assert str(error.value).startswith(f"{tmp_path / 'a.jsonl'} line 2: ")
 
 
 def test_broken_json_is_named_by_file_and_line(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(GOOD) + "\n\n" + '{"question": ')
     with pytest.raises(JobError, match="line 3: not valid JSON"):
-        read_jsonl(path)
+        list(read_source_file(path))
 
 
 def test_unreadable_files_are_errors(tmp_path: Path):
     (tmp_path / "latin.jsonl").write_bytes('{"question": "é"}'.encode("latin-1"))
     for name in ("latin.jsonl", "missing.jsonl"):
         with pytest.raises(JobError, match=f"{name}: cannot be read as UTF-8 text"):
-            read_jsonl(tmp_path / name)
+            list(read_source_file(tmp_path / name))
 
 
 def test_separators_inside_a_question_do_not_split_the_row(tmp_path: Path):
@@ -66,13 +65,26 @@ def test_separators_inside_a_question_do_not_split_the_row(tmp_path: Path):
     row = {"question": "How\u2028many\x85are there?", "answer": "#### 2"}
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert read_jsonl(path) == [row]
+    assert [row for _, row in read_source_file(path)] == [row]
+    fetch_files(tmp_path, [row], [OTHER])
+    assert [row["question"] for row in read_jsonl(tmp_path / "train.jsonl")] == [row["question"]]
 
 
 def test_empty_lines_are_skipped_and_other_columns_dropped(tmp_path: Path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text("\n" + json.dumps(GOOD | {"id": 3}) + "\n\n")
-    assert read_jsonl(path) == [GOOD]
+    (tmp_path / "rows.jsonl").write_text("\n" + json.dumps(GOOD | {"id": 3}) + "\n\n")
+    assert [where[-6:] for where, _ in read_source_file(tmp_path / "rows.jsonl")] == ["line 2"]
+    fetch_files(tmp_path, [GOOD | {"id": 3}], [OTHER])
+    assert read_jsonl(tmp_path / "train.jsonl") == [GOOD | {"reference": "2"}]
+
+
+@pytest.mark.parametrize("row", [GOOD, {"question": "How many?", "answer": "#### 2", "reference": 2}, [1]])
+def test_a_file_that_fetching_did_not_write(tmp_path: Path, row):
+    path = write_rows(tmp_path / "train.jsonl", [GOOD | {"reference": "2"}, row])
+    with pytest.raises(JobError, match="train.jsonl row 2: expected question, answer, reference as `fetch_dataset`"):
+        read_jsonl(path)
+    path.write_text("{")
+    with pytest.raises(JobError, match="train.jsonl: cannot be read as JSON lines"):
+        read_jsonl(path)
 
 
 def test_the_same_question_in_both_splits():
@@ -103,7 +115,8 @@ def test_an_empty_split(tmp_path: Path):
 def test_limits_keep_the_first_rows(tmp_path: Path):
     test = [{"question": f"Number {n}?", "answer": f"#### {n}"} for n in range(4)]
     meta = fetch_files(tmp_path, [GOOD], test, limit_test=2)
-    assert read_jsonl(tmp_path / "test.jsonl") == test[:2] and meta["rows"] == {"train": 1, "test": 2}
+    assert [row["question"] for row in read_jsonl(tmp_path / "test.jsonl")] == ["Number 0?", "Number 1?"]
+    assert meta["rows"] == {"train": 1, "test": 2}
 
 
 @pytest.mark.parametrize("marks", ["keep", "strip"])
@@ -112,14 +125,17 @@ def test_calculator_marks(tmp_path: Path, marks: str):
     row = {"question": "What is <<1+1=2>>?", "answer": "It is 1+1 = $<<1+1=2>>2, and 1 < 2 > 1.\n#### 2"}
     meta = fetch_files(tmp_path, [row], [GOOD], marks=marks)
     stripped = row | {"answer": "It is 1+1 = $2, and 1 < 2 > 1.\n#### 2"}
-    assert read_jsonl(tmp_path / "train.jsonl") == [row if marks == "keep" else stripped]
-    assert read_jsonl(tmp_path / "test.jsonl") == [GOOD]
+    found = read_jsonl(tmp_path / "train.jsonl")
+    assert found == [(row if marks == "keep" else stripped) | {"reference": "2"}]
+    assert read_jsonl(tmp_path / "test.jsonl") == [GOOD | {"reference": "2"}]
     assert meta["dataset"]["calculation_annotations"] == marks
 
 
 def test_generator(tmp_path: Path):
     train, test = write_dataset(tmp_path, train=7, test=3, seed=5)
-    assert {"train": read_jsonl(train), "test": read_jsonl(test)} == word_problems(7, 3, 5)
+    for split, path in (("train", train), ("test", test)):
+        found = [{key: row[key] for key in ("question", "answer")} for row in read_jsonl(path)]
+        assert found == word_problems(7, 3, 5)[split]
     meta = json.loads((tmp_path / "meta.json").read_text())
     assert meta["sha256"] == {"train": sha256(train), "test": sha256(test)}
     assert meta["rows"] == {"train": 7, "test": 3}

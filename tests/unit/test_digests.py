@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.config import digests
+from fewshot_distillation.tasks import task_modules
 
 PACKAGE = Path("fewshot_distillation")
 LAYERWISE = PACKAGE / "student" / "losses" / "layerwise.py"
@@ -34,6 +35,10 @@ def all_digests() -> dict[str, str]:
             found[f"{program} {engine}"] = digests.code_digest(program, f"evaluation.backends.{engine}_backend")
     for figure in ("accuracy_curve", "lambda_sweep"):
         found[f"plot {figure}"] = digests.code_digest("plot.py", f"analysis.figures.{figure}")
+    for task, generator in (("gsm8k", "word_problems"), ("multiple_choice", "arithmetic_choices")):
+        scorers = task_modules(task, ["strict", "flexible"])
+        found[f"score {task}"] = digests.code_digest("score.py", *scorers)
+        found[f"fetch {task}"] = digests.code_digest("fetch_dataset.py", *task_modules(task), f"data.{generator}")
     return found
 
 
@@ -100,7 +105,11 @@ EFFECTS = {
     "trainer": ("student/trainer.py", TRAINS),
     "batches": ("student/batches.py", TRAINS),
     "prompts": ("data/prompts.py", TRAINS | GENERATES | {"precompute_activations.py", "audit_signal.py"}),
-    "answers": ("evaluation/answers.py", {"score.py", "summarise_icl_gap.py"}),
+    "scoring": ("evaluation/scoring.py", {"score.py", "score gsm8k", "score multiple_choice", "summarise_icl_gap.py"}),
+    "numbers": ("tasks/rules/numbers.py", {"score gsm8k"}),
+    "letters": ("tasks/rules/letters.py", {"score multiple_choice"}),
+    "one task": ("tasks/multiple_choice.py", {"fetch multiple_choice", "score multiple_choice"}),
+    "one generator": ("data/word_problems.py", {"fetch gsm8k"}),
     "backend": ("evaluation/backends/transformers_backend.py", BY_TRANSFORMERS),
     "teacher's logits": ("teacher/logits.py", {"precompute_logits.py"}),
     "teacher's states": ("teacher/activations.py", {"precompute_activations.py", "audit_signal.py"}),
@@ -116,11 +125,6 @@ def test_an_edit_marks_what_depends_on_it(scripts: Path, file: str, expected: se
     assert changed_by(scripts, PACKAGE / file, more_code) == expected
 
 
-def test_the_generator_of_word_problems_marks_the_fetching_of_data_alone(scripts: Path):
-    """Jobs read its rows from a file; a study on other data has nothing to do with it at all."""
-    assert changed_by(scripts, PACKAGE / "data" / "word_problems.py", more_code) == {"fetch_dataset.py"}
-
-
 @pytest.mark.parametrize("file", ["config/config.py", "config/grid.py", "runtime/workspace.py", "runtime/cli.py"])
 def test_configuration_and_files_do_not_count(scripts: Path, file: str):
     """What the configuration decides stands in the specs."""
@@ -130,14 +134,14 @@ def test_configuration_and_files_do_not_count(scripts: Path, file: str):
 def test_training_does_not_read_analysis_or_scoring(scripts: Path):
     for job in ("train.py", "generate.py", "eval_checkpoint.py"):
         files = {str(p.relative_to(scripts)) for p in digests._closure(scripts / job, ())}
-        assert not [f for f in files if re.search(r"analysis/|evaluation/answers|scoring", f)], job
+        assert not [f for f in files if re.search(r"analysis/|tasks/|scoring", f)], job
 
 
 def test_imports_are_followed_to_the_end(scripts: Path):
     """The generator's own model loading, three imports away."""
     closure = digests._closure(scripts / "generate.py", ("evaluation.backends.transformers_backend",))
     files = {str(p.relative_to(scripts)) for p in closure}
-    expected = {"modeling/load.py", "modeling/prefix.py", "data/prompts.py", "data/gold.py"}
+    expected = {"modeling/load.py", "modeling/prefix.py", "data/prompts.py", "data/rows.py"}
     assert {f"{PACKAGE}/{name}" for name in expected} <= files
 
 

@@ -1,6 +1,7 @@
 """Prompts, positions and reference answers on the study's own data: GSM8K with Qwen3's tokenizer."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 from fewshot_distillation.config.catalogue import Training
 from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
-from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset
-from fewshot_distillation.data.gold import gold
+from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_source_file
 from fewshot_distillation.data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
 from fewshot_distillation.data.rows import read_jsonl, same_question
-from fewshot_distillation.evaluation.answers import flexible, strict
 from fewshot_distillation.student.batches import build_sequences
+from fewshot_distillation.tasks import task_of
+from fewshot_distillation.tasks.rules.numbers import flexible, strict
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 GENERATION_PROMPT = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
@@ -27,14 +28,18 @@ def needed(name: str) -> Path:
     return path
 
 
+def source_rows(split: str) -> list[dict]:
+    return [row for _, row in read_source_file(needed(f"gsm8k/{split}.jsonl"))]
+
+
 @pytest.fixture(scope="module")
 def train() -> list[dict]:
-    return read_jsonl(needed("gsm8k/train.jsonl"))
+    return source_rows("train")
 
 
 @pytest.fixture(scope="module")
 def test() -> list[dict]:
-    return read_jsonl(needed("gsm8k/test.jsonl"))
+    return source_rows("test")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ def qwen() -> PromptBuilder:
 
 def test_every_reference_answer_parses(train: list[dict], test: list[dict]):
     assert (len(train), len(test)) == (7473, 1319)
-    values = [gold(row["answer"]) for row in train + test]
+    values = [Fraction(task_of("gsm8k").reference(row)) for row in train + test]
     assert sum(value < 0 for value in values) == 5
     for read in (strict, flexible):
         assert [read(row["answer"]) for row in train + test] == values
@@ -54,21 +59,15 @@ def test_every_reference_answer_parses(train: list[dict], test: list[dict]):
 def test_calculator_marks_are_stripped(train: list[dict], test: list[dict], tmp_path: Path):
     """From nearly every answer; what has none stays as it is, and so do the numbers."""
     files = FilesDataset.Paths(**{split: str(DATA / "gsm8k" / f"{split}.jsonl") for split in ("train", "test")})
-    spec = DatasetSpec(
-        name="gsm8k",
-        source=FilesDataset(files=files),
-        limit_train=None,
-        limit_test=None,
-        calculation_annotations="strip",
-    )
+    spec = DatasetSpec(name="gsm8k", source=FilesDataset(files=files), calculation_annotations="strip")
     fetch_dataset(spec, tmp_path / "train.jsonl", tmp_path / "test.jsonl", tmp_path / "meta.json")
     untouched = []
     for split, rows in (("train", train), ("test", test)):
         stripped = read_jsonl(tmp_path / f"{split}.jsonl")
         assert [row["question"] for row in stripped] == [row["question"] for row in rows]
-        assert [gold(row["answer"]) for row in stripped] == [gold(row["answer"]) for row in rows]
+        assert [row["reference"] for row in stripped] == [task_of("gsm8k").reference(row) for row in rows]
         assert not any("<<" in row["answer"] or ">>" in row["answer"] for row in stripped)
-        same = [new == old for new, old in zip(stripped, rows, strict=True)]
+        same = [new["answer"] == old["answer"] for new, old in zip(stripped, rows, strict=True)]
         assert same == ["<<" not in row["answer"] for row in rows]
         untouched.append(sum(same))
     assert untouched == [95, 18]

@@ -10,8 +10,8 @@ from fewshot_distillation.evaluation.scoring import judge, score, summarise, sum
 from fewshot_distillation.runtime.errors import JobError
 from tiny import write_rows
 
-REFERENCES = ("18", "1,000", "-3", "2.5")
-TEST = [{"question": f"Question {n}?", "answer": f"#### {value}"} for n, value in enumerate(REFERENCES)]
+REFERENCES = ("18", "1000", "-3", "2.5")
+TEST = [{"question": f"Question {n}?", "answer": "", "reference": value} for n, value in enumerate(REFERENCES)]
 # Step, question, text, finish reason; right by the mark, right only leniently, wrong, unparsed, truncated.
 ANSWERS = [
     (3, 0, "#### 18.0", "stop"),
@@ -23,6 +23,7 @@ ANSWERS = [
     (6, 2, "#### −3", "length"),
     (6, 3, "I say 2.50.", "stop"),
 ]
+AS_GSM8K = ("gsm8k", ["strict", "flexible"])
 IDENTITY = {"model": "tiny", "condition": "sft", "lambda": 0.0, "seed": 42, "schedule": "short"}
 
 
@@ -48,19 +49,19 @@ def spec(metric: str = "strict") -> ScoreSpec:
 
 
 def test_judge():
-    judged = judge(predictions(), TEST)
+    judged = judge(predictions(), TEST, *AS_GSM8K)
     assert list(judged["strict"]) == [True, False, False, False, True, True, True, False]
     assert list(judged["flexible"]) == [True, True, False, False, True, True, True, True]
     assert list(judged["unparsed"]) == [False, False, False, True, False, False, False, False]
     assert list(judged["truncated"]) == [False, False, False, True, False, False, True, False]
-    assert list(judged["gold"][:4]) == ["18", "1000", "-3", "2.5"]
-    assert judged["strict_answer"][0] == "18.0" and pd.isna(judged["strict_answer"][1])
+    assert list(judged["reference"][:4]) == ["18", "1000", "-3", "2.5"]
+    assert judged["strict_answer"][0] == "18" and pd.isna(judged["strict_answer"][1])
     assert judged["flexible_answer"][1] == "1000"
 
 
 @pytest.mark.parametrize(("metric", "correct"), [("strict", [1, 3]), ("flexible", [2, 4])])
 def test_summarise(metric: str, correct: list[int]):
-    table = summarise(judge(predictions(), TEST), spec(metric))
+    table = summarise(judge(predictions(), TEST, *AS_GSM8K), spec(metric))
     assert list(table["step"]) == [3, 6] and list(table["n"]) == [4, 4]
     assert list(table["correct"]) == correct and list(table["accuracy"]) == [c / 4 for c in correct]
     assert list(table["strict"]) == [0.25, 0.75] and list(table["flexible"]) == [0.5, 1.0]
@@ -69,16 +70,30 @@ def test_summarise(metric: str, correct: list[int]):
     assert all((table[key] == value).all() for key, value in IDENTITY.items())
 
 
+def test_scorers_that_the_configuration_names():
+    judged = judge(predictions(), TEST, "gsm8k", ["strict"])
+    assert list(judged["unparsed"]) == [False, True, False, True, False, False, False, True]
+    table = summarise(judged, ScoreSpec(identity={}, scorers=["strict"], metric="strict", confidence=0.95))
+    assert list(table["accuracy"]) == list(table["strict"]) and "flexible" not in table
+
+
+def test_letters_are_scored_as_letters():
+    answers = pd.DataFrame({"question_index": [0, 0], "shots": 0, "step": [1, 2], "question": "Q?", "text": ["", ""]})
+    answers = answers.assign(text=["Answer: B", "It is (B)"], finish_reason="stop", tokens=3)
+    judged = judge(answers, [{"question": "Q?", "reference": "B"}], "multiple_choice", ["strict", "flexible"])
+    assert list(judged["strict"]) == [True, False] and list(judged["flexible"]) == [True, True]
+
+
 def test_shots_are_summarised_apart():
     both = pd.concat([predictions().assign(step=0), predictions().assign(step=0, shots=8)])
-    assert list(summarise(judge(both, TEST), spec())["shots"]) == [0, 8]
+    assert list(summarise(judge(both, TEST, *AS_GSM8K), spec())["shots"]) == [0, 8]
 
 
 def test_answers_to_another_dataset():
     with pytest.raises(JobError, match="prediction for test question 1 belongs to another dataset"):
-        judge(predictions(), [TEST[0], TEST[2], TEST[1], TEST[3]])
+        judge(predictions(), [TEST[0], TEST[2], TEST[1], TEST[3]], *AS_GSM8K)
     with pytest.raises(JobError, match="prediction for test question 3 belongs to another dataset"):
-        judge(predictions(), TEST[:3])
+        judge(predictions(), TEST[:3], *AS_GSM8K)
 
 
 def test_score_writes_both_tables(tmp_path: Path):

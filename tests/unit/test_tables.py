@@ -185,6 +185,8 @@ def test_analysis_in_words(summary: dict):
     text = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary)
     assert "**C · layer-wise, λ = 0.5**: 90.0 % (9 of 10;" in text and "+40.0 points" in text
     assert "can't be told from B · SFT" in text and "differs from B" not in text
-    assert "hold no number" in text, "doubtful answers are named, those of the untrained model too"
+    assert "10.0 % hold no answer; right are 30.0 % by `strict`" in text, (
+        "doubtful answers are named, those of the untrained model too"
+    )
     assert "3 of 12 training answers were cut" in text and "a gap of +30.0 points" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text

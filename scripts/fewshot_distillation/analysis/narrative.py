@@ -61,10 +61,10 @@ def _introduction(summary: dict[str, Any]) -> str:
     level = f"{100 * summary['confidence']:g} %"
     right = summary["scorers"][summary["metric"]]
     return (
-        f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}: Wilson's score interval "
-        "for an accuracy, Agresti and Min's for a paired difference. Conditions are compared question by question with "
-        "McNemar's exact test; the p-values of a model in a table are corrected with Holm's method. Every number here "
-        "comes from `summary.json` and `tables/`."
+        f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}: Wilson's score "
+        "interval for an accuracy, Agresti and Min's for a paired difference. Conditions are compared question by "
+        "question with McNemar's exact test; the p-values of a model in a table are corrected with Holm's method. "
+        "Every number here comes from `summary.json` and `tables/`."
     )
 
 

@@ -53,8 +53,8 @@ class Dataset(Strict):
     task: Literal[TASKS] = Field(
         "gsm8k",
         description="How rows are asked, answered and scored: `gsm8k` (columns `question` and `answer`, a worked "
-        "answer that ends in `#### <number>`) or `multiple_choice` (`question`, `choices`, `answer`, and an `explanation` if "
-        "there is one).",
+        "answer that ends in `#### <number>`) or `multiple_choice` (`question`, `choices`, `answer`, and an "
+        "`explanation` if there is one).",
     )
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
