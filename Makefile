@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test test-all test-slurm test-vllm slurm orphans lint schema
 demo: .venv/ready
-	snakemake --profile profiles/demo all
+	snakemake all --profile profiles/demo
 
 test: .venv/ready-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow and not slurm and not vllm"

@@ -1,4 +1,4 @@
-"""How long `snakemake --profile slurm -n all` takes for up to 10,000 jobs: many models, λs and seeds, no weights.
+"""How long `snakemake all -n --profile slurm` takes for up to 10,000 jobs: many models, λs and seeds, no weights.
 
 python benchmarks/dry_run.py [--profile]
 

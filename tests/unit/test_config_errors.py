@@ -8,7 +8,8 @@ import yaml
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.config import load
 from fewshot_distillation.config.grid import check_layers
-from tiny import edited
+from fewshot_distillation.config.specs import TrainSpec
+from tiny import edited, study
 
 HEAD = "The configuration is wrong:\n"
 SHA = "0" * 64
@@ -172,6 +173,17 @@ CASES = {
     "a quote in the folder of results": ({"results": "o'ut"}, ["results: ", "o'ut"]),
     "a wildcard in the folder of results": ({"results": "out*"}, ["results: ", "it is 'out*'"]),
     "a backslash in a path": ({"published": "a\\b.yaml"}, ["published: ", "a\\\\b.yaml"]),
+    "results beside the Snakefile": ({"results": "x/.."}, ["results: results need a folder of their own", "it is "]),
+    "nothing for a path": ({"published": " "}, ["published: a path can't be empty"]),
+    "a home that isn't there": (
+        {"models__tiny__source": {"files": "~nobody-at-all/tiny"}},
+        ["models.tiny.source.files: '~' at the beginning stands for a home folder", "'~nobody-at-all/tiny'"],
+    ),
+    "a long name of a condition": (
+        {"conditions__" + "c" * 61: {"label": "long"}},
+        ["conditions." + "c" * 61 + ": a name has at most 60 characters, and this one has 61"],
+    ),
+    "a long name of a study": ({"studies__" + "s" * 80: grid()}, ["studies.sss", "at most 60 characters"]),
 }
 
 
@@ -181,6 +193,45 @@ def test_one_sentence_says_what_is_wrong(changes: dict, expected: list[str]):
     assert "\n" not in text
     for part in expected:
         assert part in text, text
+
+
+PATHS = {
+    "out/": "out",
+    "./out": "out",
+    "out//a/./b/": "out/a/b",
+    "out/../other": "other",
+    "//scratch/out": "/scratch/out",
+    "~/study": "/home/ann/study",
+    "~/": "/home/ann",
+    "a/~/b": "a/~/b",
+}
+
+
+@pytest.mark.parametrize(("given", "path"), PATHS.items())
+def test_a_path_has_one_form(given: str, path: str, monkeypatch: pytest.MonkeyPatch):
+    """Snakemake compares paths as texts, and no program but a shell knows what `~` is."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    files = {"train": given, "test": given}
+    config = load(
+        edited(
+            results=given,
+            published=given,
+            models__tiny__accelerate=given,
+            models__tiny__source={"files": given},
+            datasets__problems__source={"files": files},
+        )
+    )
+    model, dataset = config.models["tiny"], config.datasets["problems"]
+    found = [config.results, config.published, model.accelerate, model.source.files]
+    assert {*found, dataset.source.files.train, dataset.source.files.test} == {path}
+
+
+def test_a_condition_with_the_longest_name_reaches_its_job():
+    """It stands in the job's spec in the place of the label."""
+    name = "c" * 60
+    one = study(**{f"conditions__{name}": {"label": "x"}}, studies__main__conditions=[name])
+    spec = one.train("tiny", name, "0", "42", "short")
+    assert TrainSpec.model_validate_json(spec.model_dump_json(by_alias=True)) == spec
 
 
 @pytest.mark.parametrize("name", ["a b", "../x", "a/b", "a{b}", ".hidden", "-x", "", "a$b", "a'b", "é"])

@@ -167,6 +167,20 @@ def reconfigured(finished: Project):
     finished.configure(original)
 
 
+@pytest.mark.parametrize("results", ["results/", "./results", "other/../results//"])
+def test_a_folder_of_results_is_the_same_however_it_is_written(reconfigured, results: str):
+    assert reconfigured(results=results) == Counter()
+
+
+def test_results_in_the_home_folder(finished: Project, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    project = Project(tmp_path / "study", finished.config | {"results": "~/results"})
+    assert project.planned(f"{tmp_path}/home/results/summary.json")["aggregate"] == 1
+    project.run(f"{tmp_path}/home/results/data/problems/train.jsonl")
+    assert (tmp_path / "home" / "results" / "data" / "problems" / "train.jsonl").is_file()
+    assert not list((tmp_path / "study").glob("~*"))
+
+
 DRAWING = {"plot_main_comparison", "plot_accuracy_curve", "plot_lambda_sweep", "plot_loss_curves", "plot_icl_gap"}
 
 

@@ -1,15 +1,51 @@
 """The strict base of every configuration class, and errors that say what to change."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
-# Names become folders, wildcards and parts of rule names, so only harmless characters are allowed.
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+NAME_LENGTH = 60
+
+
+def _short_name(name: str) -> str:
+    if len(name) > NAME_LENGTH:
+        raise ValueError(f"a name has at most {NAME_LENGTH} characters, and this one has {len(name)}; shorten it")
+    return name
+
+
+# Names become folders, wildcards, labels and parts of rule names, so only a few harmless characters are allowed.
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_short_name)]
+
+
+def _plain_path(path: Any) -> Any:
+    """A path as it is compared and joined everywhere: `~` is written out, and no slash stands at the end or twice."""
+    if not isinstance(path, str):
+        return path
+    if not path.strip():
+        raise ValueError("a path can't be empty")
+    plain = os.path.normpath(os.path.expanduser(path))
+    plain = f"/{plain.lstrip('/')}" if plain.startswith("//") else plain
+    if plain.startswith("~"):
+        raise ValueError(f"'~' at the beginning stands for a home folder, and there is none for '{path}'; write it out")
+    return plain
+
+
+# Paths become inputs of rules, where braces would be wildcards. Snakemake writes them into the command line of a
+# cluster's job as Python would, between quotes that a quote or backslash in the path ends.
+LocalPath = Annotated[str, BeforeValidator(_plain_path), StringConstraints(pattern=r"^[^{}<>'\"\\\n]+$")]
 
 
 class ConfigError(ValueError):
@@ -62,7 +98,8 @@ def _location(parts: tuple[int | str, ...]) -> str:
     kept: list[str] = []
     for before, part in zip(("",) + parts, parts, strict=False):
         after_choice = before == "source" or (len(kept) == 2 and kept[0] == "conditions")
-        if not (after_choice and part in UNION_TAGS):
+        # "[key]" says that a name is wrong, which the part before it is.
+        if not (after_choice and part in UNION_TAGS) and part != "[key]":
             kept.append(str(part))
     return ".".join(kept)
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..tasks import TASKS, task_of
-from .base import Strict
-from .sources import DatasetSource, LocalPath, ModelSource
+from .base import LocalPath, Strict
+from .sources import DatasetSource, ModelSource
 
 # What tables call the untrained model, in the place of a condition.
 BASE = "base"

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ..tasks import task_of
-from .base import ConfigError, DropNulls, Name, Strict, explain, suggest
+from .base import ConfigError, DropNulls, LocalPath, Name, Strict, explain, suggest
 from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Server, Teacher, Training
-from .sources import LocalPath
 
 
 def _ascending(name: str, values: list[Any]) -> None:
@@ -72,8 +71,10 @@ class Plots(Strict):
 class Config(Strict):
     """workflow_config.yaml."""
 
-    results: str = Field(
-        "results", pattern=r"^[^{}<>*?\[\]'\"\\\n]+$", description="Folder of everything that is produced."
+    results: LocalPath = Field(
+        "results",
+        pattern=r"^[^*?\[\]]+$",
+        description="Folder of everything that is produced; like every path here, `~` in it is written out.",
     )
     dataset: str = Field(description="Name of the dataset of this study.")
     seeds: list[Seed] = Field([42], min_length=1, description="Seeds of the training runs.")
@@ -119,6 +120,13 @@ class Config(Strict):
         description="Container image of all jobs with `--sdm apptainer`, a file or an address; see envs/container.def.",
     )
     plots: Plots = Field(Plots(), description="Looks of the figures.")
+
+    @field_validator("results")
+    @classmethod
+    def _own_folder(cls, results: str) -> str:
+        if results in (".", "/"):
+            raise ValueError("results need a folder of their own, such as 'results'")
+        return results
 
     @model_validator(mode="after")
     def _references(self) -> "Config":

@@ -5,11 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from .base import Strict
+from .base import LocalPath, Strict
 
-# Paths become inputs of rules, where braces would be wildcards. Snakemake writes them into the command line of a
-# cluster's job as Python would, between quotes that a quote or backslash in the path ends.
-LocalPath = Annotated[str, StringConstraints(pattern=r"^[^{}<>'\"\\\n]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
