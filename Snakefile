@@ -10,7 +10,7 @@
 #   teachers/<model>/<teacher>/                           hidden states and logits of the teacher; what there is to learn
 #   baselines/<model>/<k>shot/                            the untrained model, 0-shot and few-shot (condition A)
 #   runs/<model>/<condition>/lambda<λ>/seed<s>/<schedule> adapters, metrics, answers and accuracy of one training run
-#   summary.json, tables/, figures/, analysis.md          the results
+#   report.html, analysis.md, tables/, figures/, …        the results
 #   logs/, benchmarks/, .state/                           one log and benchmark a job; unfinished work
 from snakemake.utils import min_version
 
@@ -27,6 +27,7 @@ include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/plot.smk"
 include: "rules/aggregate.smk"
+include: "rules/report.smk"
 include: "rules/targets.smk"
 
 

@@ -66,7 +66,7 @@ def figure_files():
 
 
 def everything():
-    return ["<results>/summary.json", "<results>/analysis.md", *figure_files()]
+    return ["<results>/summary.json", "<results>/analysis.md", "<results>/report.html", *figure_files()]
 
 
 def teachers_in_use(file):

@@ -17,7 +17,15 @@ from study import PROFILE, ClusterProject, gpu_numbers
 
 TEACHER_RULES = {"precompute_activations", "precompute_logits", "audit_signal"}
 GPU_RULES = TEACHER_RULES | {"icl_gap", "baseline", "train", "eval_checkpoint"}
-CPU_RULES = {"score", "score_baseline", "score_icl_gap", "summarise_icl_gap", "aggregate", "write_analysis"}
+CPU_RULES = {
+    "score",
+    "score_baseline",
+    "score_icl_gap",
+    "summarise_icl_gap",
+    "aggregate",
+    "write_analysis",
+    "write_report",
+}
 PROMISED = {"icl_gap": 2, "baseline": 2, "eval_checkpoint": 2}  # of the tiny model's `gpus`; otherwise 1
 
 

@@ -39,7 +39,7 @@ def test_conda_environments_cover_what_the_programs_import():
     heavy = {"torch", "transformers", "peft", "accelerate", "datasets", "safetensors"}
     assert not heavy & set(conda("analysis.yaml"))
     assert heavy <= set(conda("study.yaml"))
-    elsewhere = {"snakemake", "matplotlib"}
+    elsewhere = {"snakemake", "matplotlib", "markdown-it-py"}
     assert set(REQUIREMENTS) - elsewhere <= set(conda("study.yaml"))
 
 

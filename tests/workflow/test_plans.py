@@ -93,7 +93,7 @@ PUBLISHED_STUDY = {
     ("plot_accuracy_curve", SMALL): 1, ("plot_accuracy_curve", LARGE): 1,
     ("plot_loss_curves", SMALL): 1, ("plot_loss_curves", LARGE): 1,
     ("plot_lambda_sweep", SMALL): 1,
-    ("aggregate", None): 1, ("write_analysis", None): 1,
+    ("aggregate", None): 1, ("write_analysis", None): 1, ("write_report", None): 1,
 }  # fmt: skip
 
 
@@ -185,7 +185,7 @@ DRAWING = {"plot_main_comparison", "plot_accuracy_curve", "plot_lambda_sweep", "
 
 
 def test_restyled_figures_are_redrawn_and_nothing_else(reconfigured):
-    assert set(reconfigured(plots={"dpi": 120})) == DRAWING | {"write_analysis", "all"}
+    assert set(reconfigured(plots={"dpi": 120})) == DRAWING | {"write_analysis", "write_report", "all"}
 
 
 def test_new_label_trains_nothing(reconfigured):

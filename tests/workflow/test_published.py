@@ -35,7 +35,7 @@ def write(project: Project, dataset: str = "problems", n: int = 10) -> None:
 
 
 def test_published_accuracies_beside_measured_ones(project: Project):
-    assert set(project.planned("all")) == {"aggregate", "write_analysis", "all", *DRAWN}
+    assert set(project.planned("all")) == {"aggregate", "write_analysis", "write_report", "all", *DRAWN}
     project.run("all")
     table = pd.read_csv(project.path("tables", "published_vs_measured.csv"))
     assert list(table["measured"].notna()) == [True, True, True, True, False]
@@ -48,9 +48,9 @@ def test_published_accuracies_beside_measured_ones(project: Project):
     assert "Rings are the published accuracies." in text
     assert not project.planned("all")
     project.configure(project.config | {"plots": {"dpi": 120}})
-    assert set(project.planned("all")) == {*DRAWN, "plot_loss_curves", "write_analysis", "all"}
+    assert set(project.planned("all")) == {*DRAWN, "plot_loss_curves", "write_analysis", "write_report", "all"}
 
 
 def test_figures_show_no_accuracies_on_other_questions(project: Project):
     write(project, dataset="gsm8k")
-    assert set(project.planned("all")) == {"aggregate", "write_analysis", "all"}
+    assert set(project.planned("all")) == {"aggregate", "write_analysis", "write_report", "all"}

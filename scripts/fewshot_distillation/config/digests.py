@@ -41,6 +41,14 @@ def program_digests(program: str = "", *extra_modules: str) -> dict[str, str]:
     return _digests({path: _meaning(path) for path in files})
 
 
+def template_digest() -> str:
+    """Digest of the files that the report is put together from and that aren't Python."""
+    digest = hashlib.sha256()
+    for path in sorted((SCRIPTS / PACKAGE / "report" / "templates").iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 def _digests(texts: dict[Path, str]) -> dict[str, str]:
     root = SCRIPTS.parent
     return {str(path.relative_to(root)): hashlib.sha256(text.encode()).hexdigest()[:16] for path, text in texts.items()}

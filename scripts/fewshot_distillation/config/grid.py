@@ -9,6 +9,7 @@ from ..tasks import task_modules, task_of
 from .base import ConfigError
 from .catalogue import BASE, Teacher
 from .config import Config
+from .digests import template_digest
 from .runs import Run, Runs
 from .specs import (
     ActivationsSpec,
@@ -23,6 +24,7 @@ from .specs import (
     LogitsSpec,
     ModelSpec,
     PlotSpec,
+    ReportSpec,
     ScoreSpec,
     SignalSpec,
     TrainSpec,
@@ -286,6 +288,14 @@ class Study(Runs):
         trained = {name: one.model_dump(mode="json", by_alias=True) for name, one in self.trained.items()}
         return AnalysisSpec(
             figures=figures, plain_label=self.labels.get(self.plain), config=config | {"conditions": trained}
+        )
+
+    def report(self, figures: dict[str, str]) -> ReportSpec:
+        return ReportSpec(
+            title=f"Few-shot distillation on {self.config.dataset}",
+            figures=figures,
+            labels=self.labels,
+            templates=template_digest(),
         )
 
 

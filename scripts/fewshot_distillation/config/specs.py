@@ -179,3 +179,12 @@ class AnalysisSpec(JobSpec):
     figures: dict[str, str]
     plain_label: str | None
     config: dict[str, Any] = {}
+
+
+class ReportSpec(JobSpec):
+    """The page; `figures` maps paths below the results folder to captions, `templates` is a digest of its templates."""
+
+    title: str
+    figures: dict[str, str]
+    labels: dict[str, str]
+    templates: str
