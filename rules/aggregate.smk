@@ -13,6 +13,7 @@ rule aggregate:
         metrics=files_of(STUDY.runs, "metrics.csv"),
         published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
+        dataset="<data>/meta.json",
     output:
         summary=report(
             "<results>/summary.json", caption="../report/summary.rst", category="Tables", subcategory="All models"
@@ -46,6 +47,7 @@ rule aggregate:
         "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
         "{resources.aggregate} --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
         " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
+        " --dataset {input.dataset:q}"
         " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 

@@ -12,6 +12,7 @@ ARGUMENTS = {
     "teachers*": "JSON files about teacher caches",
     "published*": "the file of published accuracies, if there is one",
     "signals*": "audits of what there was to learn",
+    "dataset": "meta.json of the dataset",
     "tables": "folder of the tables",
     "summary": "summary.json",
 }
@@ -23,7 +24,7 @@ def main() -> None:
         groups = (paths.folders, paths.gaps, paths.teachers, paths.signals, paths.published)
         inputs = [[Path(path) for path in group] for group in groups]
         outputs = {name: Path(paths.tables) / f"{name}.csv" for name in (*TABLES, "published_vs_measured")}
-        aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)})
+        aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)}, Path(paths.dataset))
 
 
 if __name__ == "__main__":

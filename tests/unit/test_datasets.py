@@ -7,11 +7,12 @@ import pytest
 
 from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
-from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_source_file
+from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_source_file, written_rows
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
+from fewshot_distillation.tasks import task_of
 from tiny import write_dataset, write_rows
 
 GOOD = {"question": "How many?", "answer": "Two.\n#### 2"}
@@ -58,6 +59,81 @@ def test_unreadable_files_are_errors(tmp_path: Path):
     for name in ("latin.jsonl", "missing.jsonl"):
         with pytest.raises(JobError, match=f"{name}: cannot be read as UTF-8 text"):
             list(read_source_file(tmp_path / name))
+
+
+def test_a_byte_order_mark_is_read(tmp_path: Path):
+    """Some editors write one at the beginning of a file."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n", encoding="utf-8-sig")
+    assert [row for _, row in read_source_file(path)] == [GOOD]
+
+
+BAD_LINES = {
+    "half a surrogate pair": (
+        '{"question": "How many \\ud83d?", "answer": "#### 2"}',
+        r"'question' has half a surrogate pair \('\\ud83d'\) at character 10",
+    ),
+    "the other half": (
+        '{"question": "Q?", "answer": "\\ude00\\n#### 2"}',
+        r"'answer' has half a surrogate pair \('\\ude00'\) at character 1,",
+    ),
+    "key twice": (
+        '{"question": "Q?", "answer": "#### 2", "answer": "#### 3"}',
+        "the key 'answer' is in the row twice; keep one of them",
+    ),
+    "key twice, deeper": (
+        '{"question": "Q?", "answer": "#### 2", "id": {"a": 1, "a": 2}}',
+        "the key 'a' is in the row twice",
+    ),
+    "long number": ('{"question": "Q?", "answer": ' + "9" * 5000 + "}", "line 1: not valid JSON"),
+    "deep nesting": ("[" * 200_000, "line 1: not valid JSON"),
+}
+
+
+@pytest.mark.parametrize(("line", "problem"), BAD_LINES.values(), ids=BAD_LINES)
+def test_lines_that_json_alone_accepts(tmp_path: Path, line: str, problem: str):
+    (tmp_path / "a.jsonl").write_text(line + "\n")
+    write_rows(tmp_path / "b.jsonl", [OTHER])
+    source = FilesDataset(files={"train": str(tmp_path / "a.jsonl"), "test": str(tmp_path / "b.jsonl")})
+    spec = DatasetSpec(name="mine", source=source)
+    with pytest.raises(JobError, match=problem) as error:
+        fetch_dataset(spec, tmp_path / "train.jsonl", tmp_path / "test.jsonl", tmp_path / "meta.json")
+    assert str(error.value).startswith(f"{tmp_path / 'a.jsonl'} line 1: ") and "\n" not in str(error.value)
+
+
+def test_a_whole_surrogate_pair_is_read(tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text('{"question": "How many \\ud83d\\ude00?", "answer": "#### 2"}\n')
+    (found,) = written_rows(task_of("gsm8k"), read_source_file(tmp_path / "rows.jsonl"))[0]
+    assert found["question"] == "How many 😀?"
+
+
+def test_texts_are_tidied_once(tmp_path: Path):
+    """Many templates strip messages; what is stripped already is the same under all of them."""
+    row = {"question": "\n\n How many?\r\nSay it. \n\n", "answer": "\n 1 + 1 = 2\r\n#### 2\n\n"}
+    fetch_files(tmp_path, [row], [OTHER])
+    assert read_jsonl(tmp_path / "train.jsonl") == [
+        {"question": "How many?\nSay it.", "answer": "1 + 1 = 2\n#### 2", "reference": "2"}
+    ]
+
+
+def test_bad_rows_are_skipped_and_counted_where_that_is_asked_for(tmp_path: Path):
+    wrong = {"question": "Which?", "answer": "#### None"}
+    test = [OTHER, *({"question": f"Number {n}?", "answer": "#### 2,5"} for n in range(7))]
+    meta = fetch_files(tmp_path, [wrong, GOOD, wrong, GOOD], test, on_bad_rows="skip", limit_train=1)
+    assert meta["rows"] == {"train": 1, "test": 1}
+    assert meta["skipped"]["train"] == {
+        "rows": 2,
+        "of": 4,
+        "first": [
+            f"{tmp_path / 'a.jsonl'} line {n}: the answer doesn't end in '#### <number>'; after the mark is 'None'"
+            for n in (1, 3)
+        ],
+    }
+    assert meta["skipped"]["test"]["rows"] == 7 and len(meta["skipped"]["test"]["first"]) == 5
+    with pytest.raises(JobError, match="line 1: the answer doesn't end"):
+        fetch_files(tmp_path, [wrong, GOOD], [OTHER])
+    with pytest.raises(JobError, match="the train split is empty"):
+        fetch_files(tmp_path, [wrong], [OTHER], on_bad_rows="skip")
 
 
 def test_separators_inside_a_question_do_not_split_the_row(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Prompts, positions and reference answers on the study's own data: GSM8K with Qwen3's tokenizer."""
 
 import json
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def test_calculator_marks_are_stripped(train: list[dict], test: list[dict], tmp_
     """From nearly every answer; what has none stays as it is, and so do the numbers."""
     files = FilesDataset.Paths(**{split: str(DATA / "gsm8k" / f"{split}.jsonl") for split in ("train", "test")})
     spec = DatasetSpec(name="gsm8k", source=FilesDataset(files=files), calculation_annotations="strip")
+    started = time.process_time()
     fetch_dataset(spec, tmp_path / "train.jsonl", tmp_path / "test.jsonl", tmp_path / "meta.json")
+    assert time.process_time() - started < 20, "reading and checking all of GSM8K takes a second or two"
     untouched = []
     for split, rows in (("train", train), ("test", test)):
         stripped = read_jsonl(tmp_path / f"{split}.jsonl")

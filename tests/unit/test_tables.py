@@ -185,6 +185,12 @@ def test_analysis_in_words(summary: dict):
     text = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary)
     assert "**C · layer-wise, λ = 0.5**: 90.0 % (9 of 10;" in text and "+40.0 points" in text
     assert "can't be told from B · SFT" in text and "differs from B" not in text
+    counted = {
+        "train": {"rows": 0, "of": 9, "first": []},
+        "test": {"rows": 3, "of": 10, "first": ["b.jsonl line 2: x"]},
+    }
+    checked = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary | {"skipped_rows": counted})
+    assert "**3 of 10 rows of the test split were skipped**" in checked and "train split were" not in checked
     assert "10.0 % hold no answer; right are 30.0 % by `strict`" in text, (
         "doubtful answers are named, those of the untrained model too"
     )

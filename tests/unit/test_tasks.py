@@ -138,7 +138,7 @@ def test_generated_choices():
         assert row["choices"]["ABCD".index(row["answer"])] == str(result) and len(set(row["choices"])) == 4
         right.append(row["answer"])
     assert all(400 < right.count(letter) < 600 for letter in "ABCD")
-    written = {split: written_rows(CHOICE, ((split, row) for row in part)) for split, part in rows.items()}
+    written = {split: written_rows(CHOICE, ((split, row) for row in part))[0] for split, part in rows.items()}
     check_disjoint(written["train"], written["test"])
 
 

@@ -55,6 +55,7 @@ def aggregate(
     signals: list[Path],
     published: list[Path],
     outputs: dict[str, Path],
+    dataset: Path | None = None,
 ) -> None:
     """Write the tables and the summary.
 
@@ -65,6 +66,7 @@ def aggregate(
         signals: signal.json of each teacher that a run learns from.
         published: the file of published accuracies, if there is one.
         outputs: where each table and `summary` belong.
+        dataset: meta.json of the dataset.
     """
     gap_summaries = [json.loads(path.read_text()) for path in gaps]
     accuracy = read_accuracy([folder / "accuracy.csv" for folder in folders])
@@ -80,6 +82,8 @@ def aggregate(
     notes = {str(path): json.loads(path.read_text()) for path in [*teachers, *manifests] if path.exists()}
     audits = [json.loads(path.read_text()) for path in signals]
     metrics = [path for folder in folders if (path := folder / "metrics.csv").exists()]
+    if dataset is not None:
+        beside["skipped_rows"] = json.loads(dataset.read_text())["skipped"]
     beside |= {"signal": audits, "distillation": distillation(spec, metrics, audits)}
     write_json(outputs["summary"], _summary(spec, tables, gap_summaries, notes) | beside)
 

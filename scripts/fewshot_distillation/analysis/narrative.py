@@ -180,6 +180,12 @@ def _curve(rows: list[Row]) -> str:
 
 def _checks(summary: dict[str, Any]) -> str:
     lines = []
+    for split, skipped in summary.get("skipped_rows", {}).items():
+        if skipped["rows"]:
+            lines.append(
+                f"- **{skipped['rows']} of {skipped['of']} rows of the {split} split were skipped**, the first "
+                f"because of: {code(skipped['first'][0])}"
+            )
     for path, note in summary["notes"].items():
         if path.endswith("meta.json"):
             tokens = note["prompt_tokens"]

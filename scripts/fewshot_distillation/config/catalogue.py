@@ -61,6 +61,11 @@ class Dataset(Strict):
     calculation_annotations: Literal["keep", "strip"] = Field(
         "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
     )
+    on_bad_rows: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="A row that the task can't read, such as one without a reference, ends the fetch (`refuse`), or is "
+        "left out and counted in meta.json and the analysis (`skip`).",
+    )
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> "Dataset":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -99,7 +99,7 @@ class Published(Strict):
     """published.yaml."""
 
     dataset: Name = Field(description="Dataset whose test questions were answered.")
-    metric: Literal["strict", "flexible"] = Field("strict", description="How the answers were scored.")
+    metric: Name = Field("strict", description="Scorer by which the answers count as right.")
     tables: dict[Name, PublishedTable] = Field(min_length=1, description="Tables by name.")
 
     def rows(self) -> Iterator[tuple[str, PublishedTable, PublishedRow]]:

@@ -34,6 +34,7 @@ class DatasetSpec(Strict):
     limit_train: int | None = None
     limit_test: int | None = None
     calculation_annotations: Literal["keep", "strip"] = "keep"
+    on_bad_rows: Literal["refuse", "skip"] = "refuse"
 
 
 class JobSpec(Strict):

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,11 @@ from ..runtime.files import sha256, write_json, write_text
 from ..tasks import Task, task_of
 from .rows import Row, same_question
 
+log = logging.getLogger("fewshot_distillation")
+
 SPLITS = ("train", "test")
+# Skipped rows that meta.json quotes.
+SHOWN = 5
 
 # A row of a source with the place that an error names.
 Placed = tuple[str, Any]
@@ -44,15 +49,31 @@ def read_source_file(path: Path) -> Iterator[Placed]:
     """
     try:
         # Not splitlines(), which also splits at line separators that a question may contain.
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise JobError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
+            where = f"{path} line {number}"
             try:
-                yield f"{path} line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                raise JobError(f"{path} line {number}: not valid JSON ({error})") from None
+                yield where, json.loads(line, object_pairs_hook=_once_each)
+            except RepeatedKey as error:
+                raise JobError(f"{where}: {error}") from None
+            except (ValueError, RecursionError) as error:
+                raise JobError(f"{where}: not valid JSON ({error})") from None
+
+
+class RepeatedKey(ValueError):
+    """A key is twice in one JSON object."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise RepeatedKey(f"the key {repeated!r} is in the row twice; keep one of them")
+    return row
 
 
 def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Placed]], str]:
@@ -87,19 +108,21 @@ def load_rows(source: HubDataset | FilesDataset | GeneratedDataset) -> tuple[dic
     return _from_hub(source)
 
 
-def written_rows(task: Task, placed: Iterable[Placed]) -> list[Row]:
-    """Turn a source's rows into those that all jobs read.
+def written_rows(task: Task, placed: Iterable[Placed], on_bad_rows: str = "refuse") -> tuple[list[Row], list[str]]:
+    """Turn a source's rows into those that all jobs read; also what was wrong with each row that was skipped.
 
     Raises:
-        JobError: names the row that is wrong.
+        JobError: names the row that is wrong, unless bad rows are skipped.
     """
-    rows = []
+    rows, skipped = [], []
     for where, row in placed:
         try:
             rows.append(task.example(row))
         except ValueError as error:
-            raise JobError(f"{where}: {error}") from None
-    return rows
+            if on_bad_rows == "refuse":
+                raise JobError(f"{where}: {error}") from None
+            skipped.append(f"{where}: {error}")
+    return rows, skipped
 
 
 def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_path: Path) -> None:
@@ -107,8 +130,15 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
     task = task_of(spec.task)
     loaded, revision = load_rows(spec.source)
     limits = {"train": spec.limit_train, "test": spec.limit_test}
-    rows = {split: written_rows(task, loaded[split])[: limits[split]] for split in SPLITS}
+    rows, skipped = {}, {}
     for split in SPLITS:
+        found, wrong = written_rows(task, loaded[split], spec.on_bad_rows)
+        rows[split] = found[: limits[split]]
+        skipped[split] = {"rows": len(wrong), "of": len(found) + len(wrong), "first": wrong[:SHOWN]}
+        if wrong:
+            log.warning(
+                "%s: %d of %d rows skipped; the first: %s", split, len(wrong), len(found) + len(wrong), wrong[0]
+            )
         if not rows[split]:
             raise JobError(f"dataset '{spec.name}': the {split} split is empty")
     check_disjoint(rows["train"], rows["test"])
@@ -123,6 +153,7 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
             "dataset": spec.model_dump(mode="json"),
             "revision": revision,
             "rows": {split: len(rows[split]) for split in SPLITS},
+            "skipped": skipped,
             "sha256": {"train": sha256(train_path), "test": sha256(test_path)},
         },
     )

@@ -93,17 +93,36 @@ class Task(ABC):
 
 
 def text_of(row: Mapping[str, Any], column: str) -> str:
-    """Return a column's text.
+    """Return a column's text, tidied.
 
     Raises:
-        ValueError: the column holds something else, or nothing but spaces.
+        ValueError: the column holds something else, or no text that can be used.
     """
     value = row[column]
     if not isinstance(value, str):
         raise ValueError(f"'{column}' is {_kind(value)} ({str(value)[:40]}), but must be text")
-    if not value.strip():
+    return tidy(value, column)
+
+
+def tidy(text: str, column: str) -> str:
+    """Strip the ends of a text and write its line ends as newlines.
+
+    Many chat templates strip their messages too; doing it once makes prompts and answers the same with all templates.
+
+    Raises:
+        ValueError: nothing is left, or the text can't be encoded.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if not text:
         raise ValueError(f"the row has no '{column}', only spaces")
-    return value
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"'{column}' has half a surrogate pair ({ascii(text[error.start])}) at character {error.start + 1}, which "
+            "no tokenizer reads; write the whole character or remove it"
+        ) from None
+    return text
 
 
 def _kind(value: Any) -> str:

@@ -21,6 +21,22 @@ class Gsm8k(Task):
             "numbers",
             "FLEXIBLE",
         ),
+        "study_code": Scorer(
+            "the digits right after `####`, or else the last whole number of the text, are those of the reference "
+            "(the rule of the published study's code)",
+            "study_code",
+            "STUDY_CODE",
+        ),
+        "lm_eval_strict": Scorer(
+            "the text of the number after `####` is that of the reference (`strict-match` of lm-evaluation-harness)",
+            "lm_eval",
+            "STRICT_MATCH",
+        ),
+        "lm_eval_flexible": Scorer(
+            "the text of its last number is that of the reference (`flexible-extract` of lm-evaluation-harness)",
+            "lm_eval",
+            "FLEXIBLE_EXTRACT",
+        ),
     }
 
     def question(self, row: Mapping[str, Any]) -> str:

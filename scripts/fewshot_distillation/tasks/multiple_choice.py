@@ -4,7 +4,7 @@ import string
 from collections.abc import Mapping
 from typing import Any
 
-from .base import Scorer, Task, text_of
+from .base import Scorer, Task, text_of, tidy
 
 LETTERS = string.ascii_uppercase
 
@@ -66,7 +66,7 @@ def _choices(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     labels = list(LETTERS[: len(choices)]) if labels is None else labels
     if not isinstance(labels, list) or len(labels) != len(choices) or not all(isinstance(one, str) for one in labels):
         raise ValueError(f"'choices' has {len(choices)} texts, so its 'label' must be a list of as many texts")
-    return [choice.strip() for choice in choices], labels
+    return [tidy(choice, "choices") for choice in choices], labels
 
 
 TASK = MultipleChoice()
