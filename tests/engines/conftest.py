@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if importlib.util.find_spec("vllm") is None:
         skip = pytest.mark.skip(reason="vLLM isn't installed; `make test-vllm` sets it up in an environment of its own")
         for item in items:
-            if Path(__file__).parent in item.path.parents:
+            if item.get_closest_marker("vllm"):
                 item.add_marker(skip)
 
 

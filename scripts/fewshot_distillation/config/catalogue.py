@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..tasks import TASKS, task_of
 from .base import LocalPath, Strict
+from .engines import engine_modules, engines
 from .sources import DatasetSource, ModelSource
 
 # What tables call the untrained model, in the place of a condition.
@@ -237,7 +238,7 @@ class Schedule(Strict):
 
 
 class Server(Strict):
-    """A server with OpenAI's completions protocol, such as `vllm serve`; used with `evaluation.backend: server`.
+    """A server with OpenAI's completions protocol, used with `evaluation.backend: server`; see docs/backends.md.
 
     An API key is read from the environment variable OPENAI_API_KEY. Changing an address reruns nothing.
     """
@@ -253,8 +254,9 @@ class Server(Strict):
 class Evaluation(Strict):
     """Greedy generation on the test questions."""
 
-    backend: Literal["auto", "vllm", "transformers", "server"] = Field(
-        "auto", description="Engine that generates; `auto` is vLLM on a GPU where it is installed, else transformers."
+    backend: Literal[("auto", *engines())] = Field(
+        "auto",
+        description="Inference backend; `auto` is vLLM on a GPU where it is installed, else transformers.",
     )
     max_new_tokens: int = Field(512, ge=1, description="Longest answer in tokens.")
     batch_tokens: int = Field(
@@ -267,6 +269,5 @@ class Evaluation(Strict):
 
     @property
     def modules(self) -> list[str]:
-        """Package modules of the engines that may generate, as code digests name them."""
-        engines = ("vllm", "transformers") if self.backend == "auto" else (self.backend,)
-        return [f"evaluation.backends.{engine}_backend" for engine in engines]
+        """Package modules of the backends that may generate, as code digests name them."""
+        return engine_modules(self.backend)

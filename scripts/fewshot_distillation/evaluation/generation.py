@@ -115,7 +115,7 @@ def answer(
                 "prompt_tokens": len(request.ids),
                 "tokens": len(generation.ids),
                 "finish_reason": generation.finish_reason,
-                "backend": backend.name,
+                "backend": backend.engine,
             }
             for request, generation in zip(batch, generations, strict=True)
         ]

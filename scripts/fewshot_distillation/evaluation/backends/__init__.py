@@ -1,11 +1,17 @@
-"""Engines that generate answers, behind one interface; `choose` says which of them a job uses."""
+"""Inference backends behind one interface.
+
+Each is a file `<name>_backend.py` in this folder with two functions, and a third if `auto` may choose it:
+
+    available() -> str | None     why it can't be used here, or None
+    create(setting) -> Backend    the backend itself (see `base.py`)
+    preference() -> int           `auto` takes the available backend with the highest; 0 is never taken
+"""
 
 import importlib
-import importlib.util
 import logging
+from types import ModuleType
 
-import torch
-
+from ...config.engines import engines
 from ...runtime.errors import JobError
 from .base import Backend, Setting
 
@@ -13,23 +19,31 @@ log = logging.getLogger("fewshot_distillation")
 
 
 def choose(backend: str) -> str:
-    """The engine's name: for `auto` vLLM on a GPU, where it is installed, and else transformers.
+    """Return the name of the backend that a job uses; for `auto`, the preferred one that is available here.
 
     Raises:
-        JobError: vLLM is asked for and not installed.
+        JobError: the backend that is asked for isn't available.
     """
-    installed = importlib.util.find_spec("vllm") is not None
-    if backend == "vllm" and not installed:
-        raise JobError(
-            "evaluation.backend: vLLM isn't installed here; install envs/requirements-gpu.txt or choose transformers"
-        )
     if backend != "auto":
+        if reason := _module(backend).available():
+            raise JobError(f"evaluation.backend: {reason}; or choose another backend")
         return backend
-    if torch.cuda.is_available() and not installed:
-        log.warning("vLLM isn't installed, so transformers generates, which takes far longer on a GPU")
-    return "vllm" if torch.cuda.is_available() and installed else "transformers"
+    automatic = [name for name, allowed in engines().items() if allowed]
+    ranked = sorted(((_module(name).preference(), name) for name in automatic), reverse=True)
+    for preference, name in ranked:
+        reason = _module(name).available() if preference > 0 else "not preferred here"
+        if reason is None:
+            return name
+        if preference > 0:
+            log.warning("evaluation.backend: %s; another backend generates, which may take far longer", reason)
+    raise JobError("evaluation.backend: no backend is available for 'auto'; name one")
 
 
 def create(name: str, setting: Setting) -> Backend:
-    """The engine of a name; its file is loaded only here, so that editing one makes no other's answers stale."""
-    return importlib.import_module(f"{__name__}.{name}_backend").create(setting)
+    """Make the backend of a name."""
+    return _module(name).create(setting)
+
+
+def _module(name: str) -> ModuleType:
+    # Loaded by name, so that editing one backend makes no other's answers stale.
+    return importlib.import_module(f"{__name__}.{name}_backend")

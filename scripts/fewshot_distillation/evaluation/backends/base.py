@@ -16,17 +16,22 @@ class Generation:
     finish_reason: Literal["stop", "length"]
 
     @classmethod
-    def of_engine(cls, ids: list[int], finish_reason: str | None, limit: int, stop_ids: list[int]) -> "Generation":
-        """From what an engine returned for at most `limit` tokens, with or without the token that ended it.
+    def of_engine(
+        cls, ids: list[int], finish_reason: str | None, limit: int, stop_ids: list[int], written: int | None = None
+    ) -> "Generation":
+        """Convert what an engine returned for at most `limit` tokens, with or without the token that ended it.
+
+        `written` is the engine's own count of tokens, for one that returns text.
 
         Raises:
             JobError: the engine gave up, or cut an answer before the limit because it had no room for more.
         """
         if finish_reason not in ("stop", "length"):
             raise JobError(f"the engine ended an answer because of {finish_reason!r}")
-        if finish_reason == "length" and len(ids) < limit:
+        written = len(ids) if written is None else written
+        if finish_reason == "length" and written < limit:
             raise JobError(
-                f"the engine cut an answer after {len(ids)} of {limit} tokens: its context is too short for a prompt "
+                f"the engine cut an answer after {written} of {limit} tokens: its context is too short for a prompt "
                 "and its answer; give it a longer one (--max-model-len of a server) or lower evaluation.max_new_tokens"
             )
         ended = finish_reason == "stop" and bool(ids) and ids[-1] in stop_ids
@@ -54,12 +59,13 @@ class Setting:
 class Backend(Protocol):
     """Greedy generation from token ids; every engine's file has one, made by its `create(setting)`.
 
-    `name` is what the predictions say they were made with. `batch_tokens` bounds prompt and answer tokens of what is
-    handed over at once, and so of what an interruption loses; None leaves it to `evaluation.batch_tokens`, for an
-    engine whose memory it bounds.
+    `name` is its file's name without `_backend`, and `engine` what the predictions say they were made with.
+    `batch_tokens` bounds prompt and answer tokens of what is handed over at once, and so of what an interruption loses;
+    None leaves it to `evaluation.batch_tokens`, for an engine whose memory it bounds.
     """
 
     name: str
+    engine: str
     batch_tokens: int | None
 
     def use(self, checkpoint: Path | None) -> None:

@@ -14,6 +14,14 @@ from ...modeling.prefix import PrefixReader
 from .base import Generation, Setting
 
 
+def available() -> str | None:
+    return None
+
+
+def preference() -> int:
+    return 1
+
+
 def create(setting: Setting) -> "TransformersBackend":
     return TransformersBackend(setting.model_folder, setting.precision)
 
@@ -26,7 +34,7 @@ class TransformersBackend:
     the same, but gave a quarter of the tokens per second on a CPU (37 against 144 for 48 prompts on two cores).
     """
 
-    name = "transformers"
+    name = engine = "transformers"
     batch_tokens = None  # memory is bounded by evaluation.batch_tokens
 
     def __init__(self, model_folder: Path, precision: str) -> None:

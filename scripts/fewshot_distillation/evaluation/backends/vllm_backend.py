@@ -1,6 +1,7 @@
 """Generation with vLLM in this process: one engine, and one LoRA request for each adapter."""
 
 import gc
+import importlib.util
 import json
 import logging
 import os
@@ -35,6 +36,16 @@ def rank_for(checkpoints: list[Path]) -> int | None:
     return fitting[0]
 
 
+def available() -> str | None:
+    installed = importlib.util.find_spec("vllm") is not None
+    return None if installed else "vLLM isn't installed here; install envs/requirements-gpu.txt"
+
+
+def preference() -> int:
+    """On a CPU adapters are slow in it."""
+    return 2 if torch.cuda.is_available() else 0
+
+
 def create(setting: Setting) -> "VllmBackend":
     return VllmBackend(setting)
 
@@ -45,7 +56,7 @@ class VllmBackend:
     The job's GPUs share each layer (tensor parallelism), and one engine serves all adapters of its model.
     """
 
-    name = "vllm"
+    name = engine = "vllm"
     batch_tokens = 1_000_000
 
     def __init__(self, setting: Setting) -> None:
