@@ -141,9 +141,10 @@ def test_training_and_evaluation(family: Family, run: Path, tmp_path: Path):
     prompts = [prompt.ids for prompt in family.prompts[:3]] + [builder.build(row["question"]).ids for row in test]
     merged = PeftModel.from_pretrained(family.reference(), str(checkpoint)).merge_and_unload()
     expected = [generated(merged, ids, builder.stop_ids) for ids in prompts]
-    backend = TransformersBackend(family.folder, "fp32")
-    backend.use(checkpoint)
-    assert [g.ids for g in backend.generate(prompts, 12, builder.stop_ids)] == expected
+    for padded in (False, True):
+        backend = TransformersBackend(family.folder, "fp32", padded)
+        backend.use(checkpoint)
+        assert [g.ids for g in backend.generate(prompts, 12, builder.stop_ids)] == expected
     assert len({tuple(ids) for ids in expected}) > 3, "answers depend on the prompt"
     backend.use(None)
     assert [g.ids for g in backend.generate(prompts, 12, builder.stop_ids)] != expected

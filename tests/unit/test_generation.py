@@ -1,6 +1,8 @@
 """Greedy generation against transformers' own, and answers that survive an interruption."""
 
+import contextlib
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -55,9 +57,10 @@ def stops_of(model, prompts: list[list[int]]) -> list[int]:
     return sorted({free[0][4], free[1][7]})
 
 
-@pytest.fixture(scope="module")
-def backend(model_folder: Path) -> TransformersBackend:
-    found = TransformersBackend(model_folder, "fp32")
+@pytest.fixture(scope="module", params=[False, True], ids=["loop", "padded"])
+def backend(request, model_folder: Path) -> TransformersBackend:
+    """Both ways of generating: the loop for CPUs and `generate` over padded batches for GPUs."""
+    found = TransformersBackend(model_folder, "fp32", padded=request.param)
     found.use(None)
     return found
 
@@ -97,6 +100,54 @@ def test_order_and_company_do_not_matter(backend, model):
     assert [backend.generate([ids], NEW, stop)[0] for ids in DIFFERENT] == together
 
 
+def test_the_way_is_that_of_the_device(model_folder: Path, monkeypatch):
+    where = "fewshot_distillation.evaluation.backends.transformers_backend.device"
+    for kind, padded in (("cpu", False), ("cuda", True)):
+        monkeypatch.setattr(where, lambda kind=kind: torch.device(kind))
+        assert TransformersBackend(model_folder, "fp32").padded is padded
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_settings_of_the_model_s_authors_do_not_count(
+    model_folder: Path, tmp_path: Path, backend, padded: bool, recwarn
+):
+    """Sampling, penalties, limits and ends in generation_config.json change no answer and cause no warning."""
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    settings = {"do_sample": True, "temperature": 0.6, "top_p": 0.5, "repetition_penalty": 3.0, "max_length": 30}
+    settings |= {"no_repeat_ngram_size": 1, "min_new_tokens": 9, "eos_token_id": [399], "num_beams": 2}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"].pop("generation_config.json", None)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    other = TransformersBackend(folder, "fp32", backend.padded)
+    other.use(None)
+    recwarn.clear()
+    with _logged_by_transformers() as said:
+        found = other.generate(DIFFERENT, NEW, [5])
+    assert found == backend.generate(DIFFERENT, NEW, [5])
+    assert not said.records and not [w for w in recwarn if "sampl" in str(w.message)]
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.records = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextlib.contextmanager
+def _logged_by_transformers():
+    """Warnings of transformers, which doesn't hand them on to pytest."""
+    handler, logger = _Kept(), logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+
+
 @torch.inference_mode()
 def test_grouped_attention(model_folder: Path):
     """Decoding of one token against a padded cache, the only place where it differs from PyTorch's."""
@@ -134,7 +185,8 @@ def test_merged_adapter_against_the_unmerged_one(model_folder: Path, checkpoints
 class Counting:
     """A backend that counts and fails when it is told to."""
 
-    name, batch_tokens = "counting", None
+    name = engine = "counting"
+    batch_tokens = None
 
     def __init__(self, fail_at: int = 0) -> None:
         self.calls, self.adapters, self.fail_at = 0, [], fail_at

@@ -1,15 +1,16 @@
-"""Generation with transformers: adapters merged, finished sequences dropped from the batch."""
+"""Generation with transformers, adapters merged: by its own `generate` on a GPU, by a loop of ours on a CPU."""
 
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig
 
 from ...modeling.adapters import load_checkpoint
 from ...modeling.attention import use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
+from ...modeling.load import device
 from ...modeling.prefix import PrefixReader
 from .base import Generation, Setting
 
@@ -29,29 +30,61 @@ def create(setting: Setting) -> "TransformersBackend":
 class TransformersBackend:
     """Greedy decoding of a batch on this process's device.
 
-    `generate` of transformers computes for sequences that have ended until the last one has; word problems end after
-    very different lengths, so here they leave the batch and the cache. Its continuous batching (`generate_batch`) does
-    the same, but gave a quarter of the tokens per second on a CPU (37 against 144 for 48 prompts on two cores).
+    On a GPU a step takes the same time for few sequences as for many, and what costs is the number of passes: there it
+    is `generate` over a batch padded on the left, five times as fast as the loop here (4,857 tokens/s against 956 for
+    128 prompts of Qwen3-1.7B on an H200; transformers' continuous batching, `generate_batch`: 1,079).
+
+    On a CPU time goes with tokens. `generate` computes for sequences that have ended until the last one has; word
+    problems end after very different lengths, so in the loop they leave the batch and the cache, and prompts are read
+    without padding. `generate_batch` does the same, but gave a quarter of the loop's tokens per second (37 against 144
+    for 48 prompts on two cores).
+
+    Args:
+        padded: `generate` over padded batches or not; None for what is the faster one on this device.
     """
 
     name = engine = "transformers"
     batch_tokens = None  # memory is bounded by evaluation.batch_tokens
 
-    def __init__(self, model_folder: Path, precision: str) -> None:
+    def __init__(self, model_folder: Path, precision: str, padded: bool | None = None) -> None:
         self.model_folder, self.precision = model_folder, precision
+        self.padded = device().type != "cpu" if padded is None else padded
         self.model = None
 
     def use(self, checkpoint: Path | None) -> None:
         # Loaded afresh each time: taking a merged adapter out again doesn't give back the same weights in bfloat16.
         self.model = None
         self.model = load_checkpoint(self.model_folder, checkpoint, self.precision)
-        use_grouped_decoding(self.model)
+        # What a model's authors sample with (temperature, penalties) would be taken over where nothing is said.
+        self.model.generation_config = GenerationConfig()
+        if not self.padded:
+            use_grouped_decoding(self.model)
 
     def close(self) -> None:
         self.model = None
 
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
+        return (self._generate if self.padded else self._decode)(prompts, max_new_tokens, stop_ids)
+
+    def _generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
+        """Transformers' `generate`, which derives position ids from the mask of what is padding."""
+        width, filler = max(map(len, prompts)), stop_ids[0]
+        padding = [width - len(prompt) for prompt in prompts]
+        ids = [[filler] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)]
+        mask = [[0] * pad + [1] * (width - pad) for pad in padding]
+        greedy = GenerationConfig(
+            do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_ids, pad_token_id=filler
+        )
+        output = self.model.generate(
+            torch.tensor(ids, device=self.model.device),
+            attention_mask=torch.tensor(mask, device=self.model.device),
+            generation_config=greedy,
+        )
+        return [_until(row, stop_ids) for row in output[:, width:].tolist()]
+
+    def _decode(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
+        """A loop that drops finished sequences from the batch."""
         where = self.model.device
         tokens, cache, mask = self._read(prompts)
         stop = torch.tensor(stop_ids, device=where)
@@ -104,3 +137,9 @@ class TransformersBackend:
         ]
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
         return torch.cat(first), DynamicCache(side_by_side), mask
+
+
+def _until(ids: list[int], stop_ids: list[int]) -> Generation:
+    """Tokens before the first that ends an answer; behind it there is filling."""
+    end = next((place for place, token in enumerate(ids) if token in stop_ids), None)
+    return Generation(ids, "length") if end is None else Generation(ids[:end], "stop")
