@@ -83,7 +83,8 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
     """
     level = logging.WARNING if RANK else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):
+        logging.getLogger(client).setLevel(logging.WARNING)  # or a server's every answer would be a line
     logging.captureWarnings(True)
     if not network:
         os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
