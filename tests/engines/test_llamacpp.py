@@ -23,13 +23,14 @@ from fewshot_distillation.config.specs import ModelSpec
 from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.word_problems import word_problems
-from fewshot_distillation.evaluation import answers, backends
+from fewshot_distillation.evaluation import backends
 from fewshot_distillation.evaluation.backends.base import Generation, Setting
 from fewshot_distillation.evaluation.backends.protocols import OpenAIProtocol, adapter_name
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.model import add_lora
+from fewshot_distillation.tasks import task_of
 from gguf_files import adapter_in_gguf, in_float32
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,9 +141,10 @@ def test_answers_and_accuracy(backend, prompts, builder, rows, by_transformers):
     agree(found, by_transformers[0])
     assert {g.finish_reason for g in found} == {"stop"}
     assert backend.engine == "server (llama.cpp)"
-    right = [answers.strict(row["answer"]) for row in rows[SHOTS:]]
+    task = task_of("gsm8k")
+    read, right = task.scorers["strict"].rule().read, [task.reference(row) for row in rows[SHOTS:]]
     correct = [
-        sum(answers.strict(builder.tokenizer.decode(g.ids)) == value for g, value in zip(part, right, strict=True))
+        sum(read(builder.tokenizer.decode(g.ids)) == value for g, value in zip(part, right, strict=True))
         for part in (found, by_transformers[0])
     ]
     assert correct[0] == correct[1] >= 2
