@@ -3,11 +3,11 @@
 TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)
 
 CAPTIONS = {
-    "main_comparison": "Accuracy of the untrained model and of every condition at the end of training.",
-    "accuracy_curve": "Accuracy at every checkpoint; grey lines are the untrained model.",
+    "main_comparison": "Accuracy of the base model and of every condition at the end of training.",
+    "accuracy_curve": "Accuracy at every checkpoint; grey lines are the base model.",
     "lambda_sweep": "Accuracy at the end of training against the weight λ; a dashed line is plain fine-tuning.",
     "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
-    "icl_gap": "Accuracy of the untrained candidates against the number of demonstrations in the prompt.",
+    "icl_gap": "Accuracy of the base candidates against the number of demonstrations in the prompt.",
 }
 MODEL_FIGURES = [figure for figure in CAPTIONS if figure != "icl_gap"]
 
@@ -70,9 +70,8 @@ def everything():
 
 
 def teachers_in_use(file):
-    """A file of each teacher that any run learns from."""
-    conditions = [(run.model, STUDY.config.conditions[run.condition]) for run in STUDY.runs]
-    return sorted({f"<results>/teachers/{m}/{c.teacher}/{file}" for m, c in conditions if c.target != "none"})
+    """A file of each teacher's cache that any run learns from."""
+    return [f"<results>/teachers/{model}/{teacher}/{text}/{file}" for model, teacher, text in STUDY.teachers_in_use]
 
 
 def named_runs():

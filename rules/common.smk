@@ -21,6 +21,8 @@ SCRIPTS = str(HERE / "scripts")
 sys.path.insert(0, SCRIPTS)
 
 from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.catalogue import questions_text
+from fewshot_distillation.config.conditions import QUESTION, REFERENCE
 from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
 from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.published import load_published
@@ -80,9 +82,9 @@ pathvars:
     benchmarks="<results>/benchmarks",
     weights="<results>/models/{model}",
     data=f"<results>/data/{STUDY.config.dataset}",
-    gap="<results>/icl_gap/{phase}/{model}",
-    teacher="<results>/teachers/{model}/{teacher}",
-    baseline="<results>/baselines/{model}/{shots}shot",
+    teacher="<results>/teachers/{model}/{teacher}/{text}",
+    written="<results>/teachers/{model}/{teacher}/written",
+    baseline="<results>/baselines/{model}/{prompt}/{questions}",
     run="<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}",
 
 
@@ -95,11 +97,13 @@ wildcard_constraints:
     dataset=any_of([STUDY.config.dataset]),
     phase=any_of(STUDY.config.icl_gap),
     teacher=any_of(STUDY.config.teachers),
+    text=any_of([QUESTION, REFERENCE, *STUDY.config.teachers]),
+    prompt=any_of(STUDY.prompts.all),
+    questions=any_of(STUDY.prompts.questions),
     condition=any_of(STUDY.config.conditions),
-    schedule=any_of(STUDY.config.schedules),
+    schedule=any_of(STUDY.variants),
     lam=any_of({run.lam for run in STUDY.runs}),
     seed=any_of({run.seed for run in STUDY.runs}),
-    shots=r"\d+",
 
 
 if STUDY.config.container:
@@ -175,8 +179,16 @@ def when_asked_for(runs, *files):
     return lambda wildcards: [path for file in files for path in files_of(runs, file)]
 
 
+def baseline_files(model, prompts, questions, file):
+    """A file of a base model's answers after each of these prompts."""
+    which = questions_text(questions)
+    return [f"<results>/baselines/{model}/{prompt}/{which}/{file}" for prompt in prompts]
+
+
 def baselines_of(model, file):
-    return [f"<results>/baselines/{model}/{k}shot/{file}" for k in STUDY.config.baselines.shots]
+    """A file of each prompt that a base model is evaluated with."""
+    prompts = STUDY.prompts.baselines(list(STUDY.trained))
+    return baseline_files(model, prompts, STUDY.config.evaluation.questions, file)
 
 
 def by_model(value):
@@ -222,9 +234,16 @@ def launcher(processes, own):
     return f"accelerate launch --multi_gpu {shape} --dynamo_backend no" if processes > 1 else "python"
 
 
-def candidates(phase, pattern):
-    """A file of each candidate model of a phase 0 comparison."""
-    return expand(pattern, phase=phase, model=STUDY.config.icl_gap[phase].models)
+def answered_in(phase, file, models=None):
+    """A file of the answers that a phase 0 comparison reads, of every candidate or of some models."""
+    gap = STUDY.config.icl_gap[phase]
+    prompts = STUDY.prompts.of_gap(gap)
+    return [path for m in models or gap.models for path in baseline_files(m, prompts, gap.questions, file)]
+
+
+def optional(**files):
+    """Parameter: arguments for files that some jobs have and others don't."""
+    return " ".join(f"--{name} {shlex.quote(str(file))}" for name, file in files.items() if file)
 
 
 def in_order(first, then):
@@ -241,36 +260,58 @@ def phase_zero(wildcards):
     phase = STUDY.gap_before(wildcards.model)
     if phase is None:
         return []
-    teacher = f"<results>/teachers/{wildcards.model}/{wildcards.teacher}"
-    return in_order(
-        f"<results>/icl_gap/{phase}/{wildcards.model}/predictions.parquet", f"{teacher}/activations.safetensors"
-    )
+    cache = "<results>/teachers/{model}/{teacher}/{text}/activations.safetensors".format(**wildcards)
+    return [in_order(path, cache) for path in answered_in(phase, "accuracy.csv", [wildcards.model])]
+
+
+def caches_of(wildcards):
+    """The folder of each target's cache, in the order of a condition's targets."""
+    pairs = STUDY.targets(wildcards.condition)
+    return [f"<results>/teachers/{wildcards.model}/{target.teacher}/{text}" for target, text in pairs]
 
 
 def signal_audit(wildcards):
     """What there is to learn is measured before anything is trained."""
-    condition = STUDY.config.conditions[wildcards.condition]
-    if condition.target == "none":
-        return []
     (trained,) = files_of([wildcards], "checkpoints/manifest.json")
-    return in_order(f"<results>/teachers/{wildcards.model}/{condition.teacher}/signal.json", trained)
+    return [in_order(f"{folder}/signal.json", trained) for folder in dict.fromkeys(caches_of(wildcards))]
+
+
+CACHE_FILES = {
+    "hidden_states": ("activations.safetensors", "meta.json"),
+    "logits": ("logits.safetensors", "audit.json"),
+}
 
 
 def targets(wildcards):
-    """The teacher's cache that a condition learns from, and the file that describes it."""
+    """For each target of a condition the teacher's cache, and the file that describes it."""
+    pairs = zip(STUDY.targets(wildcards.condition), caches_of(wildcards), strict=True)
+    return [f"{folder}/{name}" for (target, _), folder in pairs for name in CACHE_FILES[target.target]]
+
+
+def written_answers(wildcards):
+    """The answers of a teacher that a condition learns from."""
     condition = STUDY.config.conditions[wildcards.condition]
-    if condition.target == "none":
+    if condition.answers == REFERENCE:
         return []
-    folder = f"<results>/teachers/{wildcards.model}/{condition.teacher}"
-    names = {
-        "hidden_states": ("activations.safetensors", "meta.json"),
-        "logits": ("logits.safetensors", "audit.json"),
-    }
-    return [f"{folder}/{name}" for name in names[condition.target]]
+    return f"<results>/teachers/{wildcards.model}/{condition.answers}/written/predictions.parquet"
+
+
+def judged_answers(wildcards):
+    """Which of them are right, for a condition that keeps no others."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.keep == "all":
+        return []
+    return f"<results>/teachers/{wildcards.model}/{condition.answers}/written/judged.parquet"
+
+
+def text_read(wildcards):
+    """The answers that a teacher reads behind its prompts, where a teacher wrote them."""
+    if wildcards.text in (QUESTION, REFERENCE):
+        return []
+    return f"<results>/teachers/{wildcards.model}/{wildcards.text}/written/predictions.parquet"
 
 
 def training_code(wildcards):
-    """Parameter function: the code of the trainer and of the one loss that the condition uses; others may change."""
-    condition = STUDY.config.conditions[wildcards.condition]
-    loss = [] if condition.target == "none" else [f"student.losses.{condition.loss}"]
-    return code_of("train.py", *loss)
+    """Parameter function: the code of the trainer and of the losses that the condition uses; others may change."""
+    chosen = STUDY.config.conditions[wildcards.condition].all_targets
+    return code_of("train.py", *sorted({f"student.losses.{target.target}.{target.loss}" for target in chosen}))

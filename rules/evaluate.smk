@@ -9,9 +9,9 @@ rule baseline:
     output:
         "<baseline>/predictions.parquet",
     log:
-        "<logs>/baseline/{model}/{shots}shot.log",
+        "<logs>/baseline/{model}/{prompt}-{questions}.log",
     benchmark:
-        "<benchmarks>/baseline/{model}/{shots}shot.tsv"
+        "<benchmarks>/baseline/{model}/{prompt}-{questions}.tsv"
     conda:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
@@ -22,10 +22,10 @@ rule baseline:
         spec=spec_of(STUDY.baseline),
         code=code_of("generate.py", *ENGINES),
     message:
-        "{wildcards.shots}-shot answers of the untrained {wildcards.model}"
+        "Answers of the base model {wildcards.model}, prompt '{wildcards.prompt}', questions '{wildcards.questions}'"
     shell:
         "{resources.baseline} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --questions {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -90,29 +90,67 @@ use rule score as score_baseline with:
         accuracy="<baseline>/accuracy.csv",
         judged="<baseline>/judged.parquet",
     log:
-        "<logs>/score/{model}/{shots}shot.log",
+        "<logs>/score/{model}/{prompt}-{questions}.log",
     benchmark:
-        "<benchmarks>/score/{model}/{shots}shot.tsv"
+        "<benchmarks>/score/{model}/{prompt}-{questions}.tsv"
     params:
         spec=spec_of(STUDY.score_baseline),
         code=code_of("score.py", *STUDY.scorer_modules),
     message:
-        "Scoring {wildcards.shots}-shot answers of the untrained {wildcards.model}"
+        "Scoring the base model {wildcards.model}, prompt '{wildcards.prompt}', questions '{wildcards.questions}'"
 
 
-use rule score as score_icl_gap with:
+use rule score as score_answers with:
     input:
-        predictions="<gap>/predictions.parquet",
-        test="<data>/test.jsonl",
+        predictions="<written>/predictions.parquet",
+        test="<data>/train.jsonl",
     output:
-        accuracy="<gap>/accuracy.csv",
-        judged="<gap>/judged.parquet",
+        accuracy="<written>/accuracy.csv",
+        judged="<written>/judged.parquet",
     log:
-        "<logs>/score/icl_gap-{phase}/{model}.log",
+        "<logs>/score/{model}/written-{teacher}.log",
     benchmark:
-        "<benchmarks>/score/icl_gap-{phase}/{model}.tsv"
+        "<benchmarks>/score/{model}/written-{teacher}.tsv"
     params:
-        spec=spec_of(STUDY.score_icl_gap),
+        spec=spec_of(STUDY.score_answers),
         code=code_of("score.py", *STUDY.scorer_modules),
     message:
-        "Scoring phase 0 '{wildcards.phase}' of {wildcards.model}"
+        "Scoring what {wildcards.model} wrote as teacher '{wildcards.teacher}'"
+
+
+use rule eval_checkpoint as eval_validation with:
+    input:
+        model="<weights>/manifest.json",
+        checkpoints="<run>/checkpoints/manifest.json",
+        test="<data>/validation.jsonl",
+    output:
+        "<run>/validation/predictions.parquet",
+    log:
+        "<logs>/eval_validation/{model}/{condition}-{lam}-{seed}-{schedule}.log",
+    benchmark:
+        "<benchmarks>/eval_validation/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
+    params:
+        spec=spec_of(STUDY.eval_validation),
+        code=code_of("eval_checkpoint.py", *ENGINES),
+    message:
+        "Validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
+        " schedule {wildcards.schedule}"
+
+
+use rule score as score_validation with:
+    input:
+        predictions="<run>/validation/predictions.parquet",
+        test="<data>/validation.jsonl",
+    output:
+        accuracy="<run>/validation/accuracy.csv",
+        judged="<run>/validation/judged.parquet",
+    log:
+        "<logs>/score/{model}/validation-{condition}-{lam}-{seed}-{schedule}.log",
+    benchmark:
+        "<benchmarks>/score/{model}/validation-{condition}-{lam}-{seed}-{schedule}.tsv"
+    params:
+        spec=spec_of(STUDY.score_validation),
+        code=code_of("score.py", *STUDY.scorer_modules),
+    message:
+        "Scoring the validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed"
+        " {wildcards.seed}, schedule {wildcards.schedule}"

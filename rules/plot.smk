@@ -39,7 +39,7 @@ for figure in MODEL_FIGURES:
 
 rule plot_icl_gap:
     input:
-        accuracy=lambda wildcards: candidates(wildcards.phase, "<results>/icl_gap/{phase}/{model}/accuracy.csv"),
+        accuracy=lambda wildcards: answered_in(wildcards.phase, "accuracy.csv"),
         published=published_of_figure("icl_gap"),
     output:
         png=report(

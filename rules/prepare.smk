@@ -14,7 +14,7 @@ rule fetch_model:
     conda:
         "../envs/study.yaml"
     resources:
-        fetch_model=program("fetch_model.py", state=STATE, layers=json.dumps(STUDY.matched_layers())),
+        fetch_model=program("fetch_model.py", state=STATE, layers=json.dumps(STUDY.matched_layers()), modules=json.dumps(STUDY.adapted_modules())),
     params:
         spec=spec_of(STUDY.fetch_model),
         code=code_of("fetch_model.py"),
@@ -31,6 +31,7 @@ rule fetch_dataset:
     output:
         train="<results>/data/{dataset}/train.jsonl",
         test="<results>/data/{dataset}/test.jsonl",
+        validation="<results>/data/{dataset}/validation.jsonl",
         meta="<results>/data/{dataset}/meta.json",
     log:
         "<logs>/fetch_dataset/{dataset}.log",

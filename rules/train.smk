@@ -7,6 +7,8 @@ rule train:
         train="<data>/train.jsonl",
         signal=signal_audit,
         targets=targets,
+        written=written_answers,
+        judged=judged_answers,
     output:
         checkpoints="<run>/checkpoints/manifest.json",
         metrics="<run>/metrics.csv",
@@ -23,16 +25,18 @@ rule train:
             "train",
             state=STATE,
             save_state_every=STUDY.config.save_state_every,
+            log_gradients_every=STUDY.config.log_gradients_every,
             trackers=STUDY.config.trackers,
             gradient_checkpointing=lambda model: int(STUDY.config.models[model].gradient_checkpointing),
         ),
         gpu=gpus("train"),
     params:
         spec=spec_of(STUDY.train),
+        answers=lambda wildcards, input: optional(written=input.written, judged=input.judged),
         code=training_code,
     message:
         "Training {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
         "{resources.train} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --targets {input.targets:q} --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"
+        " --targets {input.targets:q} {params.answers} --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"

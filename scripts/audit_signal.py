@@ -1,4 +1,4 @@
-"""Measure how far the untrained student is from its teacher, before anything is trained."""
+"""Measure how far the base model is from its teacher, before anything is trained."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ ARGUMENTS = {
     "train": "training split",
     "activations": "activations.safetensors",
     "meta": "meta.json of the activations",
+    "written?": "a teacher's answers to the training questions, where those were read",
     "gpus": "GPUs that were allotted to this job, and processes that it was started as",
     "state": "folder of unfinished work",
     "output": "signal.json",
@@ -24,9 +25,10 @@ def main() -> None:
         check_world(int(this.paths.gpus))
         names = ("model", "train", "activations", "meta", "output")
         model, train, activations, meta, output = (Path(getattr(this.paths, name)) for name in names)
+        written = Path(this.paths.written) if this.paths.written else None
         with this.workspace({"signal": output}, inputs=[model, train, meta]) as work:
             if work:
-                audit_signal(this.spec, model.parent, train, activations, meta, work.folder, work["signal"])
+                audit_signal(this.spec, model.parent, train, activations, meta, work.folder, work["signal"], written)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from fewshot_distillation.runtime.cli import job
 ARGUMENTS = {
     "files*": "files of this machine that the source reads",
     "layers": "JSON: for each model the layers that conditions match",
+    "modules": "JSON: for each model the linear modules that get an adapter",
     "state": "folder of unfinished work",
     "output": "folder of the model",
 }
@@ -20,8 +21,10 @@ def main() -> None:
 
         with this.workspace({"model": Path(this.paths.output)}, inputs=list(map(Path, this.paths.files))) as work:
             if work:
-                layers = json.loads(this.paths.layers).get(this.spec.model.name, [])
-                fetch_model(this.spec.model, work["model"], work.folder, layers)
+                wanted = [
+                    json.loads(text).get(this.spec.model.name, []) for text in (this.paths.layers, this.paths.modules)
+                ]
+                fetch_model(this.spec.model, work["model"], work.folder, *wanted)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Answer test questions with the untrained model: phase 0 and the baselines."""
+"""Answer questions with the base model: phase 0, the baselines, and a teacher's own answers to training questions."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from fewshot_distillation.runtime.cli import job
 ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split, from which demonstrations come",
-    "test": "test split",
+    "questions": "split whose questions are answered",
     "gpus": "GPUs that were allotted to this job",
     "server": "JSON of the server that backend `server` asks",
     "state": "folder of unfinished work",
@@ -19,14 +19,14 @@ ARGUMENTS = {
 
 def main() -> None:
     with job(__doc__, GenerationSpec, ARGUMENTS) as this:
-        from fewshot_distillation.evaluation.generation import Machine, generate_untrained
+        from fewshot_distillation.evaluation.generation import Machine, generate_base
 
-        model, train, test = Path(this.paths.model), Path(this.paths.train), Path(this.paths.test)
+        model, train, asked = Path(this.paths.model), Path(this.paths.train), Path(this.paths.questions)
         machine = Machine(int(this.paths.gpus), Server.model_validate_json(this.paths.server))
         outputs, engines = {"predictions": Path(this.paths.output)}, this.spec.evaluation.modules
-        with this.workspace(outputs, [model, train, test], *engines) as work:
+        with this.workspace(outputs, [model, train, asked], *engines) as work:
             if work:
-                generate_untrained(this.spec, model.parent, train, test, work.folder, work["predictions"], machine)
+                generate_base(this.spec, model.parent, train, asked, work.folder, work["predictions"], machine)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cache the teacher's hidden states of every layer at the compared positions."""
+"""Cache the teacher's hidden states at the spans of tokens that conditions learn from."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from fewshot_distillation.runtime.cli import job
 ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split",
+    "written?": "a teacher's answers to the training questions, where those are read",
     "gpus": "GPUs that were allotted to this job, and processes that it was started as",
     "state": "folder of unfinished work",
     "output": "activations.safetensors",
@@ -23,9 +24,11 @@ def main() -> None:
         check_world(int(this.paths.gpus))
         model, train = Path(this.paths.model), Path(this.paths.train)
         outputs = {"activations": Path(this.paths.output), "meta": Path(this.paths.meta)}
-        with this.workspace(outputs, inputs=[model, train]) as work:
+        written = Path(this.paths.written) if this.paths.written else None
+        with this.workspace(outputs, inputs=[model, train, *([written] if written else [])]) as work:
             if work:
-                precompute_activations(this.spec, model.parent, train, work.folder, work["activations"], work["meta"])
+                files = (work["activations"], work["meta"])
+                precompute_activations(this.spec, model.parent, train, work.folder, *files, written)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train one LoRA student and keep the checkpoints of its schedule."""
+"""Train one student and keep the checkpoints of its schedule."""
 
 from pathlib import Path
 
@@ -8,43 +8,49 @@ from fewshot_distillation.runtime.cli import job
 ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split",
-    "targets*": "for a condition with a teacher: its cache, then the JSON that describes the cache",
+    "targets*": "for each target: its teacher's cache, then the JSON that describes the cache",
+    "written?": "a teacher's answers to the training questions, for a condition that learns from those",
+    "judged?": "which of those answers are right, for a condition that keeps no others",
     "trackers*": "experiment trackers",
     "save-state-every": "optimizer steps between saved states",
+    "log-gradients-every": "optimizer steps between measurements of the losses' gradients, 0 for none",
     "gradient-checkpointing": "1 to compute layers a second time instead of keeping their activations, or 0",
     "gpus": "GPUs that were allotted to this job",
     "state": "folder of unfinished work",
-    "checkpoints": "manifest of the checkpoints, which lie beside it",
-    "metrics": "metrics.csv; tensorboard/ comes to lie beside it",
+    "checkpoints": "manifest of the checkpoints, which are put beside it",
+    "metrics": "metrics.csv; tensorboard/ is put beside it",
 }
 
 
 def main() -> None:
     with job(__doc__, TrainSpec, ARGUMENTS) as this:
-        from fewshot_distillation.student.trainer import train
+        from fewshot_distillation.student.run import Settings, TrainInputs, train
 
-        paths = this.paths
-        model, data = Path(paths.model), Path(paths.train)
-        cache, description = map(Path, paths.targets) if paths.targets else (None, None)
+        paths, targets = this.paths, list(map(Path, this.paths.targets))
+        inputs = TrainInputs(
+            train=Path(paths.train),
+            caches=list(zip(targets[::2], targets[1::2], strict=True)),
+            written=Path(paths.written) if paths.written else None,
+            judged=Path(paths.judged) if paths.judged else None,
+        )
         outputs = {
             "metrics": Path(paths.metrics),
             "tensorboard": Path(paths.metrics).with_name("tensorboard"),
             "checkpoints": Path(paths.checkpoints).parent,
         }
-        loss = [] if description is None else [f"student.losses.{this.spec.condition.loss}"]
-        with this.workspace(outputs, [model, data, *([description] if description else [])], *loss) as work:
+        settings = Settings(
+            trackers=paths.trackers,
+            save_state_every=int(paths.save_state_every),
+            log_gradients_every=int(paths.log_gradients_every),
+            gradient_checkpointing=bool(int(paths.gradient_checkpointing)),
+        )
+        model = Path(paths.model)
+        # What describes a cache has its digest.
+        files = [model, inputs.train, *targets[1::2], *filter(None, (inputs.written, inputs.judged))]
+        losses = {f"student.losses.{target.target}.{target.loss}" for target in this.spec.learning.targets}
+        with this.workspace(outputs, files, *sorted(losses)) as work:
             if work:
-                train(
-                    this.spec,
-                    model.parent,
-                    data,
-                    cache,
-                    description,
-                    work,
-                    trackers=paths.trackers,
-                    save_state_every=int(paths.save_state_every),
-                    gradient_checkpointing=bool(int(paths.gradient_checkpointing)),
-                )
+                train(this.spec, model.parent, inputs, work, settings)
 
 
 if __name__ == "__main__":

@@ -125,11 +125,20 @@ CONFIG = {
     "conditions": {
         "sft": {"label": "B"},
         "layerwise": {"label": "C", "target": "hidden_states", "teacher": "fewshot", "lambda": 0.5},
-        "logit_kl": {"label": "D", "target": "logits", "teacher": "fewshot", "top_k": 16, "position": "prompt_end"},
+        "logit_kl": {"label": "D", "target": "logits", "teacher": "fewshot", "top_k": 16, "span": "prompt_end"},
     },
     "schedules": {"short": {"max_steps": 6, "checkpoints": [3, 6]}, "long": {"max_steps": 9, "checkpoints": [9]}},
-    "lora": {"r": 4, "alpha": 8, "dropout": 0.05},
-    "training": {"learning_rate": 0.01, "warmup_steps": 2, "effective_batch_size": 4, "micro_batch_size": 2},
+    "training": {
+        "default": {
+            "learning_rate": 0.01,
+            "warmup_steps": 2,
+            "effective_batch_size": 4,
+            "micro_batch_tokens": 256,
+            "max_tokens": 256,
+            "lora": {"r": 4, "alpha": 8, "dropout": 0.05},
+        }
+    },
+    "baselines": ["zeroshot", "fewshot"],
     "evaluation": {"max_new_tokens": 8, "batch_tokens": 1024},
     "icl_gap": {"phase0": {"models": ["tiny"], "shots": [0, 2], "questions": 4}},
     "studies": {
@@ -140,7 +149,7 @@ CONFIG = {
 
 
 def edited(config: dict = CONFIG, **changes: Any) -> dict:
-    """A copy of a configuration with some entries set; `training__learning_rate=1` sets `training.learning_rate`."""
+    """A copy of a configuration with some entries set; `evaluation__questions=1` sets `evaluation.questions`."""
     config = copy.deepcopy(config)
     for where, value in changes.items():
         *above, last = where.split("__")

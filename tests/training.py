@@ -5,17 +5,19 @@ from pathlib import Path
 
 import torch
 
+from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.files import folder_digests, write_json
 from fewshot_distillation.runtime.workspace import Workspace
-from fewshot_distillation.student.batches import build_sequences
+from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.student.model import add_lora
+from fewshot_distillation.student.run import Settings, TrainInputs, train
 from fewshot_distillation.student.state import save_checkpoint
-from fewshot_distillation.student.targets import Targets
-from fewshot_distillation.student.trainer import Trainer, train
+from fewshot_distillation.student.targets import TargetCache
+from fewshot_distillation.student.trainer import Trainer
 from fewshot_distillation.teacher.activations import precompute_activations
 from fewshot_distillation.teacher.logits import precompute_logits
 from tiny import study, train_spec
@@ -29,27 +31,47 @@ class Setup:
     """A fetched model, a training split and the teacher's caches for it; `changes` are those of the configuration."""
 
     def __init__(self, folder: Path, model: Path, train_path: Path, **changes) -> None:
-        self.model, self.train_path, self.changes = model, train_path, changes
-        for name in ("a", "b"):
-            (folder / name).mkdir(parents=True)
-        hidden, meta = folder / "activations.safetensors", folder / "meta.json"
-        logits, audit = folder / "logits.safetensors", folder / "audit.json"
-        specs = study(**changes)
-        precompute_activations(
-            specs.precompute_activations("tiny", "fewshot"), model, train_path, folder / "a", hidden, meta
-        )
-        precompute_logits(specs.precompute_logits("tiny", "fewshot"), model, hidden, folder / "b", logits, audit)
-        self.caches = {"sft": (None, None), "layerwise": (hidden, meta), "logit_kl": (logits, audit)}
+        self.folder, self.model, self.train_path, self.changes = folder, model, train_path, changes
+        folder.mkdir(parents=True, exist_ok=True)
+        self.made: dict[Path, tuple[Path, Path]] = {}
+
+    def study(self, **changes) -> Study:
+        return study(**self.changes | changes)
 
     def spec(self, condition: str, **changes) -> TrainSpec:
-        return train_spec(condition, LAMBDA[condition], **self.changes, **changes)
+        return train_spec(condition, LAMBDA.get(condition, "0.5"), **self.changes | changes)
+
+    def cache(self, teacher: str, text: str, kind: str, **changes) -> tuple[Path, Path]:
+        """A teacher's cache and its description, made once."""
+        specs, folder = self.study(**changes), self.folder / teacher / text
+        activations = specs.precompute_activations("tiny", teacher, text)
+        hidden = folder / "activations.safetensors", folder / "meta.json"
+        if not hidden[0].exists():
+            (folder / "a").mkdir(parents=True)
+            precompute_activations(activations, self.model, self.train_path, folder / "a", *hidden)
+        if kind == "hidden_states":
+            return hidden
+        spec = specs.precompute_logits("tiny", teacher, text)
+        folder = folder / spec.digest()
+        logits = folder / "logits.safetensors", folder / "audit.json"
+        if not logits[0].exists():
+            (folder / "b").mkdir(parents=True)
+            precompute_logits(spec, self.model, hidden[0], folder / "b", *logits)
+        return logits
+
+    def inputs(self, condition: str, **changes) -> TrainInputs:
+        pairs = self.study(**changes).targets(condition)
+        caches = [self.cache(target.teacher, text, target.target, **changes) for target, text in pairs]
+        return TrainInputs(self.train_path, caches)
 
     def trainer(self, condition: str, gradient_checkpointing: bool = False, **changes) -> Trainer:
-        spec = self.spec(condition, **changes)
+        spec, rows = self.spec(condition, **changes), read_jsonl(self.train_path)
         builder = PromptBuilder.of_model(self.model, spec.model.chat_template)
-        sequences = build_sequences(read_jsonl(self.train_path), builder, spec.training.max_tokens)
-        targets = Targets(spec, self.caches[condition][0], [1.0, 2.0], len(sequences))
-        return Trainer(spec, self.model, sequences, builder.tokenizer.pad_token_id, targets, gradient_checkpointing)
+        streams = build_streams(spec, rows, builder)
+        caches = self.inputs(condition, **changes).caches
+        pairs = zip(spec.learning.targets, caches, strict=True)
+        targets = [TargetCache(target, *files, len(rows)) for target, files in pairs]
+        return Trainer(spec, self.model, streams, targets, gradient_checkpointing)
 
     def workspace(self, folder: Path) -> Workspace:
         names = {"metrics": "metrics.csv", "tensorboard": "tensorboard", "checkpoints": "checkpoints"}
@@ -63,8 +85,8 @@ class Setup:
         work = self.workspace(folder)
         with work.opened() as unfinished:
             if unfinished:
-                spec, (cache, audit) = self.spec(condition, **changes), self.caches[condition]
-                train(spec, self.model, self.train_path, cache, audit, work, list(trackers), save_state_every)
+                spec, inputs = self.spec(condition, **changes), self.inputs(condition, **changes)
+                train(spec, self.model, inputs, work, Settings(list(trackers), save_state_every))
         return folder / "run"
 
 

@@ -84,7 +84,7 @@ def project(tmp_path: Path, undisturbed: Project, slurm: Slurm) -> Iterator[Clus
 @pytest.fixture
 def prepared(project: ClusterProject, undisturbed: Project) -> ClusterProject:
     """Everything that the long run needs is there."""
-    return project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers")
+    return project.copy_of(undisturbed, "models", "data", "baselines", "icl_gap", "teachers")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import subprocess
 from project import Project
 from study import RUN, ClusterProject
 
-EARLIER = ("teachers/**/*.safetensors", "icl_gap/**/predictions.parquet")
+EARLIER = ("teachers/**/*.safetensors", "baselines/**/predictions.parquet")
 WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")
 PATIENCE = 240
 

@@ -16,17 +16,16 @@ from project import ROOT, Project
 from study import PROFILE, ClusterProject, gpu_numbers
 
 TEACHER_RULES = {"precompute_activations", "precompute_logits", "audit_signal"}
-GPU_RULES = TEACHER_RULES | {"icl_gap", "baseline", "train", "eval_checkpoint"}
+GPU_RULES = TEACHER_RULES | {"baseline", "train", "eval_checkpoint"}
 CPU_RULES = {
     "score",
     "score_baseline",
-    "score_icl_gap",
     "summarise_icl_gap",
     "aggregate",
     "write_analysis",
     "write_report",
 }
-PROMISED = {"icl_gap": 2, "baseline": 2, "eval_checkpoint": 2}  # of the tiny model's `gpus`; otherwise 1
+PROMISED = {"baseline": 2, "eval_checkpoint": 2}  # of the tiny model's `gpus`; otherwise 1
 
 
 def minutes(limit: str) -> int:
@@ -79,8 +78,8 @@ def test_logs_say_where_and_with_what_a_job_ran(on_cluster: ClusterProject, rule
 
 def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: Project):
     project.copy_of(undisturbed, "models", "data")
-    wanted = ["results/icl_gap/phase0/tiny/predictions.parquet"]
-    wanted += [f"results/baselines/tiny/{shots}shot/predictions.parquet" for shots in (0, 4)]
+    wanted = ["results/icl_gap/phase0.json"]
+    wanted += [f"results/baselines/tiny/{prompt}/all/predictions.parquet" for prompt in ("zeroshot", "fewshot")]
     driver = project.start(*wanted)
     both_beside_a_third, handed_out = False, {}
     while driver.poll() is None:
@@ -102,7 +101,7 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
 
 def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undisturbed: Project):
     """More GPUs start more processes, and nothing that is finished becomes stale."""
-    project.copy_of(undisturbed, "models", "data", "icl_gap")
+    project.copy_of(undisturbed, "models", "data", "baselines", "icl_gap")
     config = copy.deepcopy(project.config)
     config["models"]["tiny"]["gpus"]["train"] = 2
     project.configure(config)
@@ -120,7 +119,7 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
     lines = {"# site: gpu: 0": "gpu: 0", "# site: gres: gpu:a100:1": "gres: gpu:a100:2", "gpu_model: a100": "nodes: 1"}
     project.use_profile(lines)
     project.copy_of(undisturbed, "models", "data")
-    project.run("results/baselines/tiny/0shot/predictions.parquet")
+    project.run("results/baselines/tiny/zeroshot/all/predictions.parquet")
     (job,) = project.jobs("baseline")
     assert (job["JobState"], job["TresPerNode"]) == ("COMPLETED", "gres:gpu:a100:2")
     (log,) = project.path("logs", "baseline").rglob("*.log")
@@ -130,7 +129,7 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
 def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: Project):
     project.use_profile({"gpu_model: a100": "gpu: 1", "retries: 2": "retries: 0"})
     project.copy_of(undisturbed, "models", "data")
-    output = project.run("results/baselines/tiny/0shot/predictions.parquet", check=False)
+    output = project.run("results/baselines/tiny/zeroshot/all/predictions.parquet", check=False)
     assert "error: this job was promised 2 GPUs, but it sees " in output, "its last lines are in the driver's message"
     assert "slurm_partition" in output
 

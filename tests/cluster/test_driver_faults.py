@@ -48,7 +48,7 @@ def test_driver_killed_and_its_job_ends_alone(prepared: ClusterProject, undistur
     assert noted == {True}, "not even for a moment does it pass for done"
     assert prepared.path(TRAINED.removeprefix("results/")).exists()
     edited = copy.deepcopy(prepared.config)
-    edited["training"]["learning_rate"] = 0.5
+    edited["training"]["default"]["learning_rate"] = 0.5
     prepared.configure(edited)
     assert prepared.planned(TRAINED)["train"] == 1, "what lies there is of another rate"
     prepared.configure(undisturbed.config)

@@ -41,7 +41,7 @@ def test_configuration_edited_while_a_job_waits(waiting, undisturbed: Project, b
     """
     project, driver = waiting
     edited = copy.deepcopy(project.config)
-    edited["training"]["learning_rate"] = 0.5
+    edited["training"]["default"]["learning_rate"] = 0.5
     (project.folder / "workflow_config.yaml").write_text("training: {learning_rate: ")  # half of it is saved
     edit_loss(project, "layerwise.py", '"""', '# A comment.\n"""')
     edit_loss(project, "forward_kl.py", "t * t *", "t *")
@@ -71,9 +71,9 @@ def test_job_that_never_began_leaves_what_was_there_stale(project: ClusterProjec
 
     They don't either where the driver is killed while it goes on with other jobs.
     """
-    project.copy_of(undisturbed, "models", "data", "icl_gap", "teachers", "runs")
+    project.copy_of(undisturbed, "models", "data", "baselines", "icl_gap", "teachers", "runs")
     edited = copy.deepcopy(project.config)
-    edited["training"]["learning_rate"] = 0.5
+    edited["training"]["default"]["learning_rate"] = 0.5
     project.configure(edited)
     project.use_profile({"retries: 2": "retries: 0"})
     driver = project.start(TRAINED, OTHER)

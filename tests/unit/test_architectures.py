@@ -16,12 +16,12 @@ from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
 from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.teacher.activations import teacher_prompts
+from fewshot_distillation.teacher.activations import teacher_sequences
 from fewshot_distillation.teacher.cache import TeacherCache
 from tiny import fetched_model, study
 from training import LAMBDA, Setup
 
-CHANGES = {"models__tiny__chat_template": {}, "training__learning_rate": 5e-3}
+CHANGES = {"models__tiny__chat_template": {}, "training__default__learning_rate": 5e-3}
 ROWS = [
     {"question": " Ann has 3 coins. How many? ", "answer": "She has 3.\n#### 3"},
     {"question": "And Zoé?", "answer": "1\n#### 1"},
@@ -37,8 +37,8 @@ class Family:
         self.setup = Setup(folder / "teacher", self.folder, splits[0], **CHANGES)
         self.study = study(**CHANGES)
         self.builder = PromptBuilder.of_model(self.folder, {})
-        spec = self.study.precompute_activations("tiny", "fewshot")
-        self.prompts = teacher_prompts(spec, self.builder, read_jsonl(splits[0]))
+        spec = self.study.precompute_activations("tiny", "fewshot", "question")
+        self.prompts = teacher_sequences(spec, self.builder, read_jsonl(splits[0]))
 
     def reference(self):
         """The model as transformers alone loads it, with the attention that its authors wrote."""
@@ -90,13 +90,14 @@ def test_an_answer_s_tokens_are_those_of_the_text(family: Family):
 @torch.inference_mode()
 def test_teacher_caches(family: Family):
     """Hidden states and logits against a full forward pass of the untouched model."""
-    model, hidden = family.reference(), TeacherCache(family.setup.caches["layerwise"][0])
-    logits = TeacherCache(family.setup.caches["logit_kl"][0])
+    model, hidden = family.reference(), TeacherCache(family.setup.cache("fewshot", "question", "hidden_states")[0])
+    logits = TeacherCache(family.setup.cache("fewshot", "question", "logits")[0])
     for row, prompt in enumerate(family.prompts):
         assert len(prompt.ids) > 4 * WINDOW
         full = model(torch.tensor([prompt.ids]), output_hidden_states=True)
         for name in ("question_end", "prompt_end"):
-            place, states = prompt.position(name), hidden.get(name, [row])[0].float()
+            (place,), here = prompt.span(name), [range(row, row + 1)]
+            states = hidden.get(name, here)[0].float()
             assert states.shape == (3, 32)
             for layer in (0, 1):
                 expected = full.hidden_states[layer + 1][0, place]
@@ -104,9 +105,9 @@ def test_teacher_caches(family: Family):
             torch.testing.assert_close(
                 model.model.norm(states[2]), full.hidden_states[3][0, place], rtol=1e-2, atol=1e-2
             )
-            values = logits.get(f"{name}.values", [row])[0].float()
-            indices = logits.get(f"{name}.indices", [row])[0].long()
-            torch.testing.assert_close(values, full.logits[0, place][indices], rtol=0, atol=0.05)
+            values = logits.get(f"{name}.max", here) - logits.get(f"{name}.below", here)[0].float()
+            indices = logits.get(f"{name}.indices", here)[0].long()
+            torch.testing.assert_close(values, full.logits[0, place][indices], rtol=2e-3, atol=2e-3)
 
 
 @torch.inference_mode()

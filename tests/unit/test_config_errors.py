@@ -64,7 +64,51 @@ CASES = {
     "checkpoint zero": ({"schedules__short__checkpoints": [0, 3]}, ["schedules.short.checkpoints.0", "1", "it is 0"]),
     "no checkpoint": ({"schedules__short__checkpoints": []}, ["schedules.short.checkpoints", "at least 1", "it is []"]),
     "shots out of order": ({"icl_gap__phase0__shots": [4, 0]}, ["icl_gap.phase0: shots must be ascending", "[4, 0]"]),
-    "baseline shots out of order": ({"baselines": {"shots": [8, 0]}}, ["baselines: shots must be ascending", "[8, 0]"]),
+    "baselines of an old version": (
+        {"baselines": {"shots": [0, 8]}},
+        ["baselines: a list of teachers' names is expected, such as [zeroshot, fewshot]"],
+    ),
+    "training without a recipe": (
+        {"training": {"learning_rate": 0.1}},
+        ["training: 'learning_rate' is a setting of a recipe", "put it under `default:`"],
+    ),
+    "an adapter of an old version": ({"lora": {"r": 4}}, ["'lora' is now called 'training.default.lora'"]),
+    "an adapter's setting for a model": (
+        {"models__tiny__lora": {"rank": 4}},
+        ["models.tiny.lora", "unknown key 'rank'"],
+    ),
+    "a recipe in a study": (
+        {"studies__main": grid(recipes=["tuned"])},
+        ["studies.main.recipes: unknown name 'tuned'", "Allowed: default"],
+    ),
+    "a loss that isn't there": (
+        {"conditions__logit_kl__divergence": "forward"},
+        ["conditions.logit_kl.divergence: unknown loss 'forward'", "did you mean 'forward_kl'?"],
+    ),
+    "a parameter out of bounds": (
+        {"conditions__logit_kl__divergence": "jensen_shannon", "conditions__logit_kl__parameters": {"beta": 1.5}},
+        ["conditions.logit_kl: parameters: beta must lie between 0.0 and 1.0, not at 1.5"],
+    ),
+    "one of several targets": (
+        {"conditions__both": {"label": "E", "targets": [{"target": "logits", "teacher": "fewshot", "top_k": 0}]}},
+        ["conditions.both.targets.0.top_k: ", "it is 0"],
+    ),
+    "all layers of all answers": (
+        {"conditions__layerwise__span": "answer"},
+        ["conditions.layerwise: layers: all layers at every answer token would take", "name a few layers"],
+    ),
+    "labelled examples without a number": (
+        {"conditions__layerwise__examples": "unlabelled"},
+        ["conditions.layerwise.examples: there are no labelled examples; say how many with `labelled`"],
+    ),
+    "answers of nobody": (
+        {"conditions__sft__answers": "fewshoot"},
+        ["conditions.sft.answers: unknown name 'fewshoot'", "did you mean 'fewshot'?"],
+    ),
+    "more validation rows than rows": (
+        {"datasets__problems__validation": 12},
+        ["datasets.problems.validation: 12 rows can't be set aside of 12"],
+    ),
     "repeated candidates": (
         {"icl_gap__phase0__models": ["tiny", "tiny"]},
         ["icl_gap.phase0: models must not repeat, not ['tiny', 'tiny']"],
@@ -83,8 +127,8 @@ CASES = {
         ["teachers.fewshot.shots: 12 demonstrations can't be drawn from 12 training examples"],
     ),
     "warm-up without an end": (
-        {"training__warmup_steps": 6},
-        ["training.warmup_steps: 6 is not less than max_steps 6 of schedule 'short'"],
+        {"training__default__warmup_steps": 6},
+        ["training.default.warmup_steps: 6 is not less than max_steps 6 of schedule 'short'"],
     ),
     "label twice": ({"conditions__sft__label": "C"}, ["conditions.layerwise.label: 'C' is the label of 'sft' already"]),
     "two kinds of source": (
@@ -98,17 +142,20 @@ CASES = {
     "lambda that is no number": ({"conditions__layerwise__lambda": float("nan")}, ["conditions.layerwise.lambda: "]),
     "lambda of plain fine-tuning": ({"conditions__sft__lambda": 0.5}, ["conditions.sft.lambda: ", "it is 0.5"]),
     "micro batch": (
-        {"training__micro_batch_size": 3},
-        ["training: micro_batch_size 3 does not divide effective_batch_size 4"],
+        {"training__default__micro_batch_size": 3},
+        ["training.default: 'micro_batch_size' is now called 'micro_batch_tokens"],
     ),
     "zero temperature": ({"conditions__logit_kl__temperature": 0}, ["conditions.logit_kl.temperature: ", "it is 0"]),
-    "an old key": ({"training__lr": 1e-4}, ["training: 'lr' is now called 'learning_rate'"]),
-    "text for a number": ({"training__learning_rate": "fast"}, ["training.learning_rate: ", "number", "it is 'fast'"]),
+    "an old key": ({"training__default__lr": 1e-4}, ["training.default: 'lr' is now called 'learning_rate'"]),
+    "text for a number": (
+        {"training__default__learning_rate": "fast"},
+        ["training.default.learning_rate: ", "number", "it is 'fast'"],
+    ),
     "precision": ({"precision": "fp16"}, ["precision: ", "'bf16' or 'fp32'", "it is 'fp16'"]),
     "no seeds": ({"seeds": []}, ["seeds: ", "at least 1", "it is []"]),
     # Keys that nobody knows, at several depths.
     "key at the top": ({"dataste": "x"}, ["unknown key 'dataste'", "did you mean 'dataset'?"]),
-    "key of training": ({"training__warmup": 3}, ["training: unknown key 'warmup'", "'warmup_steps'"]),
+    "key of training": ({"training__default__warmup": 3}, ["training.default: unknown key 'warmup'", "'warmup_steps'"]),
     "key of a condition": (
         {"conditions__layerwise__normalise": True},
         ["conditions.layerwise: unknown key 'normalise'", "did you mean 'normalize'?"],
@@ -252,8 +299,8 @@ def test_a_condition_may_not_have_the_name_of_the_untrained_model():
 def test_several_errors_are_several_lines():
     text = error_of(edited(studies__main=grid(models=["x"], schedules=["y"])))
     assert [line.partition(":")[0] for line in text.splitlines()] == ["studies.main.models", "studies.main.schedules"]
-    text = error_of(edited(precision="fp16", training__learning_rate=-1))
-    assert [line.partition(":")[0] for line in text.splitlines()] == ["precision", "training.learning_rate"]
+    text = error_of(edited(precision="fp16", training__default__learning_rate=-1))
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["precision", "training.default.learning_rate"]
 
 
 def test_the_published_names_are_allowed():
@@ -285,7 +332,7 @@ def test_layers_outside_the_model():
 def test_the_configuration_that_is_published_is_valid():
     published = yaml.safe_load((Path(__file__).parents[2] / "workflow_config.yaml").read_text())
     config = load(published)
-    assert config.training.effective_batch_size == 32 and set(config.studies) >= {"main", "lambda_sweep"}
+    assert config.training["default"].effective_batch_size == 32 and set(config.studies) >= {"main", "lambda_sweep"}
 
 
 def test_an_overlay_changes_the_kind_of_an_entry():

@@ -22,7 +22,7 @@ from tiny import study
 from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
-FULL = {"training__adapter": "none"}
+FULL = {"training__default__adapter": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_every_weight_is_trained(setup: Setup, condition: str, model):
 
 def test_the_loss_before_the_first_step_is_that_of_a_fresh_adapter(setup: Setup):
     """A fresh adapter changes nothing, so both are losses of the same model; only dropout is in the way."""
-    whole, lora = (setup.trainer("layerwise", **c).step(1) for c in (FULL, {"lora__dropout": 0.0}))
+    whole, lora = (setup.trainer("layerwise", **c).step(1) for c in (FULL, {"training__default__lora__dropout": 0.0}))
     for name in ("ce", "distillation", "cosine_layer_0", "cosine_layer_1"):
         assert whole[name] == pytest.approx(lora[name], rel=1e-5)
 
@@ -135,7 +135,7 @@ def test_tied_weights_are_written_once(model, model_folder: Path, tmp_path: Path
 
 def test_bfloat16_layers_with_float32_weights(setup: Setup, tmp_path: Path, bf16):
     """Steps too small for bfloat16 aren't lost, layers do compute in it, and checkpoints are written in it."""
-    trainer = setup.trainer("layerwise", precision="bf16", training__learning_rate=1e-5, **FULL)
+    trainer = setup.trainer("layerwise", precision="bf16", training__default__learning_rate=1e-5, **FULL)
     seen = []
     trainer.trained.get_decoder().layers[0].mlp.register_forward_hook(lambda _m, _i, output: seen.append(output.dtype))
     before = adapter_of(trainer).clone()

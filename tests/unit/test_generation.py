@@ -11,14 +11,16 @@ import pytest
 import torch
 from peft import PeftModel
 
-from fewshot_distillation.config.catalogue import Evaluation
+from fewshot_distillation.config.catalogue import Draw, Evaluation
+from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.data.checkpoints import checkpoints_of
-from fewshot_distillation.data.prompts import Demonstrations
+from fewshot_distillation.data.demonstrations import Demonstrations
 from fewshot_distillation.data.rows import read_jsonl
+from fewshot_distillation.data.sequences import answer_tokens
 from fewshot_distillation.evaluation import generation
 from fewshot_distillation.evaluation.backends.base import Generation
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
-from fewshot_distillation.evaluation.generation import Request, answer, batches, requests_for
+from fewshot_distillation.evaluation.generation import Request, answer, batches, questions_of, requests_for
 from fewshot_distillation.modeling.attention import use_grouped_decoding
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
@@ -239,21 +241,48 @@ def test_answers_resume_from_saved_batches(builder, tmp_path: Path):
 
 def test_requests_are_zero_shot_without_demonstrations(builder, splits):
     train, test = map(read_jsonl, splits)
-    zero = requests_for(test, builder, None, 3, 4096)
-    two = requests_for(test, builder, Demonstrations(train, 2, "per_example", 0), 0, 4096)
+    asked = dict(enumerate(test))
+    zero = requests_for(asked, builder, None, 3, 4096)
+    two = requests_for(asked, builder, Demonstrations(train, Teacher(shots=2)), 0, 4096)
     assert [r.shots for r in zero] == [0] * 6 and [r.shots for r in two] == [2] * 6
     assert [r.ids for r in zero] == [builder.build(row["question"]).ids for row in test]
     message = r"test example 0: the 0-shot prompt has \d+ tokens, more than max_prompt_tokens 9"
     with pytest.raises(JobError, match=message):
-        requests_for(test, builder, None, 0, 9)
+        requests_for(asked, builder, None, 0, 9)
 
 
-def test_untrained_model_with_and_without_demonstrations(model_folder: Path, splits, tmp_path: Path):
+def test_which_questions_are_asked(splits):
+    test = read_jsonl(splits[1])
+    assert list(questions_of(test, None)) == list(range(6)) and list(questions_of(test, 4)) == list(range(4))
+    drawn = questions_of(test, Draw(count=3, seed=1))
+    assert len(drawn) == 3 and all(test[i] == row for i, row in drawn.items()) and list(drawn) == sorted(drawn)
+
+
+@pytest.mark.parametrize(("prompt", "shots"), [("zeroshot", 0), ("fewshot", 2)])
+def test_base_model_with_and_without_demonstrations(
+    model_folder: Path, splits, tmp_path: Path, prompt: str, shots: int
+):
     output = tmp_path / "predictions.parquet"
-    generation.generate_untrained(study().icl_gap("phase0", "tiny"), model_folder, *splits, tmp_path / "state", output)
+    spec = study().baseline("tiny", prompt, "first4")
+    generation.generate_base(spec, model_folder, *splits, tmp_path / "state", output)
     table = pd.read_parquet(output)
-    assert list(zip(table["shots"], table["question_index"], strict=True)) == [(k, n) for k in (0, 2) for n in range(4)]
+    assert list(zip(table["shots"], table["question_index"], strict=True)) == [(shots, n) for n in range(4)]
     assert (table["tokens"] <= 8).all() and set(table["finish_reason"]) <= {"stop", "length"}
+    assert [len(ids) for ids in table["token_ids"]] == list(table["tokens"])
+
+
+def test_a_teacher_s_answers_are_what_its_prompt_is_continued_with(model_folder: Path, splits, tmp_path: Path, builder):
+    """The tokens that a teacher wrote come back as the answers of training sequences, with an end if it ended them."""
+    output, train = tmp_path / "predictions.parquet", read_jsonl(splits[0])
+    spec = study().write_answers("tiny", "fewshot")
+    generation.generate_base(spec, model_folder, splits[0], splits[0], tmp_path / "state", output)
+    table = pd.read_parquet(output)
+    written = answer_tokens("fewshot", train, builder, output)
+    assert len(written) == len(table) == 12
+    for ids, row in zip(written, table.itertuples(), strict=True):
+        assert ids == [*row.token_ids, *([builder.end_of_turn] if row.finish_reason == "stop" else [])]
+    with pytest.raises(JobError, match="answers other questions than the training split's"):
+        answer_tokens("fewshot", train[1:], builder, output)
 
 
 def evaluate(model_folder: Path, checkpoints: Path, test: Path, folder: Path) -> pd.DataFrame:

@@ -142,7 +142,10 @@ HARMLESS = {
     "trackers": {"trackers": []},
     "saved states": {"save_state_every": 3},
     "evaluation": {"evaluation__max_new_tokens": 64, "metric": "flexible", "confidence": 0.9},
-    "baselines": {"baselines": {"shots": [0, 4]}},
+    "baselines": {"baselines": ["zeroshot", "fixed"]},
+    "labels of teachers": {"teachers__fewshot__label": "eight"},
+    "labelled examples that nothing uses": {"labelled": 4},
+    "another recipe": {"training__other": {"learning_rate": 0.5}},
     "phase 0": {"icl_gap__phase0__questions": 2},
     "another teacher": {"teachers__other": {"shots": 4}, "teachers__fixed__seed": 9},
     "another schedule": {"schedules__long__max_steps": 50},
@@ -161,15 +164,15 @@ def test_settings_that_no_training_depends_on(changes: dict):
 
 
 CHANGING = {
-    "learning rate": ({"training__learning_rate": 0.5}, {"sft", "layerwise", "logit_kl"}),
-    "adapter": ({"lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
-    "no adapter": ({"training__adapter": "none"}, {"sft", "layerwise", "logit_kl"}),
+    "learning rate": ({"training__default__learning_rate": 0.5}, {"sft", "layerwise", "logit_kl"}),
+    "adapter": ({"training__default__lora__r": 8}, {"sft", "layerwise", "logit_kl"}),
+    "no adapter": ({"training__default__adapter": "none"}, {"sft", "layerwise", "logit_kl"}),
     "precision": ({"precision": "bf16"}, {"sft", "layerwise", "logit_kl"}),
     "schedule": ({"schedules__short__max_steps": 7}, {"sft", "layerwise", "logit_kl"}),
     "data": ({"datasets__problems__limit_train": 10}, {"sft", "layerwise", "logit_kl"}),
     "chat template": ({"models__tiny__chat_template": {}}, {"sft", "layerwise", "logit_kl"}),
     "teacher": ({"teachers__fewshot__shots": 3}, {"layerwise", "logit_kl"}),
-    "position": ({"conditions__layerwise__position": "prompt_end"}, {"layerwise"}),
+    "span": ({"conditions__layerwise__span": "prompt_end"}, {"layerwise"}),
     "temperature": ({"conditions__logit_kl__temperature": 1.0}, {"logit_kl"}),
 }
 
@@ -181,7 +184,9 @@ def test_settings_that_training_depends_on(changes: dict, stale: set[str]):
 
 
 def test_no_training_of_all_weights_depends_on_the_adapter_s_settings():
-    assert train_specs(training__adapter="none") == train_specs(training__adapter="none", lora__r=8)
+    assert train_specs(training__default__adapter="none") == train_specs(
+        training__default__adapter="none", training__default__lora__r=8
+    )
 
 
 def test_one_more_lambda_leaves_the_other_runs_alone():
@@ -201,15 +206,50 @@ def test_specs_survive_the_command_line():
 
 def test_a_run_s_lambda_stands_in_its_spec():
     spec = study().train("tiny", "layerwise", "2", "42", "short")
-    assert spec.lam == spec.condition.lam == 2.0 and spec.teacher.shots == 2
-    assert study().train("tiny", "sft", "0", "42", "short").teacher is None
+    assert spec.lam == 2.0 and spec.teachers["fewshot"].shots == 2
+    sft = study().train("tiny", "sft", "0", "42", "short")
+    assert sft.teachers == {} and sft.learning.targets == []
+
+
+def test_a_target_by_itself_is_a_list_of_one():
+    """However the configuration writes a condition, the job is the same."""
+    (target,) = study().train("tiny", "layerwise", "0.5", "42", "short").learning.targets
+    several = {"label": "C", "lambda": 0.5, "targets": [{"target": "hidden_states", "teacher": "fewshot"}]}
+    assert train_specs(conditions__layerwise=several) == train_specs() and target.lam == 1.0
+
+
+def test_recipes_and_subsets_are_runs_of_their_own():
+    grid = {"models": ["tiny"], "conditions": ["sft"], "schedules": ["short"]}
+    grid |= {"recipes": ["default", "tuned"], "train_examples": [4, 8]}
+    one = study(training__tuned={"learning_rate": 0.5}, studies={"only": grid})
+    names = ["short@n4", "short@n8", "short@tuned@n4", "short@tuned@n8"]
+    assert sorted(run.schedule for run in one.runs) == names
+    spec = one.train("tiny", "sft", "0", "42", "short@tuned@n4")
+    assert (spec.training.learning_rate, spec.train_examples, spec.schedule_name) == (0.5, 4, "short")
+    assert spec.training.effective_batch_size == 4, "what a recipe leaves out is that of the default one"
+    identity = one.score_run("tiny", "sft", "0", "42", "short@tuned@n4").identity
+    assert identity["recipe"] == "tuned" and identity["train_examples"] == 4
+
+
+def test_phase_0_and_baselines_share_answers():
+    """What a teacher's prompt with other shots is called, and that 0 and 2 shots are asked for once."""
+    prompts = study(icl_gap__phase0__shots=[0, 1, 2]).prompts
+    gap = prompts.config.icl_gap["phase0"]
+    assert prompts.of_gap(gap) == ["zeroshot", "fewshot@1shot", "fewshot"]
+    assert prompts.baselines([]) == ["zeroshot", "fewshot"] and prompts.all["fewshot@1shot"].shots == 1
+    asked = study(baselines=None).prompts
+    assert asked.baselines(["sft"]) == ["zeroshot"] and asked.baselines(["layerwise"]) == ["zeroshot", "fewshot"]
+    assert prompts.labels["zeroshot"] == "Base · 0-shot" and prompts.labels["fewshot"] == "A · 2-shot"
 
 
 def test_generation_specs_do_not_depend_on_training():
-    plain, changed = study(), study(training__learning_rate=0.5, lora__r=8, teachers__fewshot__shots=5)
-    assert plain.baseline("tiny", "8") == changed.baseline("tiny", "8")
-    assert plain.icl_gap("phase0", "tiny") == changed.icl_gap("phase0", "tiny")
-    assert plain.icl_gap("phase0", "tiny").evaluation.questions == 4
+    plain, changed = (
+        study(),
+        study(training__default__learning_rate=0.5, training__default__lora__r=8, teachers__fixed__shots=5),
+    )
+    for prompt, questions in (("fewshot", "all"), ("zeroshot", "first4")):
+        assert plain.baseline("tiny", prompt, questions) == changed.baseline("tiny", prompt, questions)
+    assert plain.baseline("tiny", "zeroshot", "first4").evaluation.questions == 4
 
 
 def test_evaluation_of_a_run_depends_on_its_checkpoints():
@@ -221,16 +261,16 @@ def test_evaluation_of_a_run_depends_on_its_checkpoints():
 def test_logits_serve_every_condition_of_a_teacher():
     second = CONFIG["conditions"]["logit_kl"] | {"label": "E", "top_k": 64, "temperature": 4.0}
     both = {"models": ["tiny"], "conditions": ["logit_kl", "second"], "schedules": ["short"]}
-    spec = study(conditions__second=second, studies__main=both).precompute_logits("tiny", "fewshot")
+    spec = study(conditions__second=second, studies__main=both).precompute_logits("tiny", "fewshot", "question")
     assert spec.top_k == 64 and spec.temperatures == [1.0, 2.0, 4.0]
 
 
 def test_an_unused_condition_does_not_change_the_logits_of_others():
     """Conditions that no study trains may be kept in the catalogue."""
-    before = study().precompute_logits("tiny", "fewshot")
+    before = study().precompute_logits("tiny", "fewshot", "question")
     for other in ({"top_k": 64, "teacher": "fixed"}, {"top_k": 64, "temperature": 3.0}):
         second = CONFIG["conditions"]["logit_kl"] | {"label": "E"} | other
-        assert study(conditions__second=second).precompute_logits("tiny", "fewshot") == before
+        assert study(conditions__second=second).precompute_logits("tiny", "fewshot", "question") == before
 
 
 @pytest.mark.parametrize(("lambdas", "shown"), [([0, 1], "1"), ([2, 0.5], "0.5"), ([0], "0")])

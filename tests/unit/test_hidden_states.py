@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from fewshot_distillation.config.conditions import POSITIONS
 from fewshot_distillation.data.prompts import Prompt
+from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of
-from fewshot_distillation.modeling.prefix import PrefixReader, common_length, shared_prefix
-from fewshot_distillation.teacher.activations import hidden_states
+from fewshot_distillation.modeling.prefix import common_length, shared_prefix
+from fewshot_distillation.teacher.reading import Reader
 from tiny import random_prompts
 
 
@@ -19,9 +21,15 @@ def plain(model, ids: list[int]) -> tuple[torch.Tensor, ...]:
     return model(torch.tensor([ids]), output_hidden_states=True).hidden_states
 
 
+def reader_of(model, prompts: list[list[int]]) -> Reader:
+    return Reader(model, [Sequence(as_prompt(ids), []) for ids in prompts], POSITIONS)
+
+
 def alone(model, ids: list[int]) -> dict[str, torch.Tensor]:
-    decoder = decoder_of(model)
-    return hidden_states(Capture(decoder), decoder, PrefixReader(decoder, [ids]), as_prompt(ids))
+    """(layers, hidden) at each position, read by the teacher's reader; the model is as it was afterwards."""
+    found = {name: states[0] for name, states in reader_of(model, [ids]).read([0]).items()}
+    model.set_attn_implementation("sdpa")
+    return found
 
 
 def different() -> list[list[int]]:
@@ -37,15 +45,28 @@ def with_shared_beginning() -> list[list[int]]:
 @pytest.mark.parametrize("prompts", [different(), with_shared_beginning()], ids=["different", "shared"])
 @torch.inference_mode()
 def test_against_output_hidden_states(model, prompts: list[list[int]]):
-    decoder = decoder_of(model)
-    reader, capture = PrefixReader(decoder, prompts), Capture(decoder)
-    for ids in prompts:
-        prompt, reference = as_prompt(ids), plain(model, ids)
-        found = hidden_states(capture, decoder, reader, prompt)
+    references = [plain(model, ids) for ids in prompts]
+    reader, decoder, order = reader_of(model, prompts), decoder_of(model), list(range(len(prompts)))[::-1]
+    assert (reader.prefix is not None) == (len(prompts[0]) > 40)
+    found = reader.read(order)
+    for row, n in enumerate(order):
+        prompt, reference = as_prompt(prompts[n]), references[n]
         for name, place in (("question_end", prompt.question_end), ("prompt_end", prompt.prompt_end)):
-            assert found[name].shape == (2, 32)
-            torch.testing.assert_close(found[name][0], reference[1][0, place], rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(decoder.norm(found[name][1]), reference[2][0, place], rtol=1e-4, atol=1e-5)
+            states = found[name][row]
+            assert states.shape == (2, 32)
+            torch.testing.assert_close(states[0], reference[1][0, place], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(decoder.norm(states[1]), reference[2][0, place], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_answers_against_output_hidden_states(model):
+    """Of every token from which an answer token is predicted, and of the layers that were asked for."""
+    prompts, answers = different(), random_prompts(5, 400, 1, 7, seed=5)
+    references = [plain(model, ids + answer) for ids, answer in zip(prompts, answers, strict=True)]
+    sequences = [Sequence(as_prompt(ids), answer) for ids, answer in zip(prompts, answers, strict=True)]
+    found = Reader(model, sequences, ("answer",), [0]).read(list(range(5)))["answer"]
+    expected = [r[1][0, len(p) - 1 : len(p) - 1 + len(a)] for r, p, a in zip(references, prompts, answers, strict=True)]
+    torch.testing.assert_close(found[:, 0], torch.cat(expected), rtol=1e-4, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -129,20 +150,16 @@ def test_shared_prefix(prompts: list[list[int]], prefix: list[int]):
 @torch.inference_mode()
 def test_the_shared_beginning_is_read_once_and_stays_as_it_is(model):
     """Reading one prompt may not leave its tokens in what the next one starts from."""
-    prompts = with_shared_beginning()
-    decoder = decoder_of(model)
-    reader = PrefixReader(decoder, prompts)
-    assert len(reader.prefix) == 40
-    first = [hidden_states(Capture(decoder), decoder, reader, as_prompt(ids))["prompt_end"] for ids in prompts]
-    again = [hidden_states(Capture(decoder), decoder, reader, as_prompt(ids))["prompt_end"] for ids in prompts]
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(keys.shape[2] == 40 for keys, _ in reader.layers)
+    reader = reader_of(model, with_shared_beginning())
+    assert len(reader.prefix.ids) == 40
+    first, again = (reader.read([0, 1, 2])["prompt_end"] for _ in range(2))
+    assert torch.equal(first, again) and all(keys.shape[2] == 40 for keys, _ in reader.prefix.layers)
 
 
 @torch.inference_mode()
 def test_a_position_within_the_shared_beginning_is_an_error(model):
     prompts = with_shared_beginning()
-    decoder = decoder_of(model)
     early = Prompt(ids=prompts[0], question_end=10, prompt_end=len(prompts[0]) - 1)
+    sequences = [Sequence(early, []), *(Sequence(as_prompt(ids), []) for ids in prompts[1:])]
     with pytest.raises(ValueError, match="reaches beyond a compared position"):
-        hidden_states(Capture(decoder), decoder, PrefixReader(decoder, prompts), early)
+        Reader(model, sequences, POSITIONS).read([0])

@@ -5,18 +5,20 @@ import math
 import pytest
 import torch
 
-from fewshot_distillation.config.catalogue import HiddenStates, Logits
-from fewshot_distillation.student.losses import forward_kl, layerwise
+from fewshot_distillation.config.conditions import HiddenStatesTarget, LogitsTarget, losses
+from fewshot_distillation.student.losses.hidden_states import layerwise
+from fewshot_distillation.student.losses.logits import forward_kl, jensen_shannon, reverse_kl, squared_error
+from fewshot_distillation.teacher.logits import top_k
 
 BATCH, LAYERS, HIDDEN, VOCABULARY, K = 3, 2, 5, 11, 4
 
 
-def condition_c(**changes) -> HiddenStates:
-    return HiddenStates(label="C", teacher="t", target="hidden_states", **changes)
+def states_target(**changes) -> HiddenStatesTarget:
+    return HiddenStatesTarget(teacher="t", target="hidden_states", **changes)
 
 
-def condition_d(**changes) -> Logits:
-    return Logits(label="D", teacher="t", target="logits", **changes)
+def logits_target(**changes) -> LogitsTarget:
+    return LogitsTarget(teacher="t", target="logits", **changes)
 
 
 def unit(vector: list[float]) -> list[float]:
@@ -38,7 +40,7 @@ def test_layerwise(normalize: bool, reduction: str):
                 ours, theirs = unit(ours), unit(theirs)
             total += sum((a - b) ** 2 for a, b in zip(ours, theirs, strict=True))
         expected.append(total / (LAYERS * HIDDEN) if reduction == "mean" else total)
-    found = layerwise.loss(student, teacher, condition_c(normalize=normalize, reduction=reduction))
+    found = layerwise.loss(student, teacher, states_target(normalize=normalize, reduction=reduction))
     torch.testing.assert_close(found, torch.tensor(expected))
 
 
@@ -46,12 +48,12 @@ def test_layerwise_of_unit_vectors_is_a_cosine():
     """‖â − b̂‖² = 2 − 2 cos, whatever the lengths, so scaling either side changes nothing."""
     student, teacher = torch.randn(BATCH, LAYERS, HIDDEN), torch.randn(BATCH, LAYERS, HIDDEN)
     cosine = torch.cosine_similarity(student, teacher, dim=-1)
-    torch.testing.assert_close(layerwise.loss(7 * student, teacher, condition_c()), (2 - 2 * cosine).sum(1))
+    torch.testing.assert_close(layerwise.loss(7 * student, teacher, states_target()), (2 - 2 * cosine).sum(1))
 
 
 def test_layerwise_reads_float16_targets_in_float32():
     teacher = torch.randn(BATCH, LAYERS, HIDDEN).half()
-    found = layerwise.loss(teacher.bfloat16(), teacher, condition_c())
+    found = layerwise.loss(teacher.bfloat16(), teacher, states_target())
     assert found.dtype == torch.float32 and found.shape == (BATCH,)
 
 
@@ -61,83 +63,154 @@ def softmax(logits: list[float]) -> list[float]:
     return [w / sum(weights) for w in weights]
 
 
-def slow_kl(student: list[float], teacher: list[float], k: int, t: float, tail: str) -> float:
-    """T² Σ p log(p / q) for one example, from the full logits of both."""
+def distributions(student: list[float], teacher: list[float], k: int, t: float, missing: str) -> tuple[list, list]:
+    """Both distributions over the teacher's top k, from the full logits of both, by the definitions."""
     chosen = sorted(range(len(teacher)), key=lambda i: -teacher[i])[:k]
     full_p, full_q = softmax([x / t for x in teacher]), softmax([x / t for x in student])
     p, q = [full_p[i] for i in chosen], [full_q[i] for i in chosen]
-    if tail == "bucket":
-        p, q = [*p, 1 - sum(p)], [*q, 1 - sum(q)]
-    else:
-        p = [x / sum(p) for x in p]
-        if tail == "renormalise":
-            q = [x / sum(q) for x in q]
-    return t * t * sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+    if missing == "bucket":
+        return [*p, 1 - sum(p)], [*q, 1 - sum(q)]
+    p = [x / sum(p) for x in p]
+    return p, [x / sum(q) for x in q] if missing == "renormalise" else q
+
+
+def slow_kl(p: list[float], q: list[float]) -> float:
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+
+
+def slow(divergence: str, student: list, teacher: list, k: int, t: float, missing: str, beta: float = 0.5) -> float:
+    """One token's divergence in float64."""
+    if divergence == "squared_error":
+        chosen = sorted(range(len(teacher)), key=lambda i: -teacher[i])[:k]
+        return sum((student[i] - teacher[i]) ** 2 for i in chosen) / k
+    p, q = distributions(student, teacher, k, t, missing)
+    if divergence == "jensen_shannon":
+        m = [beta * a + (1 - beta) * b for a, b in zip(p, q, strict=True)]
+        return t * t * (beta * slow_kl(p, m) + (1 - beta) * slow_kl(q, m))
+    return t * t * (slow_kl(p, q) if divergence == "forward_kl" else slow_kl(q, p))
 
 
 def targets(teacher: torch.Tensor, k: int, t: float) -> dict[str, torch.Tensor]:
     values, indices = teacher.topk(k, dim=1)
-    return {"values": values, "indices": indices.int(), "logsumexp": (teacher / t).logsumexp(1)}
+    full = (teacher / t).logsumexp(1)
+    rest = (teacher.scatter(1, indices, -torch.inf) / t).logsumexp(1) - full
+    return {"values": values, "indices": indices.int(), "logsumexp": full, "rest": rest}
+
+
+DIVERGENCES = {"forward_kl": forward_kl, "reverse_kl": reverse_kl, "jensen_shannon": jensen_shannon}
+DIVERGENCES |= {"squared_error": squared_error}
+MISSING = ["renormalise", "bucket", "teacher_only"]
+
+
+def pair(scale: float = 2.0, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(seed)
+    return scale * torch.randn(BATCH, VOCABULARY), scale * torch.randn(BATCH, VOCABULARY)
+
+
+def test_the_configuration_knows_every_divergence():
+    assert set(losses("logits")) == set(DIVERGENCES) and set(losses("hidden_states")) == {"layerwise"}
 
 
 @pytest.mark.parametrize("t", [1.0, 2.0])
-@pytest.mark.parametrize("tail", ["renormalise", "bucket", "teacher_only"])
-def test_forward_kl(tail: str, t: float):
-    torch.manual_seed(1)
-    student, teacher = 2 * torch.randn(BATCH, VOCABULARY), 2 * torch.randn(BATCH, VOCABULARY)
-    expected = [slow_kl(s, x, K, t, tail) for s, x in zip(student.tolist(), teacher.tolist(), strict=True)]
-    found = forward_kl.loss(student, targets(teacher, K, t), condition_d(temperature=t, missing_probability=tail))
-    torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_divergences_against_their_definitions(divergence: str, missing: str, t: float):
+    student, teacher = pair()
+    expected = [slow(divergence, s, x, K, t, missing) for s, x in zip(student.tolist(), teacher.tolist(), strict=True)]
+    target = logits_target(divergence=divergence, temperature=t, missing_probability=missing)
+    found = DIVERGENCES[divergence].loss(student, targets(teacher, K, t), target)
+    torch.testing.assert_close(found.double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
 
 
-def test_the_three_tails_are_three_losses():
-    """As published, the student pays for its mass outside the top k, which is more than either alternative."""
-    torch.manual_seed(2)
-    student, teacher = torch.randn(1, VOCABULARY), torch.randn(1, VOCABULARY)
-    losses = {
-        tail: forward_kl.loss(student, targets(teacher, K, 2.0), condition_d(missing_probability=tail)).item()
-        for tail in ("renormalise", "bucket", "teacher_only")
+@pytest.mark.parametrize("beta", [0.1, 0.9])
+def test_the_weight_of_the_generalised_jensen_shannon_divergence(beta: float):
+    student, teacher = pair()
+    expected = [
+        slow("jensen_shannon", s, x, K, 1.0, "renormalise", beta)
+        for s, x in zip(student.tolist(), teacher.tolist(), strict=True)
+    ]
+    target = logits_target(divergence="jensen_shannon", temperature=1.0, parameters={"beta": beta})
+    found = jensen_shannon.loss(student, targets(teacher, K, 1.0), target)
+    torch.testing.assert_close(found.double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
+
+
+def test_teacher_only_is_larger_by_the_student_s_missing_probability():
+    """KL(p ‖ q) with q not renormalised is the renormalised one and −log of the student's mass on the top k."""
+    student, teacher = pair()
+    found = {
+        missing: forward_kl.loss(student, targets(teacher, K, 2.0), logits_target(missing_probability=missing))
+        for missing in MISSING
     }
-    assert losses["teacher_only"] > max(losses["renormalise"], losses["bucket"])
-    assert losses["renormalise"] != pytest.approx(losses["bucket"], rel=0.01)
+    covered = (student / 2).softmax(1).gather(1, teacher.topk(K, dim=1).indices).sum(1)
+    torch.testing.assert_close(found["teacher_only"], found["renormalise"] - 4 * covered.log())
 
 
-@pytest.mark.parametrize("t", [1.0, 2.0])
-@pytest.mark.parametrize("tail", ["renormalise", "bucket", "teacher_only"])
-def test_with_the_whole_vocabulary_every_tail_is_the_full_divergence(tail: str, t: float):
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_top_k_converges_to_the_whole_vocabulary(divergence: str, missing: str):
+    """With more and more tokens the value comes closer to that of the full distributions, and reaches it."""
+    student, teacher = pair()
+    full = [
+        slow(divergence, s, x, VOCABULARY, 1.0, "renormalise")
+        for s, x in zip(student.tolist(), teacher.tolist(), strict=True)
+    ]
+    target = logits_target(divergence=divergence, temperature=1.0, missing_probability=missing)
+    off = []
+    for k in (4, 9, VOCABULARY):
+        found = DIVERGENCES[divergence].loss(student, targets(teacher, k, 1.0), target)
+        off.append((found.double() - torch.tensor(full, dtype=torch.float64)).abs().max().item())
+    assert off[2] < 1e-4 and off[2] < off[0] and off[2] < off[1] + 1e-6
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_equal_distributions_have_no_divergence(divergence: str, missing: str):
+    """But for `teacher_only`, which has one even then: the penalty on the student's tail that it is known for."""
+    _, teacher = pair()
+    target = logits_target(divergence=divergence, missing_probability=missing)
+    found = DIVERGENCES[divergence].loss(teacher, targets(teacher, K, 2.0), target)
+    if missing == "teacher_only" and divergence != "squared_error":
+        assert (found.abs() > 0.001).all()
+    else:
+        assert found.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_a_cached_teacher_that_equals_the_student_has_no_divergence(divergence: str):
+    """Through the cache's own types, with logits as large as those of a real model and a bucket for the rest."""
     torch.manual_seed(3)
-    student, teacher = torch.randn(BATCH, VOCABULARY), torch.randn(BATCH, VOCABULARY)
-    full = torch.nn.functional.kl_div(
-        (student / t).log_softmax(1), (teacher / t).log_softmax(1), reduction="none", log_target=True
-    ).sum(1)
-    found = forward_kl.loss(
-        student, targets(teacher, VOCABULARY, t), condition_d(temperature=t, missing_probability=tail)
+    logits = 30 - 8 * torch.rand(5, 400).sort(dim=1).values.cumsum(1).clamp_max(8)
+    cached = top_k(logits, 64, [1.0])
+    teacher = {
+        "values": cached["max"].unsqueeze(1) - cached["below"].float(),
+        "indices": cached["indices"],
+        "logsumexp": cached["logsumexp"][:, 0],
+        "rest": cached["rest"][:, 0],
+    }
+    target = logits_target(divergence=divergence, temperature=1.0, missing_probability="bucket", top_k=64)
+    most = 1e-4 if divergence == "squared_error" else 1e-5
+    assert DIVERGENCES[divergence].loss(logits, teacher, target).abs().max() < most
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_gradients_against_finite_differences(divergence: str, missing: str, monkeypatch):
+    student, teacher = (x.double() for x in pair())
+    target = logits_target(divergence=divergence, temperature=1.5, missing_probability=missing)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # or differences would be those of float32
+    given = targets(teacher, K, 1.5)
+    assert torch.autograd.gradcheck(
+        lambda x: DIVERGENCES[divergence].loss(x, given, target), student.requires_grad_(), rtol=1e-5, atol=1e-7
     )
-    torch.testing.assert_close(found, t * t * full, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("tail", ["renormalise", "bucket", "teacher_only"])
-def test_equal_distributions_have_no_divergence(tail: str):
-    """`teacher_only` has one even then, which is the penalty on the student's tail that it is known for."""
-    teacher = torch.randn(BATCH, VOCABULARY)
-    found = forward_kl.loss(teacher, targets(teacher, K, 2.0), condition_d(missing_probability=tail))
-    assert (found > 0.01).all() if tail == "teacher_only" else found.abs().max() < 1e-4
-
-
-@pytest.mark.parametrize("tail", ["renormalise", "bucket", "teacher_only"])
-@pytest.mark.parametrize("scale", [1.0, 300.0])
-def test_gradient_is_finite(tail: str, scale: float):
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_gradient_is_finite(divergence: str, missing: str, scale: float):
     """Also where one token has all the probability, so that nothing is left for the tail."""
-    torch.manual_seed(4)
-    student = (scale * torch.randn(BATCH, VOCABULARY)).requires_grad_()
-    teacher = scale * torch.randn(BATCH, VOCABULARY)
-    forward_kl.loss(
-        student, targets(teacher, K, 1.0), condition_d(temperature=1.0, missing_probability=tail)
-    ).sum().backward()
-    assert torch.isfinite(student.grad).all() and student.grad.abs().max() > 0
-
-
-def test_layerwise_gradient_at_equal_and_zero_states_is_finite():
-    student = torch.zeros(1, LAYERS, HIDDEN, requires_grad=True)
-    layerwise.loss(student, torch.zeros(1, LAYERS, HIDDEN), condition_c()).sum().backward()
+    student, teacher = pair(scale)
+    student.requires_grad_()
+    target = logits_target(divergence=divergence, temperature=1.0, missing_probability=missing)
+    DIVERGENCES[divergence].loss(student, targets(teacher, K, 1.0), target).sum().backward()
     assert torch.isfinite(student.grad).all()

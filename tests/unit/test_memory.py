@@ -40,7 +40,7 @@ def shard(start):
     return path
 
 concatenate([shard(0)], folder / "first.safetensors")
-TeacherCache(folder / "first.safetensors").get("prompt_end", [0])
+TeacherCache(folder / "first.safetensors").get("prompt_end", [range(1)])
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
 shards = [shard(start) for start in range(0, ROWS, SIZE)]
@@ -48,7 +48,7 @@ written = peak()
 concatenate(shards, folder / "all.safetensors")
 joined = peak()
 cache = TeacherCache(folder / "all.safetensors")
-ends = [cache.get("prompt_end", [row])[0, -1, -1].item() for row in (0, 2047, ROWS - 1)]
+ends = [cache.get("prompt_end", [range(row, row + 1)])[0, -1, -1].item() for row in (0, 2047, ROWS - 1)]
 print(json.dumps({
     "one": shards[0].stat().st_size, "all": (folder / "all.safetensors").stat().st_size, "ends": ends,
     "writing": written - before, "joining": joined - before, "rows": cache.rows,
@@ -80,6 +80,6 @@ def test_reading_prompts_makes_no_logits(tmp_path: Path, model_folder: Path, spl
 
     monkeypatch.setattr(activations, "load_model", without_head)
     output = tmp_path / "activations.safetensors"
-    spec = study().precompute_activations("tiny", "fewshot")
+    spec = study().precompute_activations("tiny", "fewshot", "question")
     activations.precompute_activations(spec, model_folder, splits[0], tmp_path, output, tmp_path / "meta.json")
     assert output.exists()

@@ -36,7 +36,7 @@ LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29613"],
 }
 WATCHED = "tests/train_watched.py"
-FULL = {"training__adapter": "none", "training__learning_rate": 1e-4}
+FULL = {"training__default__adapter": "none", "training__default__learning_rate": 1e-4}
 FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml")]
 DEEPSPEED = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-deepspeed.yaml")]
 needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed isn't installed")
@@ -55,15 +55,16 @@ def train(
     **more: str,
 ) -> str:
     """Run the program that the workflow runs, with `more` in its environment; what it printed."""
-    spec = setup.spec("layerwise", training__effective_batch_size=8, training__micro_batch_size=2, **(changes or {}))
+    spec = setup.spec("layerwise", training__default__effective_batch_size=8, **(changes or {}))
     run = folder / "run"
     arguments = {
         "--spec": [spec.model_dump_json(by_alias=True)],
         "--model": [setup.model / "manifest.json"],
         "--train": [setup.train_path],
-        "--targets": setup.caches["layerwise"],
+        "--targets": setup.cache("fewshot", "question", "hidden_states"),
         "--trackers": [],
         "--save-state-every": ["2"],
+        "--log-gradients-every": ["0"],
         "--gradient-checkpointing": [checkpointing],
         "--gpus": ["1"],
         "--state": [folder / "state"],

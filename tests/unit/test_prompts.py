@@ -2,8 +2,8 @@
 
 import pytest
 
-from fewshot_distillation.data.prompts import Demonstrations, PromptBuilder, check_same_query
-from fewshot_distillation.data.rows import same_question
+from fewshot_distillation.data.prompts import PromptBuilder, check_same_query
+from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.runtime.errors import JobError
 from tiny import make_tokenizer
@@ -35,7 +35,10 @@ def test_positions_in_a_chat(tokenizer, shots: int, arguments: dict, ending: str
     assert tokenizer.decode(prompt.ids[: end + 1]).endswith(f"<|im_start|>user\n{QUESTION}<|im_end|>\n")
     assert tokenizer.decode(prompt.ids[end + 1 :]) == ending
     assert prompt.prompt_end == len(prompt.ids) - 1
-    assert prompt.position("question_end") == end and prompt.position("prompt_end") == prompt.prompt_end
+    sequence = Sequence(prompt, [1, 2, 3])
+    assert list(sequence.span("question_end")) == [end] and list(sequence.span("prompt_end")) == [prompt.prompt_end]
+    # Each answer token is predicted one place before it stands.
+    assert [sequence.ids[place + 1] for place in sequence.span("answer")] == [1, 2, 3]
 
 
 def test_chat_prompt_is_what_the_template_renders(tokenizer, builder):
@@ -98,48 +101,6 @@ def test_end_of_turn_is_the_template_s_own_token():
     tokenizer = make_tokenizer(chat=False)
     tokenizer.eos_token = "<|endoftext|>"
     assert PromptBuilder(tokenizer).stop_ids == [end_of_text]
-
-
-@pytest.mark.parametrize("policy", ["per_example", "fixed"])
-def test_demonstrations_never_hold_the_question(policy: str):
-    draw = Demonstrations(ROWS, 8, policy, seed=1).draw
-    for index, row in enumerate(ROWS):
-        shown = draw("train", index, row["question"])
-        assert row["question"] not in [s["question"] for s in shown]
-        assert len(shown) == 8 == len({s["question"] for s in shown})
-
-
-@pytest.mark.parametrize("policy", ["per_example", "fixed"])
-def test_a_question_that_stands_twice_in_the_pool(policy: str):
-    """Both copies are left out, written as they may be, and the number of shots stays what was asked for."""
-    copies = [{"question": ROWS[0]["question"].upper(), "answer": "#### 1"}, ROWS[0]]
-    pool = [*copies, *ROWS[1:7]]
-    for seed in range(30):
-        shown = Demonstrations(pool, 5, policy, seed).draw("train", 1, ROWS[0]["question"])
-        assert same_question(ROWS[0]["question"]) not in [same_question(s["question"]) for s in shown]
-        assert len(shown) == 5, f"seed {seed}: {len(shown)} demonstrations instead of 5"
-
-
-def test_draws_depend_on_seed_split_and_index_alone():
-    def draw(seed: int = 1, split: str = "train", index: int = 3) -> list[dict]:
-        return Demonstrations(ROWS, 4, "per_example", seed).draw(split, index, QUESTION)
-
-    assert draw() == draw()
-    assert all(draw() != other for other in (draw(seed=2), draw(split="test"), draw(index=4)))
-    one = Demonstrations(ROWS, 4, "per_example", 1)
-    backwards = [one.draw("train", i, QUESTION) for i in (5, 4, 3)]
-    assert backwards[-1] == draw()
-
-
-def test_fixed_demonstrations_are_the_same_for_every_question():
-    one = Demonstrations(ROWS, 4, "fixed", 1)
-    assert one.draw("train", 0, QUESTION) == one.draw("test", 9, "Another question?")
-    assert one.draw("train", 0, QUESTION) != Demonstrations(ROWS, 4, "fixed", 2).draw("train", 0, QUESTION)
-
-
-def test_more_demonstrations_than_examples():
-    with pytest.raises(JobError, match="20 demonstrations can't be drawn from 20 training examples"):
-        Demonstrations(ROWS, 20, "fixed", 0)
 
 
 def test_same_query_accepts_what_the_builder_makes(builder):

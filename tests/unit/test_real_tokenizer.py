@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from fewshot_distillation.config.catalogue import Training
+from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
 from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_source_file
-from fewshot_distillation.data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
+from fewshot_distillation.data.demonstrations import Demonstrations
+from fewshot_distillation.data.prompts import Prompt, PromptBuilder, check_same_query
 from fewshot_distillation.data.rows import read_jsonl, same_question
-from fewshot_distillation.student.batches import build_sequences
+from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.tasks import task_of
 from fewshot_distillation.tasks.rules.numbers import flexible, strict
+from tiny import train_spec
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 GENERATION_PROMPT = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
@@ -98,7 +101,7 @@ class Ends:
 @pytest.mark.parametrize(("split", "mean", "longest"), [("train", 1604, 2462), ("test", 1607, 2350)])
 def test_every_prompt(train: list[dict], test: list[dict], qwen: PromptBuilder, split: str, mean: int, longest: int):
     """All questions with eight demonstrations and with none: positions, demonstrations, lengths in tokens."""
-    ends, demonstrations = Ends(qwen), Demonstrations(train, 8, "per_example", 42)
+    ends, demonstrations = Ends(qwen), Demonstrations(train, Teacher())
     lengths = []
     for index, row in enumerate(train if split == "train" else test):
         question = row["question"]
@@ -114,7 +117,7 @@ def test_every_prompt(train: list[dict], test: list[dict], qwen: PromptBuilder, 
 
 def test_against_two_renderings_in_two_halves(train: list[dict], qwen: PromptBuilder):
     """The slow way to the same tokens: with and without generation prompt, and each half tokenised by itself."""
-    demonstrations = Demonstrations(train, 8, "per_example", 42)
+    demonstrations = Demonstrations(train, Teacher())
     for index, row in enumerate(train[:50]):
         shown = demonstrations.draw("train", index, row["question"])
         messages = []
@@ -131,12 +134,17 @@ def test_against_two_renderings_in_two_halves(train: list[dict], qwen: PromptBui
         assert qwen.build(row["question"], shown) == Prompt(head + tail, len(head) - 1, len(head + tail) - 1)
 
 
+def sequences_of(train: list[dict], qwen: PromptBuilder, limit: int) -> list:
+    spec = train_spec(training__default__max_tokens=limit)
+    return [example.sequence for example in build_streams(spec, train, qwen).streams[0]]
+
+
 def test_training_sequences(train: list[dict], qwen: PromptBuilder):
     """Four sequences are longer than the study's 512 tokens, by 1 to 37; no other one is cut."""
-    whole = build_sequences(train, qwen, 4096)
+    whole = sequences_of(train, qwen, 4096)
     lengths = [len(sequence.ids) for sequence in whole]
     assert (round(np.mean(lengths)), max(lengths)) == (194, 549)
-    cut = [n for n, sequence in enumerate(build_sequences(train, qwen, Training().max_tokens)) if sequence.cut]
+    cut = [n for n, sequence in enumerate(sequences_of(train, qwen, Training().max_tokens)) if sequence.cut]
     assert cut == [n for n, length in enumerate(lengths) if length > 512] == [310, 3750, 4967, 6732]
     for row, sequence in zip(train, whole, strict=True):
         assert qwen.tokenizer.decode(sequence.answer) == f"{row['answer']}<|im_end|>"
@@ -148,6 +156,6 @@ def test_stop_tokens(qwen: PromptBuilder):
 
 def test_fixed_demonstrations_are_always_eight(train: list[dict]):
     """One that is drawn for itself is left out, and another one stands in for it."""
-    demonstrations = Demonstrations(train, 8, "fixed", 42)
+    demonstrations = Demonstrations(train, Teacher(demonstrations="fixed"))
     for index, row in enumerate(train):
         assert len(demonstrations.draw("train", index, row["question"])) == 8

@@ -83,7 +83,7 @@ def test_a_state_of_another_adapter(setup: Setup, tmp_path: Path):
     trainer = setup.trainer("sft")
     trainer.step(1)
     save_state(tmp_path, 1, trainer.student, trainer.optimizer.optimizer, [])
-    smaller = setup.trainer("sft", lora__target_modules=["q_proj"])
+    smaller = setup.trainer("sft", training__default__lora__target_modules=["q_proj"])
     with pytest.raises(ValueError, match="weights that the model doesn't have"):
         smaller.resume(tmp_path)
 
@@ -184,11 +184,11 @@ def test_cut_answers_are_counted(setup: Setup, undisturbed, tmp_path: Path):
         return json.loads((run / "checkpoints" / "manifest.json").read_text())
 
     assert manifest(undisturbed["sft"])["truncated"] == 0
-    lengths = [len(s.ids) for s in setup.trainer("sft").sequences]
+    lengths = [len(example.sequence.ids) for example in setup.trainer("sft").streams.all]
     limit = max(lengths) - 1
-    run = setup.train("sft", tmp_path, training__max_tokens=limit)
+    run = setup.train("sft", tmp_path, training__default__max_tokens=limit)
     assert manifest(run) | {"files": None} == {
-        "examples": 12, "truncated": sum(n > limit for n in lengths), "files": None
+        "examples": 12, "truncated": sum(n > limit for n in lengths), "dropped": 0, "files": None
     }  # fmt: skip
     assert manifest(run)["truncated"] > 0
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fewshot_distillation.config.catalogue import POSITIONS
+from fewshot_distillation.config.conditions import POSITIONS
 from fewshot_distillation.data.rows import read_jsonl
+from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.teacher import activations, signal
-from fewshot_distillation.teacher.logits import precompute_logits
 from tiny import study, write_dataset
 from training import Setup
 
@@ -26,9 +26,11 @@ def audit(folder: Path, model_folder: Path, train: Path, teacher: str = "fewshot
     for name in ("state", "audit"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     if not cache.exists():
-        spec = specs.precompute_activations("tiny", teacher)
+        spec = specs.precompute_activations("tiny", teacher, "question")
         activations.precompute_activations(spec, model_folder, train, folder / "state", cache, meta)
-    spec = specs.audit_signal("tiny", teacher).model_copy(update={"top_k": TOP_K, "temperatures": TEMPERATURES})
+    spec = specs.audit_signal("tiny", teacher, "question").model_copy(
+        update={"top_k": TOP_K, "temperatures": TEMPERATURES}
+    )
     signal.audit_signal(spec, model_folder, train, cache, meta, folder / "audit", output)
     return json.loads(output.read_text())
 
@@ -59,15 +61,15 @@ def softmax(logits: list[float], temperature: float) -> list[float]:
 def reference(model, builder, splits) -> dict:
     """The same figures, by the definitions."""
     train = read_jsonl(splits[0])
-    few = activations.teacher_prompts(study().precompute_activations("tiny", "fewshot"), builder, train)
-    zero = [builder.build(row["question"]) for row in train]
+    few = activations.teacher_sequences(study().precompute_activations("tiny", "fewshot", "question"), builder, train)
+    zero = [Sequence(builder.build(row["question"]), []) for row in train]
     model, n, found = model.double(), len(train), {}
     for position in POSITIONS:
         sums: dict = {"kl": [0, 0], "top1": 0, "entropy": 0, "coverage": {}, "layers": [[0, 0, 0], [0, 0, 0]]}
         least: dict = {}
         for f, z in zip(few, zero, strict=True):
-            teacher, teacher_states = whole_model(model, f.ids, f.position(position))
-            student, student_states = whole_model(model, z.ids, z.position(position))
+            teacher, teacher_states = whole_model(model, f.ids, f.span(position)[0])
+            student, student_states = whole_model(model, z.ids, z.span(position)[0])
             for i, t in enumerate(TEMPERATURES):
                 p, q = softmax(teacher, t), softmax(student, t)
                 sums["kl"][i] += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) / n
@@ -126,15 +128,10 @@ def test_top_k_beyond_the_vocabulary_covers_everything():
 def test_the_audit_is_the_loss_of_the_untrained_student(tmp_path: Path, model_folder: Path, splits, condition: str):
     """One step over all twelve examples; a fresh adapter changes nothing, so its loss is the audit's figure."""
     setup = Setup(tmp_path / "setup", model_folder, splits[0])
-    changes = {"training__effective_batch_size": 12, "training__micro_batch_size": 4}
+    changes = {"training__default__effective_batch_size": 12}
     if condition == "logit_kl":
         # What the cache holds is all of the vocabulary, so that nothing is renormalised.
         changes |= {"conditions__logit_kl__top_k": 400}
-        specs = study(**changes)
-        hidden, (cache, description) = setup.caches["layerwise"][0], setup.caches["logit_kl"]
-        (tmp_path / "again").mkdir()
-        spec = specs.precompute_logits("tiny", "fewshot")
-        precompute_logits(spec, model_folder, hidden, tmp_path / "again", cache, description)
     loss = setup.trainer(condition, **changes).step(1)["distillation"]
     found = audit(tmp_path / "audit", model_folder, splits[0])["positions"]
     if condition == "layerwise":
@@ -144,7 +141,8 @@ def test_the_audit_is_the_loss_of_the_untrained_student(tmp_path: Path, model_fo
 
 
 def test_only_missing_shards_are_computed_again(tmp_path: Path, model_folder: Path, splits, measured, monkeypatch):
-    assert audit(tmp_path, model_folder, splits[0]) == measured, "the size of shards doesn't show"
+    found = audit(tmp_path, model_folder, splits[0])["positions"]["prompt_end"]["kl"]["1.0"]
+    assert found == pytest.approx(measured["positions"]["prompt_end"]["kl"]["1.0"], rel=1e-4), "whatever the shards"
     monkeypatch.setattr(signal, "SHARD_ROWS", 5)
     shards = tmp_path / "audit"
     for path in shards.glob("shard-*"):
@@ -152,10 +150,10 @@ def test_only_missing_shards_are_computed_again(tmp_path: Path, model_folder: Pa
     audit(tmp_path, model_folder, splits[0])
     before = (tmp_path / "signal.json").read_bytes()
     sorted(shards.glob("shard-*"))[1].unlink()
-    computed, one = [], signal.Auditor.row
-    monkeypatch.setattr(signal.Auditor, "row", lambda *a: computed.append(a) or one(*a))
+    computed, one = [], signal.Auditor.values
+    monkeypatch.setattr(signal.Auditor, "values", lambda *a: computed.append(a[1]) or one(*a))
     audit(tmp_path, model_folder, splits[0])
-    assert (tmp_path / "signal.json").read_bytes() == before and len(computed) == 5
+    assert (tmp_path / "signal.json").read_bytes() == before and computed == [[5, 6, 7, 8, 9]]
 
 
 def test_a_cache_of_other_data_or_of_another_model(tmp_path: Path, model_folder: Path, splits):

@@ -10,7 +10,7 @@ from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.signal import distillation
 from fewshot_distillation.analysis.signal_section import LEAST_DISTANCE, LEAST_KL, signal_section
 from fewshot_distillation.analysis.text import escaped
-from fewshot_distillation.config.catalogue import HiddenStates, Logits
+from fewshot_distillation.config.conditions import HiddenStates, Learning, Logits
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
 from study_tables import LABELS, OWN, SCORERS, accuracy, judged, metrics
 from tiny import study
@@ -28,18 +28,24 @@ def position(kl: float, layers: dict = LAYERS) -> dict:
 AUDIT = {
     "model": "tiny",
     "teacher": "fewshot",
+    "text": "question",
+    "layers": [],
     "examples": 12,
     "hidden_size": HIDDEN,
     "positions": {"question_end": position(0.002), "prompt_end": position(1.04)},
 }
 LAYERWISE = HiddenStates(label="layerwise", target="hidden_states", teacher="fewshot")
-LOGIT_KL = Logits(label="logit_kl", target="logits", teacher="fewshot", position="prompt_end")
+LOGIT_KL = Logits(label="logit_kl", target="logits", teacher="fewshot", span="prompt_end")
+
+
+def learning(condition: HiddenStates | Logits, changes: dict) -> Learning:
+    return condition.model_copy(update=changes).learning
 
 
 def spec(layerwise: dict | None = None, logit_kl: dict | None = None) -> AggregateSpec:
     conditions = {
-        "layerwise": LAYERWISE.model_copy(update=layerwise or {}),
-        "logit_kl": LOGIT_KL.model_copy(update=logit_kl or {}),
+        "layerwise": learning(LAYERWISE, layerwise or {}),
+        "logit_kl": learning(LOGIT_KL, logit_kl or {}),
     }
     return AggregateSpec(
         dataset="problems",
@@ -139,11 +145,11 @@ def test_section(runs: list[Path]):
 
 
 def test_next_to_nothing_to_learn_from_logits(runs: list[Path]):
-    text = section(runs, logit_kl={"position": "question_end"})
+    text = section(runs, logit_kl={"span": "question_end"})
     assert "**D · logit KL has next to nothing to learn from**: at `question_end`" in text
     assert "only 0.002 nats" in text and "(1 at `prompt_end`), below 0.02" in text and "C · layer-wise has" not in text
     assert "At T = 2, with which it was trained, the distance is 0.001 nats" in text
-    assert "At T =" not in section(runs, logit_kl={"position": "question_end", "temperature": 1.0})
+    assert "At T =" not in section(runs, logit_kl={"span": "question_end", "temperature": 1.0})
 
 
 @pytest.mark.parametrize(("factor", "warned"), [(0.99, True), (1.0, False)])
@@ -188,9 +194,9 @@ def test_summary_and_analysis_hold_it(tmp_path: Path, runs: list[Path]):
 def test_specs_name_what_is_in_use():
     other = {"label": "E", "target": "logits", "teacher": "fixed", "temperature": 3, "top_k": 9}
     found = study(conditions__other=other)
-    audit = found.audit_signal("tiny", "fewshot")
+    audit = found.audit_signal("tiny", "fewshot", "question")
     assert (audit.top_k, audit.temperatures) == ([16], [1.0, 2.0])
-    unused = found.audit_signal("tiny", "fixed")
+    unused = found.audit_signal("tiny", "fixed", "question")
     assert (unused.top_k, unused.temperatures) == ([1024], [1.0]), "an entry that no study uses changes nothing"
     assert set(found.aggregate().conditions) == {"layerwise", "logit_kl"}
     relabelled = study(conditions__layerwise__lambda=0.25).aggregate().conditions

@@ -9,23 +9,61 @@ import torch.nn.functional as F
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.modeling.hidden_states import decoder_of
 from fewshot_distillation.modeling.load import load_model
+from fewshot_distillation.modeling.packed import use_packed_attention
 from fewshot_distillation.runtime.errors import JobError
-from fewshot_distillation.student.batches import build_sequences, collate, examples_of_step
+from fewshot_distillation.student.batches import collate
+from fewshot_distillation.student.examples import Example, build_streams, examples_of_step
 from fewshot_distillation.student.model import Student, add_lora
 from tiny import study, train_spec
 
 PAD = 0
 
 
+class Given:
+    """A cache of which every example's values are given."""
+
+    def __init__(self, values: torch.Tensor | dict[str, torch.Tensor]) -> None:
+        self.values = values
+
+    def of(self, examples: list[int], sequences: list) -> torch.Tensor | dict[str, torch.Tensor]:
+        if isinstance(self.values, dict):
+            return {name: value[examples] for name, value in self.values.items()}
+        return self.values[examples]
+
+
+def streams_of(builder, rows: list[dict], limit: int = 512) -> list[Example]:
+    spec = train_spec("layerwise", training__default__max_tokens=limit)
+    return build_streams(spec, rows, builder).streams[0]
+
+
 @pytest.fixture
-def sequences(builder, splits) -> list:
-    return build_sequences(read_jsonl(splits[0])[:4], builder, 512)
+def examples(builder, splits) -> list[Example]:
+    return streams_of(builder, read_jsonl(splits[0])[:4])
+
+
+@pytest.fixture
+def sequences(examples) -> list:
+    return [example.sequence for example in examples]
+
+
+def plain(student: Student, examples: list[Example]) -> dict[str, torch.Tensor]:
+    return with_targets(student, examples)
+
+
+def with_targets(student: Student, examples: list[Example], *values) -> dict[str, torch.Tensor]:
+    """Of packed sequences; what they are compared with reads padded ones, with an attention mask."""
+    base, targets = student.base[0], student.learning.targets if values else []
+    assert use_packed_attention(base)
+    try:
+        return student(collate(examples, targets, [Given(value) for value in values]))
+    finally:
+        base.set_attn_implementation("sdpa")
 
 
 @pytest.fixture
 def peft_model(model):
     """With an adapter that does something: a fresh one multiplies by zero."""
-    adapted = add_lora(model, train_spec(lora__dropout=0).lora, seed=1)
+    adapted = add_lora(model, train_spec(training__default__lora__dropout=0).lora, seed=1)
     torch.manual_seed(2)
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
@@ -47,11 +85,11 @@ def test_sequences_are_of_different_lengths(sequences):
     assert len({len(s.ids) for s in sequences}) == 4 and len({len(s.prompt.ids) for s in sequences}) > 1
 
 
-def test_cross_entropy_and_its_gradient_against_labels(peft_model, sequences):
-    student = Student(peft_model, train_spec().condition)
+def test_cross_entropy_and_its_gradient_against_labels(peft_model, examples, sequences):
+    student = Student(peft_model, train_spec().learning)
     ids, mask, labels = labelled(sequences)
     tokens = sum(len(s.answer) for s in sequences)
-    ours = student(collate(sequences, None, PAD), None)["ce"] / tokens
+    ours = plain(student, examples)["ce"] / tokens
     theirs = peft_model(input_ids=ids, attention_mask=mask, labels=labels).loss
     torch.testing.assert_close(ours, theirs)
     trained = [p for p in peft_model.parameters() if p.requires_grad]
@@ -59,43 +97,39 @@ def test_cross_entropy_and_its_gradient_against_labels(peft_model, sequences):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
 
 
-def test_an_untrained_adapter_changes_nothing_and_another_one_does(model, sequences):
+def test_an_untrained_adapter_changes_nothing_and_another_one_does(model, examples, sequences):
     ids, mask, labels = labelled(sequences)
     before = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-    student = Student(add_lora(model, train_spec(lora__dropout=0).lora, seed=1), train_spec().condition)
+    student = Student(
+        add_lora(model, train_spec(training__default__lora__dropout=0).lora, seed=1), train_spec().learning
+    )
     tokens = sum(len(s.answer) for s in sequences)
-    torch.testing.assert_close(student(collate(sequences, None, PAD), None)["ce"] / tokens, before)
+    torch.testing.assert_close(plain(student, examples)["ce"] / tokens, before)
     for name, parameter in student.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
-    assert abs(student(collate(sequences, None, PAD), None)["ce"] / tokens - before) > 0.01
+    assert abs(plain(student, examples)["ce"] / tokens - before) > 0.01
 
 
 @pytest.mark.parametrize("condition", ["sft", "layerwise", "logit_kl"])
-def test_padding_without_a_mask_changes_nothing(peft_model, sequences, condition: str):
-    spec = train_spec(condition)
-    student, position = Student(peft_model, spec.condition), getattr(spec.condition, "position", None)
-    targets = {
-        "sft": None,
-        "layerwise": torch.randn(4, 2, 32),
-        "logit_kl": {"values": torch.randn(4, 16), "indices": torch.randint(400, (4, 16)), "logsumexp": torch.ones(4)},
-    }[condition]
-
-    def of(n: int):
-        return {k: v[n : n + 1] for k, v in targets.items()} if isinstance(targets, dict) else targets[n : n + 1]
-
-    together = student(collate(sequences, position, PAD), targets)
-    alone = [student(collate([s], position, PAD), None if targets is None else of(n)) for n, s in enumerate(sequences)]
+def test_neighbours_in_a_batch_change_nothing(peft_model, examples, condition: str):
+    student = Student(peft_model, train_spec(condition).learning)
+    top = {"values": torch.randn(4, 16), "indices": torch.randint(400, (4, 16)), "logsumexp": torch.ones(4)} | {
+        "rest": torch.zeros(4)
+    }
+    values = {"sft": [], "layerwise": [torch.randn(4, 2, 32)], "logit_kl": [top]}[condition]
+    together = with_targets(student, examples, *values)
+    alone = [with_targets(student, [example], *values) for example in examples]
     for name, value in together.items():
         torch.testing.assert_close(value, sum(sums[name] for sums in alone), rtol=1e-4, atol=1e-4)
 
 
 @torch.inference_mode()
-def test_student_states_are_those_of_the_adapted_model(peft_model, sequences):
+def test_student_states_are_those_of_the_adapted_model(peft_model, examples, sequences):
     """Cosine and distance against hidden states of the whole PEFT model, layer by layer."""
     spec = train_spec("layerwise")
-    student, teacher = Student(peft_model, spec.condition), torch.randn(4, 2, 32)
-    sums = student(collate(sequences, spec.condition.position, PAD), teacher)
+    student, teacher = Student(peft_model, spec.learning), torch.randn(4, 2, 32)
+    sums = with_targets(student, examples, teacher)
     ids, mask, _ = labelled(sequences)
     # The first decoder layer's output is hidden_states[1]; the last one is only given after the final norm.
     raw = []
@@ -106,15 +140,15 @@ def test_student_states_are_those_of_the_adapted_model(peft_model, sequences):
     places = [s.prompt.question_end for s in sequences]
     states = torch.stack([torch.stack([layer[n, p] for layer in (first, last)]) for n, p in enumerate(places)])
     cosine = F.cosine_similarity(states, teacher, dim=-1).sum(0)
-    torch.testing.assert_close(sums["cosine"], cosine, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sums["cosine_0"], cosine, rtol=1e-4, atol=1e-4)
     distance = (F.normalize(states, dim=-1) - F.normalize(teacher, dim=-1)).square().sum()
-    torch.testing.assert_close(sums["distillation"], distance, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sums["target_0"], distance, rtol=1e-4, atol=1e-4)
 
 
-def test_chosen_layers_only(peft_model, sequences):
+def test_chosen_layers_only(peft_model, examples):
     spec = train_spec("layerwise", conditions__layerwise__layers=[1])
-    sums = Student(peft_model, spec.condition)(collate(sequences, "question_end", PAD), torch.randn(4, 1, 32))
-    assert sums["cosine"].shape == (1,)
+    sums = with_targets(Student(peft_model, spec.learning), examples, torch.randn(4, 1, 32))
+    assert sums["cosine_0"].shape == (1,)
 
 
 def test_only_the_adapter_is_trained(peft_model):
@@ -135,23 +169,23 @@ def test_the_seed_decides_the_fresh_adapter(model_folder: Path):
 
 
 def test_unknown_target_modules(model):
-    lora = study(lora__target_modules=["q_proj", "q_prj"]).config.lora
+    lora = study(training__default__lora__target_modules=["q_proj", "q_prj"]).config.training["default"].lora
     with pytest.raises(JobError, match="no linear module 'q_prj'; it has .*'q_proj'"):
         add_lora(model, lora, 0)
 
 
 def test_too_long_answers_are_cut_and_marked(builder, splits):
     rows = read_jsonl(splits[0])[:4]
-    whole = build_sequences(rows, builder, 512)
+    whole = [example.sequence for example in streams_of(builder, rows)]
     limit = max(len(s.ids) for s in whole) - 1
-    cut = build_sequences(rows, builder, limit)
+    cut = [example.sequence for example in streams_of(builder, rows, limit)]
     assert [s.cut for s in cut] == [len(s.ids) > limit for s in whole] and 0 < sum(s.cut for s in cut) < 4
     assert all(s.ids == w.ids[:limit] for s, w in zip(cut, whole, strict=True))
 
 
 def test_a_question_without_room_for_an_answer(builder, splits):
     with pytest.raises(JobError, match="training example 0: the question alone has .* within training.max_tokens 16"):
-        build_sequences(read_jsonl(splits[0]), builder, 16)
+        streams_of(builder, read_jsonl(splits[0]), 16)
 
 
 @pytest.mark.parametrize(("count", "size"), [(12, 4), (10, 4), (3, 8)])

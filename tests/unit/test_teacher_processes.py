@@ -33,7 +33,7 @@ def start(folder: Path, model: Path, train: Path, launcher: tuple[str, ...], cou
     """The program that the workflow runs, in the background; what it prints goes to `<folder>/log`."""
     folder.mkdir(exist_ok=True)
     arguments = {
-        "--spec": study().precompute_activations("tiny", "fewshot").model_dump_json(by_alias=True),
+        "--spec": study().precompute_activations("tiny", "fewshot", "question").model_dump_json(by_alias=True),
         "--model": model / "manifest.json",
         "--train": train,
         "--gpus": count,

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from fewshot_distillation.runtime.errors import JobError
-from fewshot_distillation.student.batches import examples_of_step
-from fewshot_distillation.student.targets import Targets
+from fewshot_distillation.student.examples import examples_of_step
+from fewshot_distillation.student.targets import TargetCache
 from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
 # Masks are drawn for each micro batch, so only without dropout may the cut into micro batches not matter.
-NO_DROPOUT = {"lora__dropout": 0.0}
+NO_DROPOUT = {"training__default__lora__dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,16 @@ def setup(tmp_path_factory, model_folder: Path, splits) -> Setup:
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_micro_batches_do_not_matter(setup: Setup, condition: str):
-    runs = {size: setup.trainer(condition, training__micro_batch_size=size, **NO_DROPOUT) for size in (1, 2, 4)}
+    runs = {
+        size: setup.trainer(condition, training__default__micro_batch_tokens=size, **NO_DROPOUT)
+        for size in (192, 256, 1024)
+    }
     rows = {size: [trainer.step(step) for step in range(1, 5)] for size, trainer in runs.items()}
     start = adapter_of(setup.trainer(condition, **NO_DROPOUT))
-    whole = adapter_of(runs[4])
+    whole = adapter_of(runs[1024])
     assert (whole - start).abs().max() > 0.01
-    for size in (1, 2):
-        for ours, theirs in zip(rows[size], rows[4], strict=True):
+    for size in (192, 256):
+        for ours, theirs in zip(rows[size], rows[1024], strict=True):
             assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
         # Adam divides by the gradient's size, which magnifies rounding where a gradient is next to nothing.
         assert (adapter_of(runs[size]) - whole).norm() < 0.01 * (whole - start).norm()
@@ -39,8 +42,10 @@ def test_micro_batches_do_not_matter(setup: Setup, condition: str):
 def test_accumulated_gradient_is_that_of_one_big_batch(setup: Setup, condition: str, monkeypatch):
     """Before the optimizer has a say, and with an adapter whose every part gets a gradient."""
     gradients = {}
-    for size in (1, 4):
-        trainer = setup.trainer(condition, training__micro_batch_size=size, training__grad_clip=1e9, **NO_DROPOUT)
+    for size in (192, 1024):
+        trainer = setup.trainer(
+            condition, training__default__micro_batch_tokens=size, training__default__max_grad_norm=1e9, **NO_DROPOUT
+        )
         trained = [p for p in trainer.student.parameters() if p.requires_grad]
         torch.manual_seed(3)
         for parameter in trained:
@@ -49,8 +54,8 @@ def test_accumulated_gradient_is_that_of_one_big_batch(setup: Setup, condition: 
         monkeypatch.setattr(trainer.optimizer, "zero_grad", lambda: None)
         trainer.step(1)
         gradients[size] = torch.cat([p.grad.flatten() for p in trained])
-    assert gradients[4].norm() > 0.01
-    torch.testing.assert_close(gradients[1], gradients[4], rtol=1e-3, atol=1e-5)
+    assert gradients[1024].norm() > 0.01
+    torch.testing.assert_close(gradients[192], gradients[1024], rtol=1e-3, atol=1e-5)
 
 
 def test_loss_is_what_the_documentation_says(setup: Setup):
@@ -66,13 +71,13 @@ def test_loss_is_what_the_documentation_says(setup: Setup):
 def test_the_first_steps_are_an_epoch(setup: Setup, monkeypatch):
     """Twelve examples in three steps of four; counting steps from another number would leave some out."""
     trainer, seen = setup.trainer("sft"), []
-    forward = trainer._micro_batch
+    forward = trainer._forward
 
-    def noted(examples: list[int], seed: int) -> dict:
-        seen.extend(examples)
-        return forward(examples, seed)
+    def noted(plan, number: int) -> dict:
+        seen.extend(example.index for example in plan.micro_batches[number])
+        return forward(plan, number)
 
-    monkeypatch.setattr(trainer, "_micro_batch", noted)
+    monkeypatch.setattr(trainer, "_forward", noted)
     for step in range(1, 4):
         trainer.step(step)
     assert sorted(seen) == list(range(12))
@@ -117,7 +122,7 @@ def expected_lr(kind: str, step: int) -> float:
 @pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
 def test_learning_rates(setup: Setup, kind: str):
     """Every kind is warmed up, as `warmup_steps` says; the decaying ones end at zero after the last step."""
-    trainer = setup.trainer("sft", training__scheduler=kind)
+    trainer = setup.trainer("sft", training__default__lr_scheduler=kind)
     rates = [trainer.step(step)["lr"] for step in range(1, 7)]
     assert rates == pytest.approx([expected_lr(kind, step) for step in range(1, 7)])
     if kind != "constant":
@@ -132,7 +137,7 @@ def test_the_reported_rate_is_the_one_that_was_used(setup: Setup):
 
 
 def test_gradients_are_clipped(setup: Setup, monkeypatch):
-    trainer = setup.trainer("sft", training__grad_clip=0.001)
+    trainer = setup.trainer("sft", training__default__max_grad_norm=0.001)
     trained = [p for p in trainer.student.parameters() if p.requires_grad]
     norms = []
     monkeypatch.setattr(
@@ -154,39 +159,50 @@ def test_a_loss_that_is_not_finite_names_the_step(setup: Setup):
 
 
 def test_dropout_is_on_while_training_and_drawn_anew_each_step(setup: Setup):
-    with_dropout, without = setup.trainer("sft", lora__dropout=0.5), setup.trainer("sft", lora__dropout=0.0)
+    with_dropout, without = (
+        setup.trainer("sft", training__default__lora__dropout=0.5),
+        setup.trainer("sft", training__default__lora__dropout=0.0),
+    )
     rows = [(with_dropout.step(n)["ce"], without.step(n)["ce"]) for n in range(1, 5)]
     assert with_dropout.model.training and rows[-1][0] != pytest.approx(rows[-1][1], rel=1e-5)
     seeds = {with_dropout._seed(step, number) for step in range(1, 40) for number in range(8)}
     assert len(seeds) == 39 * 8
 
 
-def test_micro_batches_that_processes_cannot_share(setup: Setup):
-    """Two micro batches a step can't be spread over three processes."""
+def test_a_batch_that_processes_cannot_share(setup: Setup):
     trainer = setup.trainer("sft")
-    trainer.accelerator = type("Accelerator", (), {"num_processes": 3})()
-    with pytest.raises(JobError, match="2 micro batches a step can't be shared evenly by 3 processes"):
+    trainer.accelerator = type("Accelerator", (), {"num_processes": 5})()
+    with pytest.raises(JobError, match="effective_batch_size 4 can't be shared by 5 processes"):
         trainer._check_processes()
 
 
+def test_a_sequence_longer_than_a_micro_batch(setup: Setup):
+    with pytest.raises(JobError, match=r"a sequence of \d+ tokens is longer than training.micro_batch_tokens 32"):
+        setup.trainer("sft", training__default__micro_batch_tokens=32).step(1)
+
+
+def target_of(setup: Setup, condition: str, examples: int = 12, **changes) -> TargetCache:
+    (target,) = setup.spec(condition, **changes).learning.targets
+    return TargetCache(target, *setup.inputs(condition).caches[0], examples)
+
+
 def test_targets_of_another_dataset(setup: Setup):
-    with pytest.raises(JobError, match="has 12 rows, but there are 13 training examples"):
-        Targets(setup.spec("layerwise"), setup.caches["layerwise"][0], None, 13)
+    with pytest.raises(JobError, match="has 12 examples, but there are 13 training examples"):
+        target_of(setup, "layerwise", 13)
 
 
 def test_targets_are_rows_of_the_cache(setup: Setup):
-    """Of the condition's position, layers, temperature and number of tokens."""
-    cpu = torch.device("cpu")
-    spec = setup.spec("layerwise", conditions__layerwise__layers=[1])
-    every = setup.spec("layerwise")
-    one, both = (Targets(s, setup.caches["layerwise"][0], None, 12).of([5, 2], cpu) for s in (spec, every))
+    """Of the target's span, layers, temperature and number of tokens."""
+    sequences = [example.sequence for example in setup.trainer("sft").streams.streams[0]]
+    chosen = [5, 2], [sequences[5], sequences[2]]
+    one = target_of(setup, "layerwise", conditions__layerwise__layers=[1]).of(*chosen)
+    both = target_of(setup, "layerwise").of(*chosen)
     assert both.shape == (2, 2, 32) and torch.equal(one, both[:, [1]])
-    spec = setup.spec("logit_kl", conditions__logit_kl__top_k=4)
-    found = Targets(spec, setup.caches["logit_kl"][0], [1.0, 2.0], 12).of([5, 2], cpu)
+    found = target_of(setup, "logit_kl", conditions__logit_kl__top_k=4).of(*chosen)
     assert found["values"].shape == found["indices"].shape == (2, 4)
-    values = Targets(setup.spec("logit_kl"), setup.caches["logit_kl"][0], [1.0, 2.0], 12).of([5, 2], cpu)["values"]
+    values = target_of(setup, "logit_kl").of(*chosen)["values"]
     assert torch.equal(found["values"], values[:, :4])
-    assert (found["logsumexp"] >= (values.float() / 2).logsumexp(1) - 1e-3).all()
+    assert (found["logsumexp"] >= (values / 2).logsumexp(1) - 1e-3).all()
 
 
 @pytest.mark.parametrize("adapter", ["lora", "none"])
@@ -195,7 +211,7 @@ def test_gradient_checkpointing_changes_nothing(setup: Setup, condition: str, ad
     """Losses, gradients and weights, with dropout; layers do run twice, or nothing would be tested."""
     runs, forwards = {}, {}
     for name in (False, True):
-        trainer = setup.trainer(condition, gradient_checkpointing=name, training__adapter=adapter)
+        trainer = setup.trainer(condition, gradient_checkpointing=name, training__default__adapter=adapter)
         calls: list[int] = []
         trainer.student.base[0].get_decoder().layers[0].mlp.register_forward_pre_hook(lambda *_, c=calls: c.append(1))
         trained = [p for p in trainer.student.parameters() if p.requires_grad]
@@ -208,7 +224,7 @@ def test_gradient_checkpointing_changes_nothing(setup: Setup, condition: str, ad
         )
         rows = [trainer.step(number) for number in range(1, 4)]
         runs[name], forwards[name] = (rows, gradients, adapter_of(trainer)), len(calls)
-    assert forwards[True] == 2 * forwards[False] == 12
+    assert forwards[True] == 2 * forwards[False] > 0
     assert runs[True][0] == runs[False][0]
     assert all(torch.equal(a, b) and a.norm() > 0 for a, b in zip(runs[True][1], runs[False][1], strict=True))
     assert torch.equal(runs[True][2], runs[False][2])

@@ -49,12 +49,12 @@ def tiny_config(model: Path) -> dict:
         "conditions": {
             "sft": {"label": "B · SFT"},
             "layerwise": {"label": "C", "target": "hidden_states", "teacher": "fewshot", "lambda": 0.5},
-            "logit_kl": {"label": "D", "target": "logits", "teacher": "fewshot", "top_k": 32, "position": "prompt_end"},
+            "logit_kl": {"label": "D", "target": "logits", "teacher": "fewshot", "top_k": 32, "span": "prompt_end"},
         },
         "schedules": {"short": {"max_steps": 4, "checkpoints": [2, 4]}},
-        "training": {"warmup_steps": 1, "effective_batch_size": 4, "micro_batch_size": 2},
+        "training": {"default": {"warmup_steps": 1, "effective_batch_size": 4, "micro_batch_tokens": 512}},
         "evaluation": {"max_new_tokens": 8, "batch_tokens": 1024},
-        "baselines": {"shots": [0, 4]},
+        "baselines": ["zeroshot", "fewshot"],
         "save_state_every": 1,
         "icl_gap": {"phase0": {"models": ["tiny"], "shots": [0, 4], "questions": 6}},
         "studies": {

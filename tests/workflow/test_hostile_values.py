@@ -29,7 +29,7 @@ def test_hostile_values_reach_no_shell(tmp_path: Path, config: dict):
     del config["conditions"]["logit_kl"]
     config["models"]["tiny"]["chat_template"].pop("note")
     config["studies"] = {"main": {"models": ["tiny"], "conditions": ["sft", "layerwise"], "schedules": ["short"]}}
-    config["baselines"] = {"shots": [0]}
+    config["baselines"] = ["zeroshot"]
     project = Project(tmp_path / "work $(touch pwned9) 'x", config)
     project.run("all")
     assert (project.folder / HOSTILE_FOLDER / "analysis.md").exists()

@@ -19,7 +19,8 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
     assert plan == Counter(
         fetch_model=1,
         fetch_dataset=1,
-        icl_gap=1,
+        baseline=2,
+        score_baseline=2,
         precompute_activations=1,
         audit_signal=1,
         train=1,
@@ -31,7 +32,7 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
 def test_one_figure_needs_only_what_it_shows(finished: Project, tmp_path):
     plan = Project(tmp_path, finished.config).planned("results/figures/tiny/lambda_sweep.png")
     assert plan["train"] == 3, "two λ and plain fine-tuning"
-    assert "precompute_logits" not in plan and "aggregate" not in plan and "baseline" not in plan
+    assert "precompute_logits" not in plan and "aggregate" not in plan
 
 
 def test_jobs_of_several_rules_make_a_group(finished: Project, tmp_path):
@@ -58,7 +59,16 @@ def test_rule_graph_reads_like_the_study(finished: Project):
         (names[a.strip()], names[b.strip()])
         for a, b in (line.strip(" \t;").split("->") for line in graph.splitlines() if "->" in line)
     }
-    chain = ["icl_gap", "precompute_activations", "precompute_logits", "train", "eval_checkpoint", "score", "aggregate"]
+    chain = [
+        "baseline",
+        "score_baseline",
+        "precompute_activations",
+        "precompute_logits",
+        "train",
+        "eval_checkpoint",
+        "score",
+        "aggregate",
+    ]
     assert set(zip(chain, chain[1:], strict=False)) <= edges
     assert ("score", "plot_accuracy_curve") in edges
 
@@ -72,17 +82,16 @@ def snakemake(*arguments: str) -> str:
 
 # The published study by hand, as (rule, model): jobs.
 # Trained: 1.7B with B, C, D and three more λ (0.5 is C itself), and B, C early; 8B with B, C, D, and B, C early.
-# Asked: each training run once, the two trained models with 0 and 8 shots, and three candidates twice in phase 0 (on 16
-# questions and on all of them). One teacher for each trained model, with logits for D. Only 1.7B has a λ sweep to draw.
+# Asked: each training run once, and three candidates with 0, 4 and 8 shots in phase 0, on 16 questions and on all of
+# them; the baselines of the trained models are among the latter. One teacher for each trained model, with logits for D.
+# Only 1.7B has a λ sweep to draw.
 SMALL, LARGE, CANDIDATE = "qwen3-1.7b", "qwen3-8b", "qwen3-4b-instruct"
 PUBLISHED_STUDY = {
     ("fetch_dataset", None): 1,
     ("fetch_model", SMALL): 1, ("fetch_model", LARGE): 1, ("fetch_model", CANDIDATE): 1,
-    ("icl_gap", SMALL): 2, ("icl_gap", LARGE): 2, ("icl_gap", CANDIDATE): 2,
-    ("score_icl_gap", SMALL): 2, ("score_icl_gap", LARGE): 2, ("score_icl_gap", CANDIDATE): 2,
     ("summarise_icl_gap", None): 2, ("plot_icl_gap", None): 2,
-    ("baseline", SMALL): 2, ("baseline", LARGE): 2,
-    ("score_baseline", SMALL): 2, ("score_baseline", LARGE): 2,
+    ("baseline", SMALL): 6, ("baseline", LARGE): 6, ("baseline", CANDIDATE): 6,
+    ("score_baseline", SMALL): 6, ("score_baseline", LARGE): 6, ("score_baseline", CANDIDATE): 6,
     ("precompute_activations", SMALL): 1, ("precompute_activations", LARGE): 1,
     ("precompute_logits", SMALL): 1, ("precompute_logits", LARGE): 1,
     ("audit_signal", SMALL): 1, ("audit_signal", LARGE): 1,
@@ -104,7 +113,7 @@ def assert_gpus_of_the_published_study(output: str) -> None:
         spread = model == LARGE and name in ("precompute_activations", "audit_signal", "train")
         assert gpus == ("2" if spread else "1"), (name, model)
         assert "--num_processes 2 " in launcher if spread else launcher == "python", (name, model)
-    on_gpus = ("icl_gap", "baseline", "precompute_", "audit_", "train", "eval_")
+    on_gpus = ("baseline", "precompute_", "audit_", "train", "eval_")
     assert len(commands) == sum(n for (rule, _), n in PUBLISHED_STUDY.items() if rule.startswith(on_gpus))
 
 
@@ -195,7 +204,7 @@ def test_new_label_trains_nothing(reconfigured):
 
 def test_another_metric_generates_nothing_again(reconfigured):
     plan = reconfigured(metric="flexible")
-    assert plan["score"] == 4 and not {"train", "eval_checkpoint", "baseline", "icl_gap"} & set(plan)
+    assert plan["score"] == 4 and not {"train", "eval_checkpoint", "baseline"} & set(plan)
 
 
 def test_another_lambda_trains_one_run(reconfigured):
@@ -211,13 +220,15 @@ def test_settings_without_influence_rerun_nothing(reconfigured, finished: Projec
     assert not reconfigured(trackers=[], save_state_every=7, server={"concurrency": 3}, models__tiny=model)
 
 
-@pytest.mark.parametrize("first", ["icl_gap/phase0/tiny/predictions.parquet", "teachers/tiny/fewshot/signal.json"])
+@pytest.mark.parametrize(
+    "first", ["baselines/tiny/zeroshot/first6/accuracy.csv", "teachers/tiny/fewshot/question/signal.json"]
+)
 def test_what_comes_first_and_is_torn_hides_nothing_that_is_missing(finished: Project, tmp_path: Path, first: str):
     """Snakemake forgets what depends on an `ancient` file that is made again."""
     shutil.copytree(finished.folder, tmp_path / "torn", symlinks=True)
     torn = Project(tmp_path / "torn", finished.config)
     shutil.rmtree(torn.path("runs", "tiny", "layerwise"))
-    shutil.rmtree(torn.path("teachers", "tiny", "fewshot")) if first.startswith("icl_gap") else None
+    shutil.rmtree(torn.path("teachers", "tiny", "fewshot")) if first.startswith("baselines") else None
     torn.tear([f"results/{first}"])
     plan = torn.planned("eval_layerwise_0.5_tiny")
     assert (plan["train"], plan["eval_checkpoint"], plan["score"]) == (1, 1, 1)
@@ -232,7 +243,7 @@ def test_what_comes_first_and_is_torn_hides_nothing_that_is_missing(finished: Pr
 def test_phase_zero_is_an_order_and_not_data(reconfigured):
     gap = {"models": ["tiny"], "shots": [0, 4], "questions": 8}
     plan = reconfigured(icl_gap__phase0=gap)
-    assert plan["icl_gap"] == 1 and not {"precompute_activations", "train"} & set(plan)
+    assert plan["baseline"] == 2 and not {"precompute_activations", "train"} & set(plan)
 
 
 @pytest.mark.parametrize(
@@ -254,11 +265,11 @@ def test_edited_code_reruns_what_depends_on_it(finished: Project, tmp_path, file
     assert old in text
     path.write_text(text.replace(old, new, 1))
     plan = Project(finished.folder, finished.config, source).planned("all")
-    for rule in ("train", "score", "plot_lambda_sweep", "icl_gap", "precompute_activations", "audit_signal"):
+    for rule in ("train", "score", "plot_lambda_sweep", "baseline", "precompute_activations", "audit_signal"):
         if rule in rerun:
             assert plan[rule] == rerun[rule]
     if "train" not in rerun:
-        assert not {"train", "eval_checkpoint", "baseline", "icl_gap", "precompute_activations"} & set(plan)
+        assert not {"train", "eval_checkpoint", "baseline", "precompute_activations"} & set(plan)
     if not rerun:
         assert not plan
 
@@ -278,7 +289,7 @@ def test_another_model_reruns_nothing_of_the_first(reconfigured, finished: Proje
     plan = reconfigured(models__other=finished.config["models"]["tiny"], studies__main=grid)
     assert (plan["fetch_model"], plan["precompute_activations"], plan["precompute_logits"]) == (1, 1, 1)
     assert (plan["train"], plan["eval_checkpoint"], plan["baseline"]) == (3, 3, 2)
-    assert "icl_gap" not in plan and "fetch_dataset" not in plan
+    assert "summarise_icl_gap" not in plan and "fetch_dataset" not in plan
 
 
 def test_targets_of_one_model_need_only_that_model(finished: Project, tmp_path):

@@ -103,5 +103,5 @@ def test_the_real_prompts_were_used(rehearsal: Rehearsal):
         meta = json.loads((folder / "meta.json").read_text())
         assert meta["examples"] == 32 and 1500 < meta["prompt_tokens"]["mean"] < 1750
         assert meta["positions"]["question_end"]["token"] == "\n"
-    predictions = pd.read_parquet(rehearsal.path("baselines", "qwen3-8b", "8shot", "predictions.parquet"))
+    predictions = pd.read_parquet(rehearsal.path("baselines", "qwen3-8b", "fewshot", "all", "predictions.parquet"))
     assert len(predictions) == 6 and predictions["prompt_tokens"].min() > 1000

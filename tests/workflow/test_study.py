@@ -36,7 +36,7 @@ def test_summary_and_analysis_agree(finished: Project):
 
 
 def test_caches_have_the_documented_shape(finished: Project):
-    folder = finished.path("teachers", "tiny", "fewshot")
+    folder = finished.path("teachers", "tiny", "fewshot", "question")
     with safe_open(folder / "activations.safetensors", framework="pt") as file:
         for position in ("question_end", "prompt_end"):
             part = file.get_slice(position)
@@ -80,13 +80,13 @@ def test_teacher_logits_are_those_of_the_model(finished: Project):
     from fewshot_distillation.config.specs import ActivationsSpec
     from fewshot_distillation.data.datasets import read_jsonl
     from fewshot_distillation.data.prompts import PromptBuilder
-    from fewshot_distillation.teacher.activations import teacher_prompts
+    from fewshot_distillation.teacher.activations import teacher_sequences
 
     model_folder = finished.path("models", "tiny")
-    folder = finished.path("teachers", "tiny", "fewshot")
+    folder = finished.path("teachers", "tiny", "fewshot", "question")
     record = json.loads((folder / "activations.safetensors.job.json").read_text())
     builder = PromptBuilder.of_model(model_folder, {"enable_thinking": False})
-    prompts = teacher_prompts(
+    prompts = teacher_sequences(
         ActivationsSpec.model_validate(record["spec"]), builder, read_jsonl(finished.path("data/problems/train.jsonl"))
     )
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
@@ -94,6 +94,6 @@ def test_teacher_logits_are_those_of_the_model(finished: Project):
         for row in (0, 23):
             logits = model(torch.tensor([prompts[row].ids])).logits[0]
             for position in ("question_end", "prompt_end"):
-                expected = logits[prompts[row].position(position)].topk(32)
-                values = file.get_tensor(f"{position}.values")[row].float()
+                expected = logits[prompts[row].span(position)[0]].topk(32)
+                values = file.get_tensor(f"{position}.max")[row] - file.get_tensor(f"{position}.below")[row].float()
                 torch.testing.assert_close(values, expected.values, atol=2e-3, rtol=2e-3)

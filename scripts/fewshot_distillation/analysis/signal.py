@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..config.catalogue import HiddenStates
+from ..config.conditions import POSITIONS, QUESTION, HiddenStatesTarget, LogitsTarget
 from ..config.specs import AggregateSpec
 from .collect import read_metrics
 
@@ -25,45 +25,48 @@ def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str
         audits: content of every signal.json.
 
     Returns:
-        The run's identity, its teacher, target and position; the `objective`, and whether it is the `trained` one; `ce`
-        and `weighted` (λ times distillation) of the first and the last steps as `_start` and `_end`. From the audit, at
-        the run's position: for logits `kl` at T = 1 and `kl_at_temperature`, in nats; for hidden states `distance`, the
-        mean over layers of the squared distance of normalized states, and `numbers`, how many times the reductions are
-        apart.
+        For each target of a run: its identity, its teacher, target and position; the `objective`, and whether it is the
+        `trained` one; `ce` and `weighted` (λ times distillation) of the first and the last steps as `_start` and
+        `_end`. From the audit, at the target's position: for logits `kl` at T = 1 and `kl_at_temperature`, in nats; for
+        hidden states `distance`, the mean over layers of the squared distance of normalized states, and `numbers`, how
+        many times the reductions are apart.
     """
-    known = {(audit["model"], audit["teacher"]): audit for audit in audits}
+    known = {(audit["model"], audit["teacher"], audit["text"]): audit for audit in audits}
     rows: list[Row] = []
     for path in metrics:
         table = read_metrics([path])
         name = table["condition"].iloc[0]
         if name in spec.conditions:
-            condition = spec.conditions[name]
-            run = table.iloc[0][["model", "condition", "lambda", "schedule"]].to_dict()
-            run |= {"seed": int(table["seed"].iloc[0]), "label": spec.labels[name], "teacher": condition.teacher}
-            run |= {"target": condition.target, "position": condition.position}
-            audit = known[run["model"], condition.teacher]
-            of_target = _layerwise if condition.target == "hidden_states" else _logits
-            rows += of_target(run, condition, audit, _ends(table))
+            for target in spec.conditions[name].targets:
+                run = table.iloc[0][["model", "condition", "lambda", "schedule"]].to_dict()
+                run |= {"seed": int(table["seed"].iloc[0]), "label": spec.labels[name], "teacher": target.teacher}
+                run |= {"target": target.target, "position": target.span}
+                text = QUESTION if target.span in POSITIONS else spec.conditions[name].answers
+                audit = known[run["model"], target.teacher, text]
+                of_target = _layerwise if target.target == "hidden_states" else _logits
+                rows += of_target(run, target, audit, _ends(table))
     return rows
 
 
-def _logits(run: Row, condition: Any, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
-    kl, t = audit["positions"][condition.position]["kl"], condition.temperature
+def _logits(run: Row, target: LogitsTarget, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
+    kl, t = audit["positions"][target.span]["kl"], target.temperature
     seen = {"kl": kl["1.0"], "temperature": t, "kl_at_temperature": kl[json.dumps(t)]}
-    return [run | {"objective": condition.loss, "trained": True} | seen | ends]
+    return [run | {"objective": target.loss, "trained": True} | seen | ends]
 
 
-def _layerwise(run: Row, condition: HiddenStates, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
-    layers = audit["positions"][condition.position]["layers"]
-    chosen = range(len(layers["cosine"])) if condition.layers == "all" else condition.layers
+def _layerwise(run: Row, target: HiddenStatesTarget, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
+    layers = audit["positions"][target.span]["layers"]
+    chosen = range(len(layers["cosine"])) if target.layers == "all" else target.layers
     numbers = len(chosen) * audit["hidden_size"]
-    total = sum(layers["normalized_distance" if condition.normalize else "distance"][layer] for layer in chosen)
+    if target.layers != "all" and audit["layers"]:  # of an answer only the layers that are matched are compared
+        chosen = [audit["layers"].index(layer) for layer in target.layers]
+    total = sum(layers["normalized_distance" if target.normalize else "distance"][layer] for layer in chosen)
     distance = sum(layers["normalized_distance"][layer] for layer in chosen) / len(chosen)
     run = run | {"distance": distance, "numbers": numbers}
-    other, value = ("mean", total / numbers) if condition.reduction == "sum" else ("sum", total)
+    other, value = ("mean", total / numbers) if target.reduction == "sum" else ("sum", total)
     untrained = {"ce_start": ends["ce_start"], "weighted_start": run["lambda"] * value}
     return [
-        run | {"objective": condition.reduction, "trained": True} | ends,
+        run | {"objective": target.reduction, "trained": True} | ends,
         run | {"objective": other, "trained": False} | untrained,
     ]
 

@@ -80,7 +80,8 @@ def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
     """A sentence for each condition that was trained on next to nothing."""
     found = {}
     for row in rows:
-        positions = next(audit for audit in audits if audit["teacher"] == row["teacher"])["positions"]
+        mine = [audit["positions"] for audit in audits if audit["teacher"] == row["teacher"]]
+        positions = {position: entry for part in mine for position, entry in part.items()}
         others = [position for position in positions if position != row["position"]]
         where = f"**{row['label']} has next to nothing to learn from**: at `{row['position']}`"
         if row["target"] == "logits" and row["kl"] < LEAST_KL:

@@ -91,13 +91,14 @@ def _without_nulls(value: Any) -> Any:
 DropNulls = BeforeValidator(_without_nulls)
 
 # Tags of discriminated unions, which pydantic adds to an error's location and no user has written.
-UNION_TAGS = {"hub", "files", "wheel", "generator", "none", "hidden_states", "logits"}
+UNION_TAGS = {"hub", "files", "wheel", "generator", "none", "hidden_states", "logits", "targets"}
 
 
 def _location(parts: tuple[int | str, ...]) -> str:
     kept: list[str] = []
     for before, part in zip(("",) + parts, parts, strict=False):
-        after_choice = before == "source" or (len(kept) == 2 and kept[0] == "conditions")
+        of_targets = isinstance(before, int) and kept[-2:-1] == ["targets"]
+        after_choice = before == "source" or (kept == ["conditions", before]) or of_targets
         # "[key]" says that a name is wrong, which the part before it is.
         if not (after_choice and part in UNION_TAGS) and part != "[key]":
             kept.append(str(part))

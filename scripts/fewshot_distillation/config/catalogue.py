@@ -1,19 +1,16 @@
-"""The catalogue's entries: models, datasets, teachers, conditions, schedules and what training and evaluation use."""
+"""The catalogue's entries: models, datasets, training recipes, schedules, and what evaluation uses."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from ..tasks import TASKS, task_of
 from .base import LocalPath, Strict
 from .engines import engine_modules, engines
 from .sources import DatasetSource, ModelSource
 
-# What tables call the untrained model, in the place of a condition.
+# What tables call the base model, in the place of a condition.
 BASE = "base"
-
-Position = Literal["question_end", "prompt_end"]
-POSITIONS: tuple[Position, ...] = ("question_end", "prompt_end")
 
 
 class Gpus(Strict):
@@ -38,6 +35,12 @@ class Model(Strict):
         "such as `envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on "
         "it.",
     )
+    lora: dict[str, Any] = Field(
+        {}, description="Settings of the recipes' `lora` that differ for this model, such as `target_modules`."
+    )
+    micro_batch_tokens: int | None = Field(
+        None, ge=16, description="In place of the recipes' `micro_batch_tokens`, for a model of another size."
+    )
     gradient_checkpointing: bool = Field(
         False,
         description="Compute layers a second time in the backward pass instead of keeping their activations, which "
@@ -56,6 +59,12 @@ class Dataset(Strict):
         description="How rows are asked, answered and scored: `gsm8k` (columns `question` and `answer`, a worked "
         "answer that ends in `#### <number>`) or `multiple_choice` (`question`, `choices`, `answer`, and an "
         "`explanation` if there is one).",
+    )
+    validation: int = Field(
+        0,
+        ge=0,
+        description="Training rows that are set aside when the dataset is fetched: never trained on and never a "
+        "demonstration; λ and each run's checkpoint are chosen on them.",
     )
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
@@ -84,96 +93,8 @@ class Dataset(Strict):
         return self
 
 
-class Teacher(Strict):
-    """The frozen model with demonstrations in its prompt."""
-
-    shots: int = Field(8, ge=0, le=64, description="Demonstrations in the prompt; 0 is the zero-shot control.")
-    demonstrations: Literal["per_example", "fixed"] = Field(
-        "per_example", description="Drawn anew for every example, or one set for all; never the example itself."
-    )
-    seed: int = Field(42, ge=0, description="Seed of the draw.")
-
-
-class Sft(Strict):
-    """Answers only: the cross-entropy of ordinary supervised fine-tuning."""
-
-    label: str = Field(min_length=1, max_length=60, description="Name in tables and legends.")
-
-    target: Literal["none"] = Field("none", description="No teacher.")
-    lam: float = Field(0.0, ge=0, le=0, alias="lambda", description="There is no distillation term to weigh.")
-
-
-class Distillation(Strict):
-    """What every condition with a teacher has."""
-
-    label: str = Field(min_length=1, max_length=60, description="Name in tables and legends.")
-    teacher: str = Field(description="Name of the teacher whose targets are learned.")
-    position: Position = Field(
-        "question_end",
-        description="`question_end`: last token before the generation prompt; `prompt_end`: last token of the prompt.",
-    )
-    lam: float = Field(0.5, ge=0, alias="lambda", description="Weight λ of the distillation term.")
-
-
-class HiddenStates(Distillation):
-    """Layer-wise distillation: L = L_CE + λ Σ_l ‖ĥ_l(student) − ĥ_l(teacher)‖²."""
-
-    target: Literal["hidden_states"] = Field(description="Hidden states of the teacher.")
-    layers: Literal["all"] | list[Annotated[int, Field(ge=0)]] = Field(
-        "all", description="`all`, or layer numbers counted from 0."
-    )
-    normalize: bool = Field(True, description="Scale each hidden state to unit L2 norm first.")
-    reduction: Literal["sum", "mean"] = Field(
-        "sum", description="`sum` over layers and features (the documented objective) or `mean`; batches are averaged."
-    )
-
-    @model_validator(mode="after")
-    def _ascending_layers(self) -> "HiddenStates":
-        if self.layers != "all" and (not self.layers or self.layers != sorted(set(self.layers))):
-            raise ValueError(f"layers must be 'all' or ascending layer numbers without repetition, not {self.layers}")
-        return self
-
-    @property
-    def loss(self) -> str:
-        return "layerwise"
-
-
-class Logits(Distillation):
-    """Logit distillation: T² KL(teacher ‖ student) over the teacher's top-k tokens."""
-
-    renamed: ClassVar[dict[str, str]] = {"tail": "missing_probability"}
-
-    target: Literal["logits"] = Field(description="Next-token logits of the teacher.")
-    divergence: Literal["forward_kl"] = Field("forward_kl", description="Divergence between the distributions.")
-    temperature: float = Field(2.0, gt=0, le=100, description="Temperature T of both distributions.")
-    top_k: int = Field(1024, ge=1, description="Teacher tokens kept.")
-    missing_probability: Literal["renormalise", "bucket", "teacher_only"] = Field(
-        "renormalise",
-        description="Mass outside the top k: `renormalise` both over the top k, one `bucket` token for the rest, or "
-        "`teacher_only` (only the teacher renormalised, as published).",
-    )
-
-    @property
-    def loss(self) -> str:
-        return self.divergence
-
-
-def _target(value: Any) -> str:
-    return value.get("target") or "none" if isinstance(value, dict) else getattr(value, "target", "none")
-
-
-Condition = Annotated[
-    Annotated[Sft, Tag("none")] | Annotated[HiddenStates, Tag("hidden_states")] | Annotated[Logits, Tag("logits")],
-    Discriminator(
-        _target,
-        custom_error_type="target",
-        custom_error_message="target must be hidden_states or logits, or be left out for plain fine-tuning",
-    ),
-]
-
-
 class Lora(Strict):
-    """The adapter that `training.adapter: lora` trains; the base weights stay frozen."""
+    """The adapter of a recipe with `adapter: lora`; the base weights stay frozen."""
 
     r: int = Field(16, ge=1, description="Rank.")
     alpha: int = Field(32, ge=1, description="Scale; the update is multiplied by alpha / r.")
@@ -186,38 +107,45 @@ class Lora(Strict):
 
 
 class Training(Strict):
-    """Optimisation (AdamW), the same for every condition."""
+    """A training recipe (AdamW); several by name can be compared, and what one leaves out it takes from `default`."""
 
     renamed: ClassVar[dict[str, str]] = {
         "lr": "learning_rate",
         "scheduler": "lr_scheduler",
         "grad_clip": "max_grad_norm",
+        "micro_batch_size": "micro_batch_tokens (which counts tokens, not examples)",
     }
 
     adapter: Literal["lora", "none"] = Field(
         "lora",
-        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower "
-        "`learning_rate` and about 16 bytes of GPU memory a parameter.",
+        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `learning_rate` "
+        "and about 16 bytes of GPU memory a parameter.",
     )
+    lora: Lora = Field(Lora(), description="The adapter.")
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
     lr_scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
     effective_batch_size: int = Field(32, ge=1, description="Examples in an optimizer step, over all processes.")
-    micro_batch_size: int = Field(4, ge=1, description="Examples in a forward pass; divides the effective batch.")
+    micro_batch_tokens: int = Field(
+        16384,
+        ge=16,
+        description="Tokens of a forward pass, into which sequences are packed without padding; more passes are made "
+        "where a batch has more. It bounds memory.",
+    )
     max_tokens: int = Field(
         512, ge=16, description="Longest training sequence in tokens; longer answers are cut, counted and reported."
     )
+    compile: Literal["auto"] | bool = Field(
+        "auto",
+        description="Compile the layers with torch.compile; `auto` does on a GPU where the schedule is long enough to "
+        "earn back what compiling costs.",
+    )
 
-    @model_validator(mode="after")
-    def _divides(self) -> "Training":
-        if self.effective_batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"micro_batch_size {self.micro_batch_size} does not divide effective_batch_size "
-                f"{self.effective_batch_size}; choose a divisor"
-            )
-        return self
+    def lora_of(self, model: Model) -> Lora:
+        """The adapter of a model: the recipe's, with what differs for the model."""
+        return Lora(**{**self.lora.model_dump(), **model.lora})
 
 
 class Schedule(Strict):
@@ -251,6 +179,24 @@ class Server(Strict):
     timeout: float = Field(600, gt=0, description="Seconds until a request is given up and tried again.")
 
 
+class Draw(Strict):
+    """Questions that are drawn instead of the first ones."""
+
+    count: int = Field(ge=1, description="How many.")
+    seed: int = Field(42, ge=0, description="Seed of the draw.")
+
+
+# Which test questions are asked: the first so many, so many that are drawn, or (null) all.
+Questions = Annotated[int, Field(ge=1)] | Draw | None
+
+
+def questions_text(questions: int | Draw | None) -> str:
+    """The selection as it stands in paths: `all`, `first16`, `drawn16seed42`."""
+    if questions is None:
+        return "all"
+    return f"first{questions}" if isinstance(questions, int) else f"drawn{questions.count}seed{questions.seed}"
+
+
 class Evaluation(Strict):
     """Greedy generation on the test questions."""
 
@@ -265,7 +211,10 @@ class Evaluation(Strict):
         description="Prompt and answer tokens of a batch together; bounds the memory of `transformers`, and is nothing "
         "to the other engines.",
     )
-    questions: int | None = Field(None, ge=1, description="Evaluate only the first test questions; null means all.")
+    questions: Questions = Field(
+        None,
+        description="Test questions: the first so many, `{count: 16, seed: 42}` for so many drawn, or null for all.",
+    )
 
     @property
     def modules(self) -> list[str]:

@@ -1,13 +1,14 @@
 """The whole configuration, and the checks that need to see more than one entry."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ..tasks import task_of
 from .base import ConfigError, DropNulls, LocalPath, Name, Strict, explain, suggest
-from .catalogue import BASE, Condition, Dataset, Evaluation, Lora, Model, Schedule, Server, Teacher, Training
+from .catalogue import BASE, Dataset, Evaluation, Model, Questions, Schedule, Server, Training
+from .conditions import QUESTION, REFERENCE, Condition, Teacher
 
 
 def _ascending(name: str, values: list[Any]) -> None:
@@ -18,12 +19,19 @@ def _ascending(name: str, values: list[Any]) -> None:
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+ZEROSHOT = "zeroshot"
+DEFAULT = "default"
+
+
 class IclGap(Strict):
     """Phase 0: what demonstrations in the prompt are worth to each candidate model."""
 
     models: list[str] = Field(min_length=1, description="Candidate models.")
+    teacher: str = Field("fewshot", description="Teacher whose prompts are used, with other numbers of shots.")
     shots: list[Annotated[int, Field(ge=0, le=64)]] = Field([0, 4, 8], min_length=2, description="Shots to compare.")
-    questions: int | None = Field(16, ge=1, description="First test questions to use; null means all.")
+    questions: Questions = Field(
+        16, description="Test questions: the first so many, `{count: 16, seed: 42}` for so many drawn, or null for all."
+    )
     min_gap: float = Field(0.05, ge=0, le=1, description="Least gain of the most shots over the fewest.")
     min_floor: float = Field(0.05, ge=0, le=1, description="Least accuracy with the fewest shots.")
 
@@ -35,29 +43,49 @@ class IclGap(Strict):
         return self
 
 
-class Baselines(Strict):
-    """The untrained model: 0-shot, and condition A with demonstrations in the prompt."""
-
-    shots: list[Annotated[int, Field(ge=0, le=64)]] = Field([0, 8], min_length=1, description="Shots to evaluate.")
-    demonstrations: Literal["per_example", "fixed"] = Field("per_example", description="As for a teacher.")
-    seed: int = Field(42, ge=0, description="Seed of the draw of demonstrations.")
-
-    @model_validator(mode="after")
-    def _sensible(self) -> "Baselines":
-        _ascending("shots", self.shots)
-        return self
-
-
 class Grid(Strict):
     """A study: every combination of its lists is one training run."""
 
     models: list[str] = Field(min_length=1, description="Models to train.")
     conditions: list[str] = Field(min_length=1, description="Conditions to train.")
     schedules: list[str] = Field(min_length=1, description="Schedules to train with.")
+    recipes: list[str] = Field([DEFAULT], min_length=1, description="Training recipes.")
     lambdas: list[Annotated[float, Field(ge=0)]] | None = Field(
         None, min_length=1, description="Weights λ in place of each condition's own; plain fine-tuning has none."
     )
+    train_examples: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, min_length=1, description="Numbers of training examples, each a seeded subset; null for all of them."
+    )
     seeds: list[Seed] | None = Field(None, min_length=1, description="In place of `seeds`.")
+
+
+def _recipes(value: Any) -> Any:
+    """Give every recipe what it leaves out of the default one; settings without a name are those of an old version."""
+    if not isinstance(value, dict):
+        return value
+    if loose := [key for key, given in value.items() if key in Training.model_fields and not isinstance(given, dict)]:
+        raise ValueError(
+            f"'{loose[0]}' is a setting of a recipe, and recipes have names; put it under `{DEFAULT}:`, as in "
+            f"training: {{{DEFAULT}: {{{loose[0]}: …}}}}"
+        )
+    default = value.get(DEFAULT) or {}
+    if not isinstance(default, dict):
+        return value
+    return {
+        name: {**default, **given} if isinstance(given, dict) else given
+        for name, given in ({DEFAULT: {}} | value).items()
+        if given is not None
+    }
+
+
+def _names_of_teachers(value: Any) -> Any:
+    if isinstance(value, dict):
+        raise ValueError(f"a list of teachers' names is expected, such as [{ZEROSHOT}, fewshot]")
+    return value
+
+
+def _with_zeroshot(value: Any) -> Any:
+    return {ZEROSHOT: {"shots": 0}} | value if isinstance(value, dict) else value
 
 
 class Plots(Strict):
@@ -70,6 +98,8 @@ class Plots(Strict):
 
 class Config(Strict):
     """workflow_config.yaml."""
+
+    renamed: ClassVar[dict[str, str]] = {"lora": f"training.{DEFAULT}.lora"}
 
     results: LocalPath = Field(
         "results",
@@ -92,11 +122,22 @@ class Config(Strict):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     datasets: Annotated[dict[Name, Dataset], DropNulls] = Field(description="Datasets by name.")
     models: Annotated[dict[Name, Model], DropNulls] = Field(description="Models by name.")
-    teachers: Annotated[dict[Name, Teacher], DropNulls] = Field({}, description="Teachers by name.")
+    labelled: int | None = Field(
+        None,
+        ge=1,
+        description="How many training rows count as labelled, drawn once for all: what `labelled` and `unlabelled` of "
+        "teachers and conditions mean.",
+    )
+    teachers: Annotated[dict[Name, Teacher], BeforeValidator(_with_zeroshot), DropNulls] = Field(
+        {ZEROSHOT: Teacher(shots=0)},
+        description=f"Prompts by name; `{ZEROSHOT}`, without demonstrations, is always there.",
+    )
     conditions: Annotated[dict[Name, Condition], DropNulls] = Field(description="Training conditions by name.")
     schedules: Annotated[dict[Name, Schedule], DropNulls] = Field(description="Training schedules by name.")
-    lora: Lora = Field(Lora(), description="The adapter.")
-    training: Training = Field(Training(), description="Optimisation.")
+    training: Annotated[dict[Name, Training], BeforeValidator(_recipes)] = Field(
+        {DEFAULT: Training()},
+        description=f"Training recipes by name; others take from `{DEFAULT}` what they leave out.",
+    )
     evaluation: Evaluation = Field(Evaluation(), description="Generation on the test set.")
     server: Server = Field(Server(), description="The server of `evaluation.backend: server`.")
     trackers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(
@@ -105,7 +146,18 @@ class Config(Strict):
     save_state_every: int = Field(
         20, ge=1, description="Optimizer steps between saved training states; no result depends on it."
     )
-    baselines: Baselines = Field(Baselines(), description="Evaluations of the untrained models.")
+    log_gradients_every: int = Field(
+        50,
+        ge=0,
+        description="Optimizer steps between measurements of the gradients of cross-entropy and distillation, each of "
+        "which costs a step; 0 for none.",
+    )
+    baselines: Annotated[list[str], BeforeValidator(_names_of_teachers)] | None = Field(
+        None,
+        min_length=1,
+        description=f"Teachers whose prompts the base model answers test questions with; null for `{ZEROSHOT}` and all "
+        "that a trained condition names.",
+    )
     icl_gap: Annotated[dict[Name, IclGap], DropNulls] = Field({}, description="Phase 0 comparisons by name.")
     studies: Annotated[dict[Name, Grid], DropNulls] = Field(description="Grids of training runs by name.")
     published: LocalPath | None = Field(
@@ -136,19 +188,29 @@ class Config(Strict):
             wrong.extend(f"{where}: unknown name '{n}'; {suggest(n, valid)}" for n in names if n not in valid)
 
         if BASE in self.conditions:
-            wrong.append(f"conditions: the name '{BASE}' is taken by the untrained model; choose another")
+            wrong.append(f"conditions: the name '{BASE}' is taken by the base model; choose another")
+        for name in (QUESTION, REFERENCE):
+            if name in self.teachers:
+                wrong.append(f"teachers: the name '{name}' is taken by what teachers read; choose another")
         check("dataset", [self.dataset], self.datasets)
+        check("baselines", self.baselines or [], self.teachers)
         for name, condition in self.conditions.items():
-            if condition.target != "none":
-                check(f"conditions.{name}.teacher", [condition.teacher], self.teachers)
+            for n, target in enumerate(condition.all_targets):
+                place = f"targets.{n}." if condition.several else ""
+                check(f"conditions.{name}.{place}teacher", [target.teacher], self.teachers)
+            if condition.answers != REFERENCE:
+                check(f"conditions.{name}.answers", [condition.answers], self.teachers)
         for name, gap in self.icl_gap.items():
             check(f"icl_gap.{name}.models", gap.models, self.models)
+            check(f"icl_gap.{name}.teacher", [gap.teacher], self.teachers)
         for name, study in self.studies.items():
             check(f"studies.{name}.models", study.models, self.models)
             check(f"studies.{name}.conditions", study.conditions, self.conditions)
             check(f"studies.{name}.schedules", study.schedules, self.schedules)
+            check(f"studies.{name}.recipes", study.recipes, self.training)
         if not wrong:
-            wrong = [*self._labels(), *self._warm_ups(), *self._pools(), *self._scorers()]
+            wrong = [*self._labels(), *self._warm_ups(), *self._adapters(), *self._labelled(), *self._pools()]
+            wrong += self._scorers()
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -175,24 +237,56 @@ class Config(Strict):
 
     def _warm_ups(self) -> Iterator[str]:
         """Schedules that would end before the learning rate is up."""
-        for name in dict.fromkeys(name for study in self.studies.values() for name in study.schedules):
-            steps = self.schedules[name].max_steps
-            if self.training.warmup_steps >= steps:
+        pairs = ((s, r) for study in self.studies.values() for s in study.schedules for r in study.recipes)
+        for schedule, recipe in dict.fromkeys(pairs):
+            steps, warmup = self.schedules[schedule].max_steps, self.training[recipe].warmup_steps
+            if warmup >= steps:
                 yield (
-                    f"training.warmup_steps: {self.training.warmup_steps} is not less than max_steps {steps} of "
-                    f"schedule '{name}'"
+                    f"training.{recipe}.warmup_steps: {warmup} is not less than max_steps {steps} of schedule "
+                    f"'{schedule}'"
                 )
+
+    def _adapters(self) -> Iterator[str]:
+        """Settings of a model's adapter that are wrong together with a recipe's."""
+        for name, model in self.models.items():
+            for recipe in self.training.values():
+                try:
+                    recipe.lora_of(model)
+                except ValidationError as error:
+                    yield from (f"models.{name}.lora.{line}" for line in explain(error).splitlines())
+                    break
+
+    def _labelled(self) -> Iterator[str]:
+        """Labelled examples that are spoken of without a number of them."""
+        if self.labelled is not None:
+            return
+        for name, teacher in self.teachers.items():
+            if teacher.pool == "labelled":
+                yield f"teachers.{name}.pool: there are no labelled examples; say how many with `labelled`"
+        for name, condition in self.conditions.items():
+            for key in ("examples", "sft_examples"):
+                if getattr(condition, key) in ("labelled", "unlabelled"):
+                    yield f"conditions.{name}.{key}: there are no labelled examples; say how many with `labelled`"
 
     def _pools(self) -> Iterator[str]:
         """More demonstrations than there are training examples to draw them from, as far as is known here."""
         dataset = self.datasets[self.dataset]
-        sizes = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
-        wanted = {f"teachers.{name}.shots": teacher.shots for name, teacher in self.teachers.items()}
-        wanted |= {"baselines.shots": max(self.baselines.shots)}
-        wanted |= {f"icl_gap.{name}.shots": gap.shots[-1] for name, gap in self.icl_gap.items()}
-        for where, shots in wanted.items():
-            if sizes and shots >= min(sizes):
-                yield f"{where}: {shots} demonstrations can't be drawn from {min(sizes)} training examples"
+        known = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
+        train = min(known) - dataset.validation if known else None
+        if train is not None and train < 1:
+            yield f"datasets.{self.dataset}.validation: {dataset.validation} rows can't be set aside of {min(known)}"
+            return
+        if train is not None and (self.labelled or 0) > train:
+            yield f"labelled: {self.labelled} is more than the {train} training examples"
+        wanted = {f"teachers.{name}.shots": (t.shots, t.pool) for name, t in self.teachers.items()}
+        for name, gap in self.icl_gap.items():
+            wanted |= {f"icl_gap.{name}.shots": (gap.shots[-1], self.teachers[gap.teacher].pool)}
+        for where, (shots, pool) in wanted.items():
+            # One more than the demonstrations, since a training question is never shown itself.
+            most = self.labelled if pool == "labelled" else train and train - 1
+            if most is not None and shots > most:
+                held = self.labelled if pool == "labelled" else train
+                yield f"{where}: {shots} demonstrations can't be drawn from {held} training examples"
 
 
 def load(raw: dict[str, Any]) -> Config:

@@ -7,9 +7,11 @@ import yaml
 
 from ..tasks import task_modules, task_of
 from .base import ConfigError
-from .catalogue import BASE, Teacher
+from .catalogue import BASE, Lora
+from .conditions import POSITIONS, QUESTION, REFERENCE, Target
 from .config import Config
 from .digests import template_digest
+from .prompts import Prompts
 from .runs import Run, Runs
 from .specs import (
     ActivationsSpec,
@@ -39,9 +41,10 @@ GPU_RULES = {
     "precompute_activations": "teacher",
     "audit_signal": "teacher",
     "train": "train",
-    "icl_gap": "evaluate",
     "baseline": "evaluate",
+    "write_answers": "evaluate",
     "eval_checkpoint": "evaluate",
+    "eval_validation": "evaluate",
     "precompute_logits": None,
 }
 
@@ -60,6 +63,7 @@ class Study(Runs):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.prompts = Prompts(config)
         self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
 
     @property
@@ -90,9 +94,10 @@ class Study(Runs):
         """Check layers against models that are already there; `fetch_model` checks those that aren't.
 
         Raises:
-            ConfigError: a condition matches a layer that its model doesn't have.
+            ConfigError: a condition matches a layer, or an adapter a module, that its model doesn't have.
         """
-        for model, layers in self.matched_layers().items():
+        layers, modules = self.matched_layers(), self.adapted_modules()
+        for model in self.models:
             manifest = folder / model / "manifest.json"
             if manifest.is_file():
                 try:
@@ -101,7 +106,8 @@ class Study(Runs):
                     continue
                 # A manifest of another source is about to be replaced.
                 if found["model"] == self.model_spec(model).model_dump(mode="json"):
-                    check_layers(model, layers, found["num_layers"])
+                    check_layers(model, layers.get(model, []), found["num_layers"])
+                    check_modules(model, modules.get(model, []), found.get("linear_modules", []))
 
     def check_launch_files(self) -> None:
         """Check the files which say how training is spread.
@@ -139,71 +145,87 @@ class Study(Runs):
     def fetch_dataset(self, dataset: str) -> FetchDatasetSpec:
         return FetchDatasetSpec(dataset=self.dataset)
 
-    def _generation(self, model: str, shots: list[int], questions: int | None) -> GenerationSpec:
-        config = self.config
-        evaluation = config.evaluation.model_copy(update={"questions": questions})
-        return GenerationSpec(
-            model=self.model_spec(model),
-            dataset=self.dataset,
-            shots=shots,
-            demonstrations=config.baselines.demonstrations,
-            demonstration_seed=config.baselines.seed,
-            evaluation=evaluation,
-            max_prompt_tokens=config.max_prompt_tokens,
-            precision=config.precision,
-        )
+    def _prompt(self, model: str, prompt: str) -> dict:
+        """What a `PromptSpec` has; labels are for readers only."""
+        teacher = self.prompts.all[prompt].model_copy(update={"label": None})
+        return {
+            "model": self.model_spec(model),
+            "dataset": self.dataset,
+            "teacher": teacher,
+            "labelled": self.config.labelled if teacher.pool == "labelled" else None,
+            "max_prompt_tokens": self.config.max_prompt_tokens,
+            "precision": self.config.precision,
+        }
 
-    def icl_gap(self, phase: str, model: str) -> GenerationSpec:
-        gap = self.config.icl_gap[phase]
-        return self._generation(model, gap.shots, gap.questions)
+    def baseline(self, model: str, prompt: str, questions: str) -> GenerationSpec:
+        evaluation = self.config.evaluation.model_copy(update={"questions": self.prompts.questions[questions]})
+        return GenerationSpec(**self._prompt(model, prompt), split="test", evaluation=evaluation)
 
-    def baseline(self, model: str, shots: str) -> GenerationSpec:
-        return self._generation(model, [int(shots)], self.config.evaluation.questions)
+    def write_answers(self, model: str, teacher: str) -> GenerationSpec:
+        evaluation = self.config.evaluation.model_copy(update={"questions": None})
+        return GenerationSpec(**self._prompt(model, teacher), split="train", evaluation=evaluation)
 
-    def precompute_activations(self, model: str, teacher: str) -> ActivationsSpec:
-        return ActivationsSpec(
-            model=self.model_spec(model),
-            dataset=self.dataset,
-            teacher_name=teacher,
-            teacher=self.config.teachers[teacher],
-            max_prompt_tokens=self.config.max_prompt_tokens,
-            precision=self.config.precision,
-        )
+    def targets(self, condition: str) -> list[tuple[Target, str]]:
+        """Each target of a condition, with the text at which its teacher's values are cached."""
+        chosen = self.config.conditions[condition]
+        return [(t, QUESTION if t.span in POSITIONS else chosen.answers) for t in chosen.all_targets]
 
-    def _logits_in_use(self, teacher: str) -> tuple[list[int], list[float]]:
+    @property
+    def teachers_in_use(self) -> list[tuple[str, str, str]]:
+        """Model, teacher and text of every cache that a run learns from."""
+        found = {(run.model, t.teacher, text) for run in self.runs for t, text in self.targets(run.condition)}
+        return sorted(found)
+
+    def _targets_of(self, teacher: str, text: str, kind: str) -> list[Target]:
+        """Targets of trained conditions of a kind that a teacher's cache serves."""
+        every = [each for name in self.trained for each in self.targets(name)]
+        return [t for t, where in every if (t.teacher, where, t.target) == (teacher, text, kind)]
+
+    def precompute_activations(self, model: str, teacher: str, text: str) -> ActivationsSpec:
+        layers: set[int] = set()
+        if text != QUESTION:
+            layers = {layer for t in self._targets_of(teacher, text, "hidden_states") for layer in t.layers}
+        return ActivationsSpec(**self._prompt(model, teacher), teacher_name=teacher, text=text, layers=sorted(layers))
+
+    def _logits_in_use(self, teacher: str, text: str) -> tuple[list[int], list[float]]:
         """Every top k and temperature at which a condition reads a teacher's logits, and T = 1; ascending."""
-        readers = [c for c in self.trained.values() if c.target == "logits" and c.teacher == teacher]
+        readers = self._targets_of(teacher, text, "logits")
         return sorted({c.top_k for c in readers}) or [1024], sorted({1.0, *(c.temperature for c in readers)})
 
-    def precompute_logits(self, model: str, teacher: str) -> LogitsSpec:
-        top_k, temperatures = self._logits_in_use(teacher)
-        return LogitsSpec(
-            activations=self.precompute_activations(model, teacher), top_k=top_k[-1], temperatures=temperatures
-        )
+    def precompute_logits(self, model: str, teacher: str, text: str) -> LogitsSpec:
+        top_k, temperatures = self._logits_in_use(teacher, text)
+        activations = self.precompute_activations(model, teacher, text)
+        return LogitsSpec(activations=activations, top_k=top_k[-1], temperatures=temperatures)
 
-    def audit_signal(self, model: str, teacher: str) -> SignalSpec:
-        top_k, temperatures = self._logits_in_use(teacher)
-        return SignalSpec(
-            activations=self.precompute_activations(model, teacher), top_k=top_k, temperatures=temperatures
-        )
+    def audit_signal(self, model: str, teacher: str, text: str) -> SignalSpec:
+        top_k, temperatures = self._logits_in_use(teacher, text)
+        activations = self.precompute_activations(model, teacher, text)
+        return SignalSpec(activations=activations, top_k=top_k, temperatures=temperatures)
 
     def train(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> TrainSpec:
-        chosen = self.config.conditions[condition]
-        teacher: Teacher | None = None if chosen.target == "none" else self.config.teachers[chosen.teacher]
-        # The label is for readers and λ is the run's own, so neither may mark a trained run as stale.
-        chosen = chosen.model_copy(update={"label": condition, "lam": float(lam)})
+        chosen, variant = self.config.conditions[condition], self.variants[schedule]
+        learning, recipe = chosen.learning, self.config.training[variant.recipe]
+        named = {t.teacher for t in learning.targets} | {learning.answers} - {REFERENCE}
+        teachers = {name: self.config.teachers[name].model_copy(update={"label": None}) for name in sorted(named)}
+        by_labels = learning.examples != "all" or learning.sft_examples
+        settings = self.config.models[model]
+        # Where all weights are trained no setting of an adapter counts.
+        own = {"lora": recipe.lora_of(settings) if recipe.adapter == "lora" else Lora()}
+        if settings.micro_batch_tokens is not None:
+            own["micro_batch_tokens"] = settings.micro_batch_tokens
         return TrainSpec(
             model=self.model_spec(model),
             dataset=self.dataset,
-            teacher=teacher,
+            teachers=teachers,
             condition_name=condition,
-            condition=chosen,
+            learning=learning,
             lam=float(lam),
             seed=int(seed),
-            schedule_name=schedule,
-            schedule=self.config.schedules[schedule],
-            lora=self.config.lora if self.config.training.adapter == "lora" else None,
-            training=self.config.training,
+            schedule_name=variant.schedule,
+            schedule=self.config.schedules[variant.schedule],
+            training=recipe.model_copy(update=own),
+            labelled=self.config.labelled if by_labels else None,
+            train_examples=variant.train_examples,
             precision=self.config.precision,
         )
 
@@ -211,11 +233,16 @@ class Study(Runs):
         return EvaluateSpec(
             model=self.model_spec(model),
             dataset=self.dataset,
-            checkpoints=self.config.schedules[schedule].checkpoints,
+            checkpoints=self.config.schedules[self.variants[schedule].schedule].checkpoints,
             evaluation=self.config.evaluation,
             max_prompt_tokens=self.config.max_prompt_tokens,
             precision=self.config.precision,
         )
+
+    def eval_validation(self, **wildcards: str) -> EvaluateSpec:
+        """As on the test split, with every question."""
+        spec = self.eval_checkpoint(**wildcards)
+        return spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"questions": None})})
 
     def _score(self, **identity: str | int | float) -> ScoreSpec:
         config = self.config
@@ -228,15 +255,27 @@ class Study(Runs):
         )
 
     def score_run(self, model: str, condition: str, lam: str, seed: str, schedule: str) -> ScoreSpec:
+        variant = self.variants[schedule]
+        extra = {} if variant.train_examples is None else {"train_examples": variant.train_examples}
         return self._score(
-            model=model, condition=condition, **{"lambda": float(lam)}, seed=int(seed), schedule=schedule
+            model=model,
+            condition=condition,
+            **{"lambda": float(lam)},
+            seed=int(seed),
+            schedule=schedule,
+            recipe=variant.recipe,
+            **extra,
         )
 
-    def score_baseline(self, model: str, shots: str) -> ScoreSpec:
-        return self._score(model=model, condition=BASE)
+    def score_validation(self, **wildcards: str) -> ScoreSpec:
+        spec = self.score_run(**wildcards)
+        return spec.model_copy(update={"identity": spec.identity | {"split": "validation"}})
 
-    def score_icl_gap(self, phase: str, model: str) -> ScoreSpec:
-        return self._score(model=model, condition=BASE, phase=phase)
+    def score_baseline(self, model: str, prompt: str, questions: str) -> ScoreSpec:
+        return self._score(model=model, condition=BASE, teacher=prompt)
+
+    def score_answers(self, model: str, teacher: str) -> ScoreSpec:
+        return self._score(model=model, condition=BASE, teacher=teacher, split="train")
 
     def icl_gap_summary(self, phase: str) -> IclGapSummarySpec:
         gap = self.config.icl_gap[phase]
@@ -262,14 +301,13 @@ class Study(Runs):
     @property
     def plain(self) -> str | None:
         """The condition without a teacher that the others are measured against."""
-        return next((name for name, condition in self.trained.items() if condition.target == "none"), None)
+        return next((name for name, condition in self.trained.items() if not condition.all_targets), None)
 
     def aggregate(self) -> AggregateSpec:
         def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
             return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
 
-        # Labels stand beside them, and every run has its own λ.
-        taught = {n: c.model_copy(update={"label": n, "lam": 0}) for n, c in self.trained.items() if c.target != "none"}
+        taught = {name: condition.learning for name, condition in self.trained.items() if condition.all_targets}
         return AggregateSpec(
             dataset=self.config.dataset,
             labels=self.labels,
@@ -305,4 +343,14 @@ def check_layers(model: str, layers: list[int], num_layers: int) -> None:
     if outside:
         raise ConfigError(
             f"conditions: layers {outside} lie outside model '{model}', whose layers are 0 to {num_layers - 1}"
+        )
+
+
+def check_modules(model: str, modules: list[str], known: list[str]) -> None:
+    """Raise ConfigError where an adapter is asked for on a module that the model doesn't have."""
+    unknown = [name for name in modules if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"lora.target_modules: model '{model}' has no linear module '{unknown[0]}'; it has {', '.join(known)}. Set "
+            f"models.{model}.lora.target_modules to those that should get an adapter"
         )

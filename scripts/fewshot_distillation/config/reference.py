@@ -54,6 +54,8 @@ def _type(field: dict[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(f"`{value}`" for value in field["enum"])
     if field.get("type") == "array":
+        if "prefixItems" in field:
+            return f"list of {len(field['prefixItems'])} {_type(field['prefixItems'][0])}s"
         return f"list of {_type(field['items'])}"
     if field.get("type") == "object" and isinstance(field.get("additionalProperties"), dict):
         return f"mapping to {_type(field['additionalProperties'])}"

@@ -1,9 +1,11 @@
 """Which training runs a configuration asks for, and which of them a figure or table shows."""
 
+from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
-from .catalogue import Condition
-from .config import Config
+from .conditions import Condition
+from .config import DEFAULT, Config, Grid
 
 
 def lambda_text(lam: float) -> str:
@@ -11,8 +13,22 @@ def lambda_text(lam: float) -> str:
     return repr(float(lam)).removesuffix(".0")
 
 
+class Variant(NamedTuple):
+    """How long and with what a run trains: a schedule, a recipe, and a number of training examples (None for all)."""
+
+    schedule: str
+    recipe: str = DEFAULT
+    train_examples: int | None = None
+
+    @property
+    def text(self) -> str:
+        """As it stands in paths and tables: `full`, `full@tuned@n500`; names hold no @."""
+        recipe = "" if self.recipe == DEFAULT else f"@{self.recipe}"
+        return self.schedule + recipe + ("" if self.train_examples is None else f"@n{self.train_examples}")
+
+
 class Run(NamedTuple):
-    """One training run; the fields are the wildcards of its folder."""
+    """One training run; the fields are the wildcards of its folder, `schedule` as `Variant.text` writes it."""
 
     model: str
     condition: str
@@ -26,19 +42,18 @@ class Runs:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.variants = {variant.text: variant for study in config.studies.values() for variant in _variants(study)}
         self.runs = list(dict.fromkeys(self._expand()))
 
-    def _expand(self):
+    def _expand(self) -> Iterator[Run]:
         config = self.config
         for study in config.studies.values():
-            for model in study.models:
-                for schedule in study.schedules:
-                    for name in study.conditions:
-                        condition = config.conditions[name]
-                        own = condition.target == "none" or study.lambdas is None
-                        for lam in [condition.lam] if own else study.lambdas:
-                            for seed in study.seeds or config.seeds:
-                                yield Run(model, name, lambda_text(lam), seed, schedule)
+            for model, variant, name in product(study.models, _variants(study), study.conditions):
+                condition = config.conditions[name]
+                own = not condition.all_targets or study.lambdas is None
+                for lam in [condition.lam] if own else study.lambdas:
+                    for seed in study.seeds or config.seeds:
+                        yield Run(model, name, lambda_text(lam), seed, variant.text)
 
     # --- selections -------------------------------------------------------------------------------------------------
 
@@ -52,6 +67,10 @@ class Runs:
         """Conditions that are trained: an entry that no study uses must not make a result stale."""
         names = {run.condition for run in self.runs}
         return {name: condition for name, condition in self.config.conditions.items() if name in names}
+
+    def steps(self, variant: str) -> int:
+        """Optimizer steps of a run."""
+        return self.config.schedules[self.variants[variant].schedule].max_steps
 
     def runs_of(self, model: str) -> list[Run]:
         return [run for run in self.runs if run.model == model]
@@ -72,7 +91,7 @@ class Runs:
         longest: dict[str, str] = {}
         for run in runs:
             best = longest.setdefault(run.condition, run.schedule)
-            if self.config.schedules[run.schedule].max_steps > self.config.schedules[best].max_steps:
+            if self.steps(run.schedule) > self.steps(best):
                 longest[run.condition] = run.schedule
         return [run for run in runs if run.schedule == longest[run.condition]]
 
@@ -87,7 +106,7 @@ class Runs:
             swept.setdefault((run.condition, run.schedule), set()).add(run.lam)
         pairs = {pair for pair, lams in swept.items() if len(lams) > 1}
         schedules = {schedule for _, schedule in pairs}
-        plain = {name for name, c in self.config.conditions.items() if c.target == "none"}
+        plain = {name for name, c in self.config.conditions.items() if not c.all_targets}
         return [
             run
             for run in runs
@@ -102,7 +121,20 @@ class Runs:
         """Layers that any condition matches, for each model, to be checked against the model itself."""
         wanted: dict[str, list[int]] = {}
         for run in self.runs:
-            condition = self.config.conditions[run.condition]
-            if condition.target == "hidden_states" and condition.layers != "all":
-                wanted[run.model] = sorted({*wanted.get(run.model, []), *condition.layers})
+            for target in self.config.conditions[run.condition].all_targets:
+                if target.target == "hidden_states" and target.layers != "all":
+                    wanted[run.model] = sorted({*wanted.get(run.model, []), *target.layers})
         return wanted
+
+    def adapted_modules(self) -> dict[str, list[str]]:
+        """Linear modules that any run adapts, for each model, to be checked against the model itself."""
+        wanted: dict[str, set[str]] = {}
+        for model, recipe in {(run.model, self.variants[run.schedule].recipe) for run in self.runs}:
+            training = self.config.training[recipe]
+            if training.adapter == "lora":
+                wanted.setdefault(model, set()).update(training.lora_of(self.config.models[model]).target_modules)
+        return {model: sorted(modules) for model, modules in wanted.items()}
+
+
+def _variants(study: Grid) -> list[Variant]:
+    return [Variant(*each) for each in product(study.schedules, study.recipes, study.train_examples or [None])]

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from .base import Strict
-from .catalogue import Condition, Evaluation, Lora, Schedule, Teacher, Training
+from .catalogue import Evaluation, Lora, Schedule, Training
+from .conditions import QUESTION, Learning, Teacher
 from .sources import DatasetSource, ModelSource
 
 RunKey = tuple[str, str, float, int, str]
@@ -31,6 +32,7 @@ class DatasetSpec(Strict):
     name: str
     task: str = "gsm8k"
     source: DatasetSource
+    validation: int = 0
     limit_train: int | None = None
     limit_test: int | None = None
     calculation_annotations: Literal["keep", "strip"] = "keep"
@@ -53,28 +55,35 @@ class FetchDatasetSpec(JobSpec):
     dataset: DatasetSpec
 
 
-class GenerationSpec(JobSpec):
-    """Answers of the untrained model to test questions, for each number of shots."""
+class PromptSpec(JobSpec):
+    """Prompts of one kind for the questions of a dataset: with a teacher's demonstrations before each."""
 
     model: ModelSpec
     dataset: DatasetSpec
-    shots: list[int]
-    demonstrations: Literal["per_example", "fixed"]
-    demonstration_seed: int
-    evaluation: Evaluation
-    max_prompt_tokens: int
-    precision: Precision
-
-
-class ActivationsSpec(JobSpec):
-    """Hidden states of a teacher for every training example."""
-
-    model: ModelSpec
-    dataset: DatasetSpec
-    teacher_name: str
     teacher: Teacher
+    labelled: int | None
     max_prompt_tokens: int
     precision: Precision
+
+
+class GenerationSpec(PromptSpec):
+    """Answers of the base model to questions of a split."""
+
+    split: Literal["train", "test"]
+    evaluation: Evaluation
+
+
+class ActivationsSpec(PromptSpec):
+    """Hidden states of a teacher reading every training example.
+
+    `text` says whose answer follows each question: nobody's (`question`), the dataset's (`reference`) or a teacher's,
+    by name. Behind a question the states of all layers are kept at its two positions; at answer tokens those of the
+    last layer, and of `layers`.
+    """
+
+    teacher_name: str
+    text: str = QUESTION
+    layers: list[int] = []
 
 
 class LogitsSpec(JobSpec):
@@ -86,7 +95,7 @@ class LogitsSpec(JobSpec):
 
 
 class SignalSpec(JobSpec):
-    """How far the untrained student is from its teacher; `top_k` and `temperatures` are those of trained conditions."""
+    """How far the base model is from its teacher; `top_k` and `temperatures` are those of trained conditions."""
 
     activations: ActivationsSpec
     top_k: list[int]
@@ -94,24 +103,33 @@ class SignalSpec(JobSpec):
 
 
 class TrainSpec(JobSpec):
-    """One training run; `lora` is None where all weights are trained."""
+    """One training run; `teachers` has every teacher that is learned from.
+
+    `labelled` is how many training examples count as labelled, `train_examples` how many of the chosen ones are used.
+    """
 
     model: ModelSpec
     dataset: DatasetSpec
-    teacher: Teacher | None
+    teachers: dict[str, Teacher]
     condition_name: str
-    condition: Condition
+    learning: Learning
     lam: float = Field(alias="lambda")
     seed: int
     schedule_name: str
     schedule: Schedule
-    lora: Lora | None
     training: Training
+    labelled: int | None
+    train_examples: int | None
     precision: Precision
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapter; None where all weights are trained."""
+        return self.training.lora if self.training.adapter == "lora" else None
 
 
 class EvaluateSpec(JobSpec):
-    """Answers of every checkpoint of a run to the test questions, zero-shot."""
+    """Answers of every checkpoint of a run to the questions of a split, zero-shot."""
 
     model: ModelSpec
     dataset: DatasetSpec
@@ -162,7 +180,7 @@ class AggregateSpec(JobSpec):
 
     dataset: str
     labels: dict[str, str]
-    conditions: dict[str, Condition]
+    conditions: dict[str, Learning]
     plain: str | None
     main: dict[str, list[RunKey]]
     sweeps: dict[str, list[RunKey]]

@@ -14,6 +14,7 @@ from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json, write_text
 from ..tasks import Task, task_of
 from .rows import Row, same_question
+from .selection import validation_rows
 
 log = logging.getLogger("fewshot_distillation")
 
@@ -126,7 +127,7 @@ def written_rows(task: Task, placed: Iterable[Placed], on_bad_rows: str = "refus
 
 
 def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_path: Path) -> None:
-    """Write both splits as JSONL, with their digests in meta.json."""
+    """Write both splits as JSONL, the rows set aside as validation.jsonl beside them, and digests in meta.json."""
     task = task_of(spec.task)
     loaded, revision = load_rows(spec.source)
     limits = {"train": spec.limit_train, "test": spec.limit_test}
@@ -145,15 +146,34 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
     if spec.calculation_annotations == "strip":
         for row in (row for part in rows.values() for row in part):
             row["answer"] = re.sub(task.annotations, "", row["answer"])
-    for split, path in (("train", train_path), ("test", test_path)):
+    paths = {"train": train_path, "test": test_path, "validation": train_path.with_name("validation.jsonl")}
+    rows |= _set_aside(rows["train"], spec)
+    for split, path in paths.items():
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows[split]))
     write_json(
         meta_path,
         {
             "dataset": spec.model_dump(mode="json"),
             "revision": revision,
-            "rows": {split: len(rows[split]) for split in SPLITS},
+            "rows": {split: len(rows[split]) for split in paths},
             "skipped": skipped,
-            "sha256": {"train": sha256(train_path), "test": sha256(test_path)},
+            "sha256": {split: sha256(path) for split, path in paths.items()},
         },
     )
+
+
+def _set_aside(train: list[Row], spec: DatasetSpec) -> dict[str, list[Row]]:
+    """The training rows without those for validation, and these; the same question is never in both.
+
+    Raises:
+        JobError: no training row would be left.
+    """
+    if spec.validation >= len(train):
+        raise JobError(
+            f"datasets.{spec.name}.validation: {spec.validation} rows can't be set aside of {len(train)} training rows"
+        )
+    aside = {same_question(train[i]["question"]) for i in validation_rows(len(train), spec.validation)}
+    parts: dict[str, list[Row]] = {"train": [], "validation": []}
+    for row in train:
+        parts["validation" if same_question(row["question"]) in aside else "train"].append(row)
+    return parts

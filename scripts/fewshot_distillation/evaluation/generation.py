@@ -2,16 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from ..config.catalogue import Evaluation, Server
+from ..config.catalogue import Draw, Evaluation, Server
 from ..config.sources import HubModel
 from ..config.specs import EvaluateSpec, GenerationSpec
-from ..data.prompts import Demonstrations, PromptBuilder
+from ..data.demonstrations import Demonstrations
+from ..data.prompts import PromptBuilder
 from ..data.rows import Row, read_jsonl
+from ..data.selection import drawn_questions
 from ..runtime.errors import JobError
 from ..runtime.files import atomic_path
 from ..runtime.progress import progress
@@ -55,20 +57,21 @@ def engine(
 
 
 def requests_for(
-    test: list[Row], builder: PromptBuilder, demonstrations: Demonstrations | None, step: int, limit: int
-) -> list[Request]:
-    """A request for each test question; zero-shot without demonstrations.
+    rows: dict[int, Row], builder: PromptBuilder, demonstrations: Demonstrations | None, step: int, limit: int,
+    split: str = "test",
+) -> list[Request]:  # fmt: skip
+    """A request for each question, by its index in the split; zero-shot without demonstrations.
 
     Raises:
         JobError: a prompt is longer than the limit.
     """
     requests = []
-    for index, row in enumerate(test):
-        shown = demonstrations.draw("test", index, row["question"]) if demonstrations else []
+    for index, row in rows.items():
+        shown = demonstrations.draw(split, index, row["question"]) if demonstrations else []
         ids = builder.build(row["question"], shown).ids
         if len(ids) > limit:
             raise JobError(
-                f"test example {index}: the {len(shown)}-shot prompt has {len(ids)} tokens, "
+                f"{split} example {index}: the {len(shown)}-shot prompt has {len(ids)} tokens, "
                 f"more than max_prompt_tokens {limit}"
             )
         requests.append(Request(index, len(shown), step, row["question"], ids))
@@ -111,6 +114,7 @@ def answer(
                 "shots": request.shots,
                 "step": request.step,
                 "question": request.question,
+                "token_ids": generation.ids,
                 "text": builder.tokenizer.decode(generation.ids, skip_special_tokens=True),
                 "prompt_tokens": len(request.ids),
                 "tokens": len(generation.ids),
@@ -129,34 +133,41 @@ def _write(tables: list[pd.DataFrame], output: Path) -> None:
     table.to_parquet(output, index=False)
 
 
-def generate_untrained(
-    spec: GenerationSpec, model_folder: Path, train_path: Path, test_path: Path, state: Path, output: Path,
+def questions_of(rows: list[Row], wanted: int | Draw | None) -> dict[int, Row]:
+    """The rows that are asked, by their indices: the first so many, so many that are drawn, or all."""
+    if isinstance(wanted, Draw):
+        return {i: rows[i] for i in drawn_questions(len(rows), wanted.count, wanted.seed)}
+    return dict(enumerate(rows[:wanted]))
+
+
+def generate_base(
+    spec: GenerationSpec, model_folder: Path, train_path: Path, asked_path: Path, state: Path, output: Path,
     machine: Machine = Machine(),
 ) -> None:  # fmt: skip
-    """Answers of the untrained model with each number of shots."""
-    train, test = read_jsonl(train_path), read_jsonl(test_path)[: spec.evaluation.questions]
+    """Write the base model's answers to questions of a split, each after a teacher's demonstrations."""
+    train, asked = read_jsonl(train_path), questions_of(read_jsonl(asked_path), spec.evaluation.questions)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
-    tables = []
+    shown = Demonstrations(train, spec.teacher, spec.labelled) if spec.teacher.shots else None
+    requests = requests_for(asked, builder, shown, 0, spec.max_prompt_tokens, spec.split)
+    # Of the teacher and not of the prompt, which has fewer where a labelled question would be shown itself.
+    requests = [replace(request, shots=spec.teacher.shots) for request in requests]
+    what = f"{spec.model.name} {spec.teacher.shots}-shot"
     with engine(spec, model_folder, builder, [], machine) as backend:
-        for shots in spec.shots:
-            shown = Demonstrations(train, shots, spec.demonstrations, spec.demonstration_seed) if shots else None
-            requests = requests_for(test, builder, shown, 0, spec.max_prompt_tokens)
-            what = f"{spec.model.name} {shots}-shot"
-            tables.append(answer(requests, backend, None, builder, spec.evaluation, state / f"{shots}shot", what))
-    _write(tables, output)
+        table = answer(requests, backend, None, builder, spec.evaluation, state, what)
+    _write([table], output)
 
 
 def evaluate_checkpoints(
-    spec: EvaluateSpec, model_folder: Path, checkpoints: dict[int, Path], test_path: Path, state: Path, output: Path,
+    spec: EvaluateSpec, model_folder: Path, checkpoints: dict[int, Path], asked_path: Path, state: Path, output: Path,
     machine: Machine = Machine(),
 ) -> None:  # fmt: skip
-    """Zero-shot answers of checkpoints, given by their steps."""
-    test = read_jsonl(test_path)[: spec.evaluation.questions]
+    """Write zero-shot answers of checkpoints, given by their steps."""
+    asked = questions_of(read_jsonl(asked_path), spec.evaluation.questions)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
     tables = []
     with engine(spec, model_folder, builder, list(checkpoints.values()), machine) as backend:
         for step, folder in checkpoints.items():
-            requests = requests_for(test, builder, None, step, spec.max_prompt_tokens)
+            requests = requests_for(asked, builder, None, step, spec.max_prompt_tokens)
             name = f"checkpoint-{step}"
             tables.append(answer(requests, backend, folder, builder, spec.evaluation, state / name, name))
     _write(tables, output)

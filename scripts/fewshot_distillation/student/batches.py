@@ -1,95 +1,86 @@
-"""Training sequences and the micro batches of each optimizer step, as pure functions of seed and step."""
+"""A micro batch: sequences packed into one row, and the tokens of it at which losses are computed."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ..data.prompts import Prompt, PromptBuilder
-from ..data.rows import Row
-from ..runtime.errors import JobError
+from ..config.conditions import HiddenStatesTarget, LogitsTarget
+from ..modeling.packed import Packed, Selection, pack
+from .examples import Example
+from .targets import TargetCache, Values, to_device
+
+Target = HiddenStatesTarget | LogitsTarget
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """A zero-shot prompt and its answer as tokens; `cut` says that the answer was too long."""
+class Head:
+    """Tokens whose logits are computed, and what is computed from them.
 
-    prompt: Prompt
-    answer: list[int]
-    cut: bool
-
-    @property
-    def ids(self) -> list[int]:
-        return self.prompt.ids + self.answer
-
-
-def build_sequences(rows: list[Row], builder: PromptBuilder, max_tokens: int) -> list[Sequence]:
-    """A sequence of at most `max_tokens` for every row.
-
-    Raises:
-        JobError: a question leaves no room for an answer.
+    `labels` (tokens,) are the tokens that follow, for the cross-entropy; None without it. `targets` are the numbers of
+    the targets at these tokens.
     """
-    sequences = []
-    for index, row in enumerate(rows):
-        prompt, answer = builder.build(row["question"]), builder.answer_ids(row["answer"])
-        room = max_tokens - len(prompt.ids)
-        if room < 1:
-            raise JobError(
-                f"training example {index}: the question alone has {len(prompt.ids)} tokens and leaves no room for an "
-                f"answer within training.max_tokens {max_tokens}"
-            )
-        sequences.append(Sequence(prompt, answer[:room], len(answer) > room))
-    return sequences
+
+    chosen: Selection
+    labels: Tensor | None
+    targets: tuple[int, ...]
 
 
-def examples_of_step(step: int, batch_size: int, count: int, seed: int) -> list[int]:
-    """Indices of the examples of an optimizer step (counted from 0): epochs of permutations, one after another.
+@dataclass(frozen=True)
+class Batch:
+    """A packed micro batch.
 
-    An example may come twice in one step where an epoch ends in it.
+    `states` has the tokens of each target of hidden states, `values` what each target learns, by the target's number.
     """
-    indices = []
-    for place in range(step * batch_size, (step + 1) * batch_size):
-        indices.append(_permutation(place // count, count, seed)[place % count])
-    return indices
+
+    packed: Packed
+    heads: list[Head]
+    states: dict[int, Selection]
+    values: dict[int, Values]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        heads = [
+            replace(h, chosen=h.chosen.to(device), labels=None if h.labels is None else h.labels.to(device))
+            for h in self.heads
+        ]
+        states = {number: chosen.to(device) for number, chosen in self.states.items()}
+        values = {number: to_device(value, device) for number, value in self.values.items()}
+        return Batch(self.packed.to(device), heads, states, values)
 
 
-_cached: tuple[tuple[int, int, int], list[int]] | None = None
+def collate(examples: list[Example], targets: list[Target], caches: list[TargetCache]) -> Batch:
+    """Pack examples, and read what they have to learn.
 
-
-def _permutation(epoch: int, count: int, seed: int) -> list[int]:
-    global _cached
-    if _cached is None or _cached[0] != (epoch, count, seed):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        _cached = ((epoch, count, seed), torch.randperm(count, generator=generator).tolist())
-    return _cached[1]
-
-
-def collate(sequences: list[Sequence], position: str | None, pad_id: int) -> dict[str, Tensor]:
-    """Right-padded tensors of a micro batch.
-
-    There is no attention mask: padding comes last and attention is causal, so no token that counts ever sees it, and
-    without a mask attention takes its fastest path.
-
-    Returns:
-        `input_ids` (batch, length); `rows`, `columns` and `targets` (answer tokens): where each
-        answer token is predicted, which is one place before it stands, and which token it is; `positions` (batch, 1)
-        of the compared token.
+    Cross-entropy and a target at the same tokens, as at every answer token, share their logits.
     """
-    length = max(len(sequence.ids) for sequence in sequences)
-    ids = torch.full((len(sequences), length), pad_id)
-    rows, columns, targets = [], [], []
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence.ids)] = torch.tensor(sequence.ids)
-        first = len(sequence.prompt.ids) - 1
-        rows += [row] * len(sequence.answer)
-        columns += range(first, first + len(sequence.answer))
-        targets += sequence.answer
-    batch = {
-        "input_ids": ids,
-        "rows": torch.tensor(rows),
-        "columns": torch.tensor(columns),
-        "targets": torch.tensor(targets),
-    }
-    if position:
-        batch["positions"] = torch.tensor([[sequence.prompt.position(position)] for sequence in sequences])
-    return batch
+    packed = pack([example.sequence.ids for example in examples])
+    taught = [n for n, example in enumerate(examples) if example.targets]
+
+    def tokens(which: list[int], span: str) -> tuple[int, ...]:
+        return tuple(packed.starts[n] + j for n in which for j in examples[n].sequence.span(span))
+
+    plain = [n for n, example in enumerate(examples) if example.cross_entropy]
+    labels = [token for n in plain for token in examples[n].sequence.answer]
+    places, values, states = tokens(plain, "answer"), {}, {}
+    at: dict[tuple[int, ...], list[int]] = {places: []} if places else {}
+    for number, (target, cache) in enumerate(zip(targets, caches, strict=True)):
+        chosen = tokens(taught, target.span)
+        if chosen:
+            mine = [examples[n] for n in taught]
+            values[number] = cache.of([example.index for example in mine], [example.sequence for example in mine])
+            if target.target == "hidden_states":
+                states[number] = _selection(chosen, packed)
+            else:
+                at.setdefault(chosen, []).append(number)
+    heads = [
+        Head(_selection(chosen, packed), torch.tensor(labels) if chosen == places else None, tuple(numbers))
+        for chosen, numbers in at.items()
+    ]
+    return Batch(packed, heads, states, values)
+
+
+def _selection(places: tuple[int, ...], packed: Packed) -> Selection:
+    return Selection(torch.tensor(places), packed.tokens)

@@ -1,5 +1,6 @@
 """The student: the model with a LoRA adapter or with all weights trained, and its losses over a micro batch."""
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +11,21 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..config.catalogue import Condition, Lora
+from ..config.catalogue import Lora
+from ..config.conditions import HiddenStatesTarget, Learning, LogitsTarget
 from ..config.specs import TrainSpec
-from ..modeling.hidden_states import Capture, decoder_of, logits_of
+from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.load import load_model
+from ..modeling.packed import packed_hidden, use_packed_attention
+from ..modeling.vocabulary import over_vocabulary
 from ..runtime.errors import JobError
+from .batches import Batch, Head
+from .targets import Values
 
 
-def loss_function(condition: Condition) -> Callable[..., Tensor] | None:
-    """`loss` of the file in `losses` that the condition names."""
-    if condition.target == "none":
-        return None
-    return importlib.import_module(f"{__package__}.losses.{condition.loss}").loss
+def loss_function(target: HiddenStatesTarget | LogitsTarget) -> Callable[..., Tensor]:
+    """`loss` of the file in `losses` that the target names."""
+    return importlib.import_module(f"{__package__}.losses.{target.target}.{target.loss}").loss
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
@@ -57,6 +61,7 @@ def model_to_train(
         JobError: the model lacks a module that `lora` names, or has no gradient checkpointing.
     """
     base = load_model(folder, spec.precision if spec.lora else "fp32", home)
+    use_packed_attention(base)
     model = add_lora(base, spec.lora, spec.seed) if spec.lora else base.requires_grad_(True)
     if gradient_checkpointing:
         if not base.supports_gradient_checkpointing:
@@ -70,58 +75,71 @@ def model_to_train(
 class Student(nn.Module):
     """A forward pass from a micro batch to the sums of its losses, the one thing that a training step differentiates.
 
-    Layers compute in `dtype` and losses in float32. Logits are computed only where a loss reads them: where answer
-    tokens are predicted, and at the compared position.
+    Layers compute in `dtype` and losses in float32. Logits are computed only where a loss reads them, a chunk of tokens
+    at a time.
     """
 
     def __init__(
-        self, model: PreTrainedModel | PeftModel, condition: Condition, dtype: torch.dtype = torch.float32
+        self, model: PreTrainedModel | PeftModel, learning: Learning, dtype: torch.dtype = torch.float32
     ) -> None:
         super().__init__()
         self.dtype = dtype
         self.model = model
-        self.condition = condition
-        self.loss = loss_function(condition)
+        self.learning = learning
+        self.losses = [loss_function(target) for target in learning.targets]
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self.base = [base]  # in a list, so that it isn't registered a second time
         self._no_split_modules = base._no_split_modules  # the layers that FSDP makes its units
-        layers = getattr(condition, "layers", "all")
-        self.capture = Capture(decoder_of(self.base[0]), None if layers == "all" else layers)
+        self.captures = {
+            number: Capture(decoder_of(base), None if target.layers == "all" else target.layers)
+            for number, target in enumerate(learning.targets)
+            if target.target == "hidden_states"
+        }
 
-    def forward(self, batch: dict[str, Tensor], teacher: Tensor | dict[str, Tensor] | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Sums over the micro batch.
 
-        Args:
-            batch: as `batches.collate` makes it.
-            teacher: targets of its examples: hidden states (batch, layers, hidden), or a dictionary of top-k logits.
-
         Returns:
-            `ce`, summed over answer tokens; `distillation`, summed over examples; for hidden states also `cosine`,
-            (layers,), summed over examples.
+            `ce`, summed over answer tokens; `target_<number>`, summed over the tokens of the target's span; for hidden
+            states also `cosine_<number>`, (layers,), summed over them. What no token of the batch has is left out.
         """
-        where = batch["input_ids"].device.type
+        where = batch.packed.input_ids.device.type
         with torch.autocast(where, self.dtype, enabled=self.dtype == torch.bfloat16):
-            return self._losses(batch, teacher)
+            return self._sums(batch)
 
-    def _losses(self, batch: dict[str, Tensor], teacher: Tensor | dict[str, Tensor] | None) -> dict[str, Tensor]:
-        model = self.base[0]
-        inputs = {"input_ids": batch["input_ids"], "use_cache": False}
-        if self.condition.target == "hidden_states":
-            with self.capture.at(batch["positions"]) as layers:
-                hidden = decoder_of(model)(**inputs).last_hidden_state
-            student = torch.cat(layers, dim=1)
-        else:
-            hidden = decoder_of(model)(**inputs).last_hidden_state
-        predicted = logits_of(model, hidden[batch["rows"], batch["columns"]])
-        sums = {"ce": F.cross_entropy(predicted, batch["targets"], reduction="sum")}
-        if self.condition.target == "logits":
-            rows = torch.arange(hidden.shape[0], device=hidden.device)
-            student = logits_of(model, hidden[rows, batch["positions"][:, 0]])
-        if self.loss is not None:
+    def _sums(self, batch: Batch) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+        with contextlib.ExitStack() as stack:
+            states = {n: stack.enter_context(self.captures[n].of(batch.packed, s)) for n, s in batch.states.items()}
+            hidden = packed_hidden(decoder_of(self.base[0]), batch.packed)
+        for number, layers in states.items():
+            student, teacher = torch.stack(layers, dim=1), batch.values[number]
             # Losses compute in float32 whatever the precision of the layers.
             with torch.autocast(hidden.device.type, enabled=False):
-                sums["distillation"] = self.loss(student, teacher, self.condition).sum()
-        if self.condition.target == "hidden_states":
+                sums[f"target_{number}"] = self.losses[number](student, teacher, self.learning.targets[number]).sum()
             with torch.no_grad():
-                sums["cosine"] = F.cosine_similarity(student.float(), teacher.float(), dim=-1).sum(0)
+                sums[f"cosine_{number}"] = F.cosine_similarity(student.float(), teacher.float(), dim=-1).sum(0)
+        for head in batch.heads:
+            sums |= self._head(head, head.chosen.of(hidden), batch.values)
         return sums
+
+    def _head(self, head: Head, hidden: Tensor, values: dict[int, Values]) -> dict[str, Tensor]:
+        """Sums of what is computed from logits at the same tokens, hidden states (tokens, hidden)."""
+        keys = [(number, key) for number in head.targets for key in values[number]]
+        given = [values[number][key] for number, key in keys]
+
+        def terms(logits: Tensor, *parts: Tensor) -> Tensor:
+            """(tokens, terms) of a chunk."""
+            rows = []
+            if head.labels is not None:
+                smoothing = self.learning.label_smoothing
+                rows.append(F.cross_entropy(logits, parts[-1], reduction="none", label_smoothing=smoothing))
+            for number in head.targets:
+                teacher = {key: part for (n, key), part in zip(keys, parts, strict=False) if n == number}
+                rows.append(self.losses[number](logits, teacher, self.learning.targets[number]))
+            return torch.stack(rows, dim=1)
+
+        names = (["ce"] if head.labels is not None else []) + [f"target_{number}" for number in head.targets]
+        given += [] if head.labels is None else [head.labels]
+        values = over_vocabulary(self.base[0], terms, hidden, *given)
+        return dict(zip(names, values.sum(0).unbind(), strict=True))

@@ -1,47 +1,82 @@
-"""The teacher's targets for a micro batch, read from its cache."""
+"""The teacher's targets for a micro batch, read from its caches."""
 
+import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..config.specs import TrainSpec
+from ..config.conditions import HiddenStatesTarget, LogitsTarget
+from ..data.sequences import Sequence
 from ..runtime.errors import JobError
 from ..teacher.cache import TeacherCache
 
+CACHED = ("max", "below", "indices", "logsumexp", "rest")
+Values = Tensor | dict[str, Tensor]
 
-class Targets:
-    """Rows of the teacher cache that a condition learns from.
+
+class TargetCache:
+    """A teacher's cache as one target reads it.
 
     Args:
-        spec: of the training run.
-        cache_path: the cache, or None for a condition without a teacher.
-        temperatures: at which the cache of logits holds log-sum-exps.
+        target: what is learned.
+        cache: `activations.safetensors` or `logits.safetensors`.
+        description: the JSON file that describes it.
         examples: number of training examples, which the cache must match.
+
+    Raises:
+        JobError: the cache has another number of examples.
     """
 
     def __init__(
-        self, spec: TrainSpec, cache_path: Path | None, temperatures: list[float] | None, examples: int
+        self, target: HiddenStatesTarget | LogitsTarget, cache: Path, description: Path, examples: int
     ) -> None:
-        self.condition = spec.condition
-        self.cache = None if cache_path is None else TeacherCache(cache_path)
-        self.temperatures = temperatures or []
-        if self.cache is not None and self.cache.rows != examples:
-            raise JobError(f"{cache_path} has {self.cache.rows} rows, but there are {examples} training examples")
+        self.target, self.cache = target, TeacherCache(cache)
+        if self.cache.examples != examples:
+            raise JobError(f"{cache} has {self.cache.examples} examples, but there are {examples} training examples")
+        self.description = json.loads(description.read_text())
 
-    def of(self, examples: list[int], device: torch.device) -> Tensor | dict[str, Tensor] | None:
-        """Hidden states (batch, layers, hidden), or a dictionary of top-k logits, or None without a teacher."""
-        condition = self.condition
-        if condition.target == "none":
-            return None
-        if condition.target == "hidden_states":
-            hidden = self.cache.get(condition.position, examples)
-            return (hidden if condition.layers == "all" else hidden[:, list(condition.layers)]).to(device)
-        part = {
-            key: self.cache.get(f"{condition.position}.{key}", examples) for key in ("values", "indices", "logsumexp")
-        }
-        return {
-            "values": part["values"][:, : condition.top_k].to(device),
-            "indices": part["indices"][:, : condition.top_k].to(device),
-            "logsumexp": part["logsumexp"][:, self.temperatures.index(condition.temperature)].to(device),
-        }
+    def of(self, examples: list[int], sequences: list[Sequence]) -> Values:
+        """Values at the target's span of each example, one after another, on the CPU.
+
+        An answer that was cut has fewer tokens than the teacher read.
+
+        Returns:
+            Hidden states (tokens, layers, hidden), or for logits a dictionary as `losses.top_k` describes it.
+
+        Raises:
+            JobError: the teacher read fewer tokens of an answer than the student does.
+        """
+        span, rows = self.target.span, []
+        for example, sequence in zip(examples, sequences, strict=True):
+            known, wanted = self.cache.span(span, example), len(sequence.span(span))
+            if wanted > len(known):
+                raise JobError(f"training example {example}: the teacher read {len(known)} of {wanted} answer tokens")
+            rows.append(known[:wanted])
+        return self._hidden(rows) if self.target.target == "hidden_states" else self._logits(rows)
+
+    def _hidden(self, rows: list[range]) -> Tensor:
+        hidden, layers = self.cache.get(self.target.span, rows), self.target.layers
+        if layers == "all":
+            return hidden
+        # Behind a question all layers are kept, of an answer those that conditions name.
+        kept = self.description["layers"] or list(range(hidden.shape[1]))
+        return hidden[:, [kept.index(layer) for layer in layers]]
+
+    def _logits(self, rows: list[range]) -> dict[str, Tensor]:
+        span, k = self.target.span, self.target.top_k
+        part = {key: self.cache.get(f"{span}.{key}", rows) for key in CACHED}
+        t = self.target.temperature
+        number = self.description["temperatures"].index(t)
+        values, full = part["max"].unsqueeze(1) - part["below"].float(), part["logsumexp"][:, number]
+        # Cached tokens beyond this target's top k are part of its rest.
+        rest = part["rest"][:, number : number + 1]
+        rest = torch.cat([values[:, k:] / t - full.unsqueeze(1), rest], dim=1).logsumexp(1)
+        return {"values": values[:, :k], "indices": part["indices"][:, :k], "logsumexp": full, "rest": rest}
+
+
+def to_device(values: Values, device: torch.device) -> Values:
+    """Values on a device, without waiting for the copy."""
+    if isinstance(values, dict):
+        return {name: value.to(device, non_blocking=True) for name, value in values.items()}
+    return values.to(device, non_blocking=True)

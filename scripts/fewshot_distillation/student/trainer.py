@@ -1,54 +1,47 @@
-"""The training loop, one for all conditions: L = L_CE + λ L_distillation.
+"""The training loop, one for all conditions: L = w L_CE + λ Σ_t λ_t L_t.
 
 Every random draw is a function of seed, step and micro batch. So a run that continues from a saved state, or that is
 spread over more processes, sees the same examples with the same dropout masks as an undisturbed run on one.
 """
 
 import contextlib
-import json
-import logging
+import hashlib
 import math
 import os
-import shutil
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
+import torch.utils.deterministic
 from accelerate import Accelerator
-from accelerate.tracking import filter_trackers
-from accelerate.utils import DistributedType, ProjectConfiguration
+from accelerate.utils import DistributedType
 from torch.nn.parallel import DistributedDataParallel
 from transformers import get_scheduler
 
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
-from ..data.prompts import PromptBuilder
-from ..data.rows import read_jsonl
+from ..modeling.hidden_states import decoder_of
 from ..modeling.load import device, dtype_for
+from ..modeling.packed import micro_batches
+from ..modeling.packed_attention import is_packed
 from ..runtime.errors import JobError
-from ..runtime.files import folder_digests, write_json
 from ..runtime.processes import IN_PARTS
-from ..runtime.progress import progress
-from ..runtime.workspace import Workspace
-from .batches import Sequence, build_sequences, collate, examples_of_step
+from .batches import collate
+from .examples import Example, Streams
 from .model import Student, model_to_train
-from .state import load_state, save_checkpoint, save_full_checkpoint, save_state
-from .targets import Targets
-
-log = logging.getLogger("fewshot_distillation")
+from .state import load_state, save_checkpoint, save_full_checkpoint
+from .targets import TargetCache
 
 
 class Trainer:
     """One training run; `train` does all of it."""
 
     def __init__(
-        self, spec: TrainSpec, model_folder: Path, sequences: list[Sequence], pad_id: int, targets: Targets,
+        self, spec: TrainSpec, model_folder: Path, streams: Streams, caches: list[TargetCache],
         gradient_checkpointing: bool = False,
     ) -> None:  # fmt: skip
-        self.spec, self.sequences, self.pad_id, self.targets = spec, sequences, pad_id, targets
-        self.position = getattr(spec.condition, "position", None)
+        self.spec, self.streams, self.caches = spec, streams, caches
         self.model_folder = model_folder
         where = device()
         self.dtype = dtype_for(spec.precision, where)  # in which the layers compute
@@ -57,7 +50,8 @@ class Trainer:
         # Each process reads them: tied ones would be so no more if accelerate handed out those of the first process.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         self.trained = model_to_train(spec, model_folder, home, gradient_checkpointing)
-        self.student = Student(self.trained, spec.condition, self.dtype)
+        self.student = Student(self.trained, spec.learning, self.dtype)
+        self.padded = not is_packed(decoder_of(self.student.base[0]))
         # The student decides the precision, because what spreads models would round targets and gradients as well.
         self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
         self._set_up_parts()
@@ -99,11 +93,11 @@ class Trainer:
             )
 
     def _check_processes(self) -> None:
-        training, processes = self.spec.training, self.accelerator.num_processes
-        if (training.effective_batch_size // training.micro_batch_size) % processes:
+        size, processes = self.spec.training.effective_batch_size, self.accelerator.num_processes
+        if size < processes:
             raise JobError(
-                f"{training.effective_batch_size // training.micro_batch_size} micro batches a step can't be shared "
-                f"evenly by {processes} processes; change training.micro_batch_size or the number of GPUs"
+                f"training.effective_batch_size {size} can't be shared by {processes} processes; raise it, or use "
+                f"fewer GPUs (models.{self.spec.model.name}.gpus.train)"
             )
         launched = int(os.environ.get("WORLD_SIZE", 1))
         if processes != launched:
@@ -121,38 +115,75 @@ class Trainer:
         return done, metrics
 
     def step(self, step: int) -> dict[str, Any]:
-        """Optimizer step number `step`, counted from 1; its metrics.
+        """Take optimizer step number `step`, counted from 1; its metrics.
 
-        Cross-entropy is averaged over the answer tokens of the effective batch and distillation over its examples,
-        whatever the micro batches and the number of processes.
+        Cross-entropy is averaged over the answer tokens of the effective batch and each target over the tokens of its
+        span, whatever the micro batches and the number of processes.
         """
-        training, rank, world = self.spec.training, self.accelerator.process_index, self.accelerator.num_processes
-        size = training.micro_batch_size
-        examples = examples_of_step(step - 1, training.effective_batch_size, len(self.sequences), self.spec.seed)
-        # Sums don't depend on the order of examples, and micro batches of similar lengths have less padding.
-        examples.sort(key=lambda i: (-len(self.sequences[i].ids), i))
-        micro_batches = [examples[i : i + size] for i in range(0, len(examples), size)]
-        tokens = sum(len(self.sequences[i].answer) for i in examples)
-        totals: dict[str, torch.Tensor] = {}
-        mine = range(rank, len(micro_batches), world)
-        for number in mine:
-            sums = self._micro_batch(micro_batches[number], seed=self._seed(step, number))
-            loss = sums["ce"] / tokens + self.spec.lam * sums.get("distillation", 0.0) / len(examples)
-            with self._accumulating(last=number == mine[-1]):
+        world = self.accelerator.num_processes
+        plan = self._plan(step)
+        totals = self._zeros(plan.tokens)
+        for number in plan.mine:
+            sums = self._forward(plan, number)
+            loss = self._loss(step, sums, plan.tokens)
+            with self._accumulating(last=number == plan.mine[-1]):
                 # Processes average their gradients; here they are parts of one sum.
                 self.accelerator.backward(loss * world)
             for name, value in sums.items():
-                totals[name] = totals.get(name, 0) + value.detach()
+                totals[name] += value.detach()
         totals = {name: self.accelerator.reduce(value, "sum") for name, value in totals.items()}
-        metrics = self._metrics(step, totals, tokens, len(examples))
-        norm = self.accelerator.clip_grad_norm_(self.student.parameters(), training.max_grad_norm)
+        metrics = self._metrics(step, totals, plan.tokens)
+        norm = self.accelerator.clip_grad_norm_(self.student.parameters(), self.spec.training.max_grad_norm)
         metrics["grad_norm"] = float(norm)
         if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
+            examples = sorted(example.index for example in plan.examples)
             raise JobError(f"step {step}: the loss or its gradient is not finite (examples {examples})")
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        return metrics | {"tokens": sum(len(self.sequences[i].ids) for i in examples)}
+        return metrics | {"tokens": sum(len(example.sequence.ids) for example in plan.examples)}
+
+    def _plan(self, step: int) -> "StepPlan":
+        """What a step reads: its examples, their micro batches, and how many tokens each term is averaged over."""
+        training = self.spec.training
+        examples = self.streams.of_step(step - 1, training.effective_batch_size, self.spec.seed)
+        lengths = [len(example.sequence.ids) for example in examples]
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        batches = micro_batches(lengths, training.micro_batch_tokens, world, self.padded)
+        tokens = {"ce": sum(len(e.sequence.answer) for e in examples if e.cross_entropy)}
+        for number, target in enumerate(self.spec.learning.targets):
+            tokens[f"target_{number}"] = sum(len(e.sequence.span(target.span)) for e in examples if e.targets)
+        micro = [[examples[i] for i in batch] for batch in batches]
+        return StepPlan(step, examples, micro, range(rank, len(micro), world), tokens)
+
+    def _zeros(self, tokens: dict[str, int]) -> dict[str, torch.Tensor]:
+        """A sum for every term of a step, the same in each process, also where its own micro batches lack a term."""
+        where = self.accelerator.device
+        zeros = {name: torch.zeros((), device=where) for name, count in tokens.items() if count}
+        for number, capture in self.student.captures.items():
+            if tokens[f"target_{number}"]:
+                zeros[f"cosine_{number}"] = torch.zeros(len(capture.blocks), device=where)
+        return zeros
+
+    def _forward(self, plan: "StepPlan", number: int) -> dict[str, torch.Tensor]:
+        """Sums of a micro batch's losses."""
+        batch = collate(plan.micro_batches[number], self.spec.learning.targets, self.caches)
+        torch.manual_seed(self._seed(plan.step, number))
+        return self.model(batch.to(self.accelerator.device))
+
+    def _loss(self, step: int, sums: dict[str, torch.Tensor], tokens: dict[str, int]) -> torch.Tensor:
+        """The part of L = w L_CE + λ Σ_t λ_t L_t that a micro batch contributes."""
+        terms = [self._weight(step, name) * value / tokens[name] for name, value in sums.items() if name in tokens]
+        return torch.stack(terms).sum()
+
+    def _weight(self, step: int, name: str) -> float:
+        """The weight of a term at a step."""
+        learning = self.spec.learning
+        if name == "ce":
+            return learning.cross_entropy
+        first, last = learning.lambda_steps or (1, step)
+        lam = self.spec.lam if first <= step <= last else 0.0
+        return lam * learning.targets[int(name.removeprefix("target_"))].lam
 
     def save_checkpoint(self, folder: Path, step: int, write: bool = True) -> None:
         """What was trained, as `checkpoint-<step>`: an adapter or a whole model."""
@@ -171,112 +202,53 @@ class Trainer:
         return self.model.no_sync() if once and not last else contextlib.nullcontext()
 
     def _seed(self, step: int, micro_batch: int) -> int:
-        return (self.spec.seed * 1_000_003 + step) * 10_007 + micro_batch
+        digest = hashlib.sha256(f"{self.spec.seed} {step} {micro_batch}".encode()).digest()
+        return int.from_bytes(digest[:7], "big")
 
-    def _micro_batch(self, examples: list[int], seed: int) -> dict[str, torch.Tensor]:
-        where = self.accelerator.device
-        batch = collate([self.sequences[i] for i in examples], self.position, self.pad_id)
-        torch.manual_seed(seed)
-        batch, teacher = {k: v.to(where) for k, v in batch.items()}, self.targets.of(examples, where)
-        return self.model(batch, teacher)
-
-    def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: int, examples: int) -> dict[str, Any]:
-        ce = totals["ce"].item() / tokens
-        metrics = {"step": step, "loss": ce, "ce": ce, "lr": self.optimizer.param_groups[0]["lr"]}
-        if "distillation" in totals:
-            distillation = totals["distillation"].item() / examples
-            weighted = self.spec.lam * distillation
-            metrics |= {"loss": ce + weighted, "distillation": distillation, "weighted_over_ce": weighted / ce}
-        if "cosine" in totals:
-            layers = self.spec.condition.layers
-            numbers = range(len(totals["cosine"])) if layers == "all" else layers
-            metrics |= {
-                f"cosine_layer_{layer}": value / examples
-                for layer, value in zip(numbers, totals["cosine"].tolist(), strict=True)
-            }
+    def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: dict[str, int]) -> dict[str, Any]:
+        """Losses averaged over their tokens; a term without tokens is left out."""
+        means = {name: totals[name].item() / count for name, count in tokens.items() if name in totals}
+        weighted = {name: self._weight(step, name) * value for name, value in means.items()}
+        metrics = {"step": step, "loss": sum(weighted.values()), "ce": means.get("ce", math.nan)}
+        metrics["lr"] = self.optimizer.param_groups[0]["lr"]
+        targets = self.spec.learning.targets
+        if targets:
+            parts = [t.lam * means.get(f"target_{n}", 0.0) for n, t in enumerate(targets)]
+            metrics["distillation"] = sum(parts)
+            metrics["weighted_over_ce"] = self.spec.lam * sum(parts) / metrics["ce"] if metrics["ce"] else math.nan
+        if len(targets) > 1:
+            metrics |= {f"target_{n}": means.get(f"target_{n}", 0.0) for n in range(len(targets))}
+        for number, target in enumerate(targets):
+            cosine = totals.get(f"cosine_{number}")
+            if cosine is not None:
+                numbers = range(len(cosine)) if target.layers == "all" else target.layers
+                suffix = "" if target.span == "question_end" or len(targets) == 1 else f"_{target.span}"
+                shares = (cosine / tokens[f"target_{number}"]).tolist()
+                metrics |= {f"cosine_layer_{k}{suffix}": share for k, share in zip(numbers, shares, strict=True)}
         return metrics
 
 
-def train(
-    spec: TrainSpec,
-    model_folder: Path,
-    train_path: Path,
-    cache_path: Path | None,
-    audit_path: Path | None,
-    work: Workspace,
-    trackers: list[str],
-    save_state_every: int,
-    gradient_checkpointing: bool = False,
-) -> None:
-    """Train, or continue training; writes `checkpoints` with a manifest, `metrics` and `tensorboard` of the workspace.
+@dataclass(frozen=True)
+class StepPlan:
+    """What a step reads.
 
-    Args:
-        cache_path, audit_path: the teacher's cache and, for logits, its audit; None without a teacher.
+    `mine` numbers the micro batches of this process, `tokens` says how many tokens each term is averaged over.
+    """
+
+    step: int
+    examples: list[Example]
+    micro_batches: list[list[Example]]
+    mine: range
+    tokens: dict[str, int]
+
+
+def be_deterministic() -> None:
+    """Choose kernels that give the same bytes every time, where there is a choice.
+
+    Memory isn't filled first, which would only show reads of what was never written, at a tenth of a step's time.
     """
     torch.use_deterministic_algorithms(True, warn_only=True)
-    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
-    sequences = build_sequences(read_jsonl(train_path), builder, spec.training.max_tokens)
-    cut = sum(sequence.cut for sequence in sequences)
-    if cut:
-        log.info("%d of %d answers were cut at training.max_tokens %d", cut, len(sequences), spec.training.max_tokens)
-    temperatures = json.loads(audit_path.read_text()).get("temperatures") if audit_path else None
-    targets = Targets(spec, cache_path, temperatures, len(sequences))
-    pad_id = builder.tokenizer.pad_token_id
-    pad_id = builder.end_of_turn if pad_id is None else pad_id
-    trainer = Trainer(spec, model_folder, sequences, pad_id, targets, gradient_checkpointing)
-    states, checkpoints = work.folder / "steps", work["checkpoints"]
-    accelerator = trainer.accelerator
-    if accelerator.is_main_process:
-        work["tensorboard"].mkdir(exist_ok=True)  # an output, even where no tracker writes files
-        for unfinished in checkpoints.glob(".*"):
-            shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
-    done, metrics = trainer.resume(states)
-    accelerator.wait_for_everyone()  # before the first process saves a newer state
-    _start_trackers(accelerator, spec, trackers, work["tensorboard"], done)
-    total = spec.schedule.max_steps
-    started = time.monotonic()
-    for step in progress(range(done + 1, total + 1), f"train {spec.condition_name}", total, done, "step"):
-        row = trainer.step(step)
-        now = time.monotonic()
-        row["tokens_per_second"] = row.pop("tokens") / (now - started)
-        started = now
-        metrics.append(row)
-        accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
-        keep = step in spec.schedule.checkpoints
-        # Every process takes part, because weights may be spread over all of them; only the first one writes.
-        write = accelerator.is_main_process
-        if keep:
-            trainer.save_checkpoint(checkpoints, step, write)
-        if keep or step % save_state_every == 0 or step == total:
-            save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
-    accelerator.wait_for_everyone()
-    # The model goes before the processes part: where DDP is the last to know their group it ends the group's thread
-    # while it keeps Python, which that thread may need to end, and gloo then waits for ever.
-    del trainer
-    accelerator.free_memory()
-    accelerator.end_training()
-    if accelerator.is_main_process:
-        pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
-        files = {n: f for n, f in folder_digests(checkpoints).items() if n.startswith("checkpoint-")}
-        write_json(checkpoints / "manifest.json", {"examples": len(sequences), "truncated": cut, "files": files})
-
-
-def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:
-    """Log through accelerate; steps after the saved one are logged again, so TensorBoard drops their old values."""
-    accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder))
-    accelerator.log_with = filter_trackers(list(names), str(folder))
-    missing = sorted(set(names) - {str(getattr(found, "value", found)) for found in accelerator.log_with})
-    if missing:
-        raise JobError(f"trackers: {missing[0]} isn't installed; install it or take it out of the configuration")
-    settings = {
-        "condition": spec.condition_name,
-        "lambda": spec.lam,
-        "seed": spec.seed,
-        "model": spec.model.name,
-        "schedule": spec.schedule_name,
-    }
-    purge = {"tensorboard": {"purge_step": done + 1}} if "tensorboard" in names else {}
-    accelerator.init_trackers("fewshot_distillation", config=settings, init_kwargs=purge)
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def _base_name(spec: TrainSpec) -> str:

@@ -1,35 +1,51 @@
 """Hidden states of the teacher: the frozen model reading each training question after its demonstrations."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from ..config.catalogue import POSITIONS
+from ..config.conditions import POSITIONS, QUESTION, Span
 from ..config.specs import ActivationsSpec
-from ..data.prompts import Demonstrations, Prompt, PromptBuilder, check_same_query
+from ..data.demonstrations import Demonstrations
+from ..data.prompts import PromptBuilder, check_same_query
 from ..data.rows import Row, read_jsonl
-from ..modeling.hidden_states import Capture, decoder_of
+from ..data.sequences import Sequence, answer_tokens
 from ..modeling.load import load_model
-from ..modeling.prefix import PrefixReader
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
 from ..runtime.progress import progress
-from .cache import concatenate, to_float16
+from .cache import checked, concatenate
+from .reading import Reader
 from .shards import Shards
 
 SHARD_ROWS = 64
 
 
-def teacher_prompts(spec: ActivationsSpec, builder: PromptBuilder, train: list[Row]) -> list[Prompt]:
-    """The few-shot prompt of every training example, checked against its zero-shot prompt.
+def spans_of(text: str) -> tuple[Span, ...]:
+    """Spans at which a teacher's values are kept: behind a question its two positions, else those of the answer."""
+    return POSITIONS if text == QUESTION else ("answer",)
+
+
+def teacher_sequences(
+    spec: ActivationsSpec, builder: PromptBuilder, train: list[Row], written: Path | None = None
+) -> list[Sequence]:
+    """The few-shot prompt of every training example, checked against its zero-shot prompt, and the answer behind it.
+
+    Args:
+        written: the table of a teacher's answers, where the text is one of those.
 
     Raises:
-        JobError: a prompt is longer than the limit, or differs from the student's where they are compared.
+        JobError: a sequence is longer than the limit, or its prompt differs from the student's where they are compared.
     """
-    demonstrations = Demonstrations(train, spec.teacher.shots, spec.teacher.demonstrations, spec.teacher.seed)
-    prompts = []
-    for index, row in enumerate(progress(train, "teacher prompts", unit="prompt")):
+    demonstrations = Demonstrations(train, spec.teacher, spec.labelled)
+    answers = [[]] * len(train) if spec.text == QUESTION else answer_tokens(spec.text, train, builder, written)
+    sequences = []
+    for index, (row, answer) in enumerate(
+        progress(list(zip(train, answers, strict=True)), "teacher prompts", unit="prompt")
+    ):
         example = f"training example {index}"
         shown = demonstrations.draw("train", index, row["question"])
         prompt = builder.build(row["question"], shown)
@@ -39,30 +55,40 @@ def teacher_prompts(spec: ActivationsSpec, builder: PromptBuilder, train: list[R
                 f"more than max_prompt_tokens {spec.max_prompt_tokens}"
             )
         check_same_query(builder, prompt, builder.build(row["question"]), row["question"], example)
-        prompts.append(prompt)
-    return prompts
+        sequences.append(Sequence(prompt, answer))
+    return sequences
 
 
-@torch.inference_mode()
-def hidden_states(capture: Capture, decoder: torch.nn.Module, reader: PrefixReader, prompt: Prompt) -> dict:
-    """(layers, hidden) for each position.
+class _Values:
+    """Tensors of a shard's examples, as `TeacherCache` describes them."""
 
-    One unpadded prompt at a time through the layers alone: no logits are made, no work is spent on padding, and a
-    prompt's values don't depend on its neighbours in a batch.
-    """
-    where = next(decoder.parameters()).device
-    cache, known = reader.start(prompt.ids)
-    positions = torch.tensor([[prompt.position(name) - known for name in POSITIONS]], device=where)
-    if positions.min() < 0:
-        raise ValueError("the shared beginning of the prompts reaches beyond a compared position")
-    with capture.at(positions) as layers:
-        decoder(input_ids=torch.tensor([prompt.ids[known:]], device=where), past_key_values=cache, use_cache=True)
-    stacked = torch.stack(layers).squeeze(1)
-    return {name: stacked[:, i] for i, name in enumerate(POSITIONS)}
+    def __init__(self, spec: ActivationsSpec, model_folder: Path, sequences: list[Sequence]) -> None:
+        self.sequences, self.spans, self.all_layers = sequences, spans_of(spec.text), spec.text == QUESTION
+        model = load_model(model_folder, spec.precision)
+        last = model.config.get_text_config().num_hidden_layers - 1
+        self.kept = len(spec.layers)
+        # The last layer comes last, whether it is kept for itself or not.
+        self.reader = Reader(model, sequences, self.spans, None if self.all_layers else [*spec.layers, last])
+
+    def __call__(self, rows: list[int]) -> dict[str, Tensor]:
+        tensors = {}
+        for span, states in self.reader.read(rows).items():
+            examples = [row for row in rows for _ in self.sequences[row].span(span)]
+            tensors[f"{span}.last"] = checked(states[:, -1], examples, span)
+            layers = states if self.all_layers else states[:, : self.kept]
+            if layers.shape[1]:
+                tensors[span] = checked(layers, examples, span, torch.float16)
+        return tensors
 
 
 def precompute_activations(
-    spec: ActivationsSpec, model_folder: Path, train_path: Path, state: Path, output: Path, meta_path: Path
+    spec: ActivationsSpec,
+    model_folder: Path,
+    train_path: Path,
+    state: Path,
+    output: Path,
+    meta_path: Path,
+    written: Path | None = None,
 ) -> None:
     """Write the cache of hidden states; shards in `state` that are already there are kept.
 
@@ -70,45 +96,44 @@ def precompute_activations(
     """
     train = read_jsonl(train_path)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
-    prompts = teacher_prompts(spec, builder, train)
-    shards = Shards(state, len(prompts), SHARD_ROWS)
+    sequences = teacher_sequences(spec, builder, train, written)
+    shards = Shards(state, len(sequences), SHARD_ROWS)
     if shards.missing():
-        decoder = decoder_of(load_model(model_folder, spec.precision))
-        capture = Capture(decoder)
-        with torch.inference_mode():
-            reader = PrefixReader(decoder, [prompt.ids for prompt in prompts])
-
-        def row(index: int) -> dict[str, torch.Tensor]:
-            found = hidden_states(capture, decoder, reader, prompts[index])
-            return {
-                name: to_float16(values.float().cpu(), f"training example {index}, {name}")
-                for name, values in found.items()
-            }
-
-        shards.compute(row, "teacher")
+        shards.compute(_Values(spec, model_folder, sequences), "teacher")
     if shards.complete():
-        concatenate(shards.paths, output)
-        write_json(meta_path, _meta(spec, builder, prompts, train, model_folder, train_path, output))
+        lengths = torch.tensor([len(sequence.answer) for sequence in sequences], dtype=torch.int32)
+        concatenate(shards.paths, output, None if spec.text == QUESTION else {"answer.lengths": lengths})
+        meta = _meta(spec, builder, sequences) | {
+            "model": sha256(model_folder / "manifest.json"),
+            "dataset": sha256(train_path),
+            "cache": sha256(output),
+        }
+        write_json(meta_path, meta)
 
 
-def _meta(spec, builder, prompts, train, model_folder, train_path, output) -> dict:
-    lengths = torch.tensor([len(prompt.ids) for prompt in prompts], dtype=torch.float64)
+def digest_of(sequences: list[list[int]]) -> str:
+    """SHA-256 of token ids: of which demonstrations were drawn in what order, and whose answers follow."""
     digest = hashlib.sha256()
-    for prompt in prompts:
-        digest.update(f"{prompt.ids}".encode())
-    first = prompts[0]
+    for ids in sequences:
+        digest.update(json.dumps(ids).encode())
+    return digest.hexdigest()
+
+
+def _meta(spec: ActivationsSpec, builder: PromptBuilder, sequences: list[Sequence]) -> dict:
+    lengths = torch.tensor([len(sequence.prompt.ids) for sequence in sequences], dtype=torch.float64)
+    first = sequences[0]
     return {
-        "model": sha256(model_folder / "manifest.json"),
-        "dataset": sha256(train_path),
-        # Of the prompts as tokens, so of which demonstrations were drawn and in what order.
-        "demonstrations": digest.hexdigest(),
-        "cache": sha256(output),
+        "demonstrations": digest_of([sequence.ids for sequence in sequences]),
+        "answers": digest_of([sequence.answer for sequence in sequences]),
         "teacher": spec.teacher.model_dump(),
-        "examples": len(train),
+        "text": spec.text,
+        "layers": spec.layers,
+        "examples": len(sequences),
+        "answer_tokens": sum(len(sequence.answer) for sequence in sequences),
         "positions": {
-            name: {"token": builder.tokenizer.decode([first.ids[first.position(name)]])} for name in POSITIONS
+            name: {"token": builder.tokenizer.decode([first.ids[first.span(name)[0]]])} for name in POSITIONS
         },
         "prompt_tokens": {"mean": lengths.mean().item(), "max": int(lengths.max())},
         # A longer prompt is an error, so anything but 0 here would be a defect.
-        "truncated": sum(len(prompt.ids) > spec.max_prompt_tokens for prompt in prompts),
+        "truncated": sum(len(sequence.prompt.ids) > spec.max_prompt_tokens for sequence in sequences),
     }

@@ -1,30 +1,44 @@
 """Top-k next-token logits of the teacher, `lm_head(norm(h))` of its cached last hidden states."""
 
+import bisect
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from ..config.catalogue import POSITIONS
 from ..config.specs import LogitsSpec
 from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
-from ..runtime.progress import progress
-from .cache import TeacherCache, concatenate, save_shard, to_float16
+from .activations import spans_of
+from .cache import TeacherCache, concatenate
+from .shards import Shards
 
-SHARD_ROWS = 256
+SHARD_ROWS = 4096
+CHUNK_ROWS = 256  # of which logits are held at once: 160 MB with a vocabulary of 151,936
 
 
 def top_k(logits: Tensor, k: int, temperatures: list[float]) -> dict[str, Tensor]:
-    """The k largest logits (rows, k) in descending order with their tokens, and the full log-sum-exp of logits / T.
+    """The k largest logits in descending order with their tokens, and what is needed of the others.
 
-    The log-sum-exp, (rows, temperatures), is what says how much probability lies outside the top k.
+    Returns:
+        `max` (rows,) float32, `below` (rows, k) float16, `indices` (rows, k) int32, and `logsumexp` and `rest`
+        (rows, temperatures) float32, as `TeacherCache` describes them.
     """
+    logits = logits.float()
     values, indices = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    others = logits.scatter(-1, indices, -torch.inf)
     full = torch.stack([(logits / t).logsumexp(-1) for t in temperatures], dim=-1)
-    return {"values": values, "indices": indices.to(torch.int32), "logsumexp": full}
+    return {
+        "max": values[:, 0],
+        "below": (values[:, :1] - values).to(torch.float16),
+        "indices": indices.to(torch.int32),
+        "logsumexp": full,
+        # Summed and not what the top k leave of 1, which rounding would make far too much of.
+        "rest": torch.stack([(others / t).logsumexp(-1) for t in temperatures], dim=-1) - full,
+    }
 
 
 @torch.inference_mode()
@@ -33,30 +47,40 @@ def precompute_logits(
 ) -> None:
     """Write the cache of logits and what it holds."""
     source = TeacherCache(activations)
-    starts = range(0, source.rows, SHARD_ROWS)
-    shards = [state / f"shard-{start:08d}.safetensors" for start in starts]
-    if not all(path.exists() for path in shards):
+    shards = Shards(state, source.rows, SHARD_ROWS)
+    if shards.missing():
         model = load_model(model_folder, spec.activations.precision)
-        for start, path in progress(list(zip(starts, shards, strict=True)), "teacher logits", unit="shard"):
-            if not path.exists():
-                rows = list(range(start, min(start + SHARD_ROWS, source.rows)))
-                save_shard(path, _shard(model, source, rows, spec))
-    concatenate(shards, output)
-    write_json(audit_path, _audit(output, spec))
+        shards.compute(lambda rows: _shard(model, source, rows, spec), "teacher logits")
+    lengths = None if source.ends is None else {"answer.lengths": source.file.get_tensor("answer.lengths")}
+    if shards.complete():
+        concatenate(shards.paths, output, lengths)
+        write_json(audit_path, _audit(output, spec))
 
 
-def _shard(model, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> dict[str, Tensor]:
+def _shard(model: PreTrainedModel, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> dict[str, Tensor]:
     tensors = {}
-    for name in POSITIONS:
-        hidden = source.get(name, rows)[:, -1].to(model.device)
-        found = top_k(logits_from_layer_output(model, hidden), spec.top_k, spec.temperatures)
-        found["values"] = torch.stack(
-            [to_float16(v, f"training example {i}, {name}") for i, v in zip(rows, found["values"].cpu(), strict=True)]
-        )
-        if not torch.isfinite(found["logsumexp"]).all():
-            raise JobError(f"training examples {rows[0]} to {rows[-1]}, {name}: the teacher's logits are not finite")
-        tensors |= {f"{name}.{key}": value.cpu() for key, value in found.items()}
+    for span in spans_of(spec.activations.text):
+        parts = []
+        for start in range(rows[0], rows[-1] + 1, CHUNK_ROWS):
+            chunk = range(start, min(start + CHUNK_ROWS, rows[-1] + 1))
+            hidden = source.get(f"{span}.last", [chunk]).to(model.device)
+            found = top_k(logits_from_layer_output(model, hidden), spec.top_k, spec.temperatures)
+            _check_finite(source, chunk, span, found)
+            parts.append({key: value.cpu() for key, value in found.items()})
+        tensors |= {f"{span}.{key}": torch.cat([part[key] for part in parts]) for key in parts[0]}
     return tensors
+
+
+def _check_finite(source: TeacherCache, rows: range, span: str, found: dict[str, Tensor]) -> None:
+    good = torch.stack(
+        [value.isfinite().reshape(len(value), -1).all(1) for value in (found["below"], found["logsumexp"])]
+    ).all(0)
+    if not good.all():
+        row = rows[int((~good).nonzero()[0])]
+        example = row if source.ends is None else bisect.bisect_right(source.ends, row) - 1
+        raise JobError(
+            f"training example {example}, {span}: the teacher's logits are not finite, or do not fit float16"
+        )
 
 
 def _audit(path: Path, spec: LogitsSpec) -> dict:
@@ -64,7 +88,7 @@ def _audit(path: Path, spec: LogitsSpec) -> dict:
     cache = TeacherCache(path)
     return {
         "cache": sha256(path),
-        "top_k": cache.slices[f"{POSITIONS[0]}.values"].get_shape()[1],  # at most the vocabulary
+        "top_k": cache.slices[f"{spans_of(spec.activations.text)[0]}.below"].get_shape()[1],  # at most the vocabulary
         "temperatures": spec.temperatures,
-        "examples": cache.rows,
+        "examples": cache.examples,
     }

@@ -1,4 +1,4 @@
-"""Tensors of every training example, computed row by row and saved in shards.
+"""Tensors of every row, computed and saved shard by shard.
 
 A later attempt finds the shards of an interrupted one. Several processes take turns: each computes every n-th shard.
 """
@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..runtime.processes import RANK, WORLD_SIZE, all_here, check_launcher
@@ -18,7 +17,7 @@ log = logging.getLogger("fewshot_distillation")
 
 
 class Shards:
-    """The shards of `rows` examples, `size` in each, in a folder that outlives an interruption."""
+    """The shards of `rows` rows, `size` in each, in a folder that outlives an interruption."""
 
     def __init__(self, folder: Path, rows: int, size: int) -> None:
         self.folder, self.rows, self.size = folder, rows, size
@@ -33,22 +32,15 @@ class Shards:
         """Numbers of the shards that this process has yet to compute."""
         return [shard for shard in self.mine if not self.paths[shard].exists()]
 
-    def compute(self, row: Callable[[int], dict[str, Tensor]], what: str) -> None:
-        """Save the missing shards of this process; `row` returns the tensors of one example."""
+    def compute(self, values: Callable[[list[int]], dict[str, Tensor]], what: str) -> None:
+        """Save the missing shards of this process; `values` returns the tensors of a shard's rows."""
         if WORLD_SIZE > 1:
             what = f"{what}, process {RANK + 1} of {WORLD_SIZE}"
             log.setLevel(logging.INFO)  # of its own part every process tells, in all one line in five seconds
-        missing = self.missing()
-        waiting = [(shard, i) for shard in missing for i in self.rows_of(shard)]
-        total = sum(len(self.rows_of(shard)) for shard in self.mine)
-        rows: list[dict[str, Tensor]] = []
-        done = total - len(waiting)
-        for shard, i in progress(waiting, what, total, done, unit="prompt", every=5 * WORLD_SIZE):
-            rows.append(row(i))
-            if i == self.rows_of(shard)[-1]:
-                check_launcher()
-                save_shard(self.paths[shard], {name: torch.stack([row[name] for row in rows]) for name in rows[0]})
-                rows = []
+        missing, total = self.missing(), len(self.mine)
+        for shard in progress(missing, what, total, total - len(missing), unit="shard", every=5 * WORLD_SIZE):
+            check_launcher()
+            save_shard(self.paths[shard], values(list(self.rows_of(shard))))
 
     def complete(self) -> bool:
         """Wait until all processes have done their shards; true for the one that puts them together."""

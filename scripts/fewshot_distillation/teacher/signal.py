@@ -1,4 +1,4 @@
-"""What there is to learn from a teacher: how far the untrained model without demonstrations is from it.
+"""What there is to learn from a teacher: how far the base model without demonstrations is from it.
 
 Measured over all training questions before anything is trained, so that a target without content is seen in time.
 """
@@ -12,20 +12,25 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..config.catalogue import POSITIONS
+from ..config.conditions import QUESTION
 from ..config.specs import SignalSpec
 from ..data.prompts import PromptBuilder
 from ..data.rows import read_jsonl
-from ..modeling.hidden_states import Capture, decoder_of, logits_from_layer_output
+from ..data.sequences import Sequence, answer_tokens
+from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
-from ..modeling.prefix import PrefixReader
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
-from .activations import hidden_states
+from .activations import digest_of, spans_of
 from .cache import TeacherCache
+from .reading import Reader
 from .shards import Shards
 
 SHARD_ROWS = 64
+# Examples whose answers are read, evenly spread over all: thousands of tokens give a mean that is exact enough.
+MOST_ANSWERS = 256
+CHUNK_ROWS = 128  # of which both distributions are held at once, in float64: 300 MB with a vocabulary of 151,936
+LAYER_FIGURES = ("normalized_distance", "distance", "cosine")
 
 
 def compare_logits(teacher: Tensor, student: Tensor, temperatures: list[float], top_k: list[int]) -> dict[str, Tensor]:
@@ -69,39 +74,56 @@ def compare_hidden_states(teacher: Tensor, student: Tensor) -> dict[str, Tensor]
 
 
 class Auditor:
-    """Compares the teacher's cache with the frozen model on zero-shot prompts, one training example at a time."""
+    """Compares the teacher's cache with the frozen model on zero-shot prompts."""
 
-    def __init__(self, spec: SignalSpec, model_folder: Path, prompts: list, cache: TeacherCache) -> None:
-        self.spec, self.prompts, self.cache = spec, prompts, cache
+    def __init__(self, spec: SignalSpec, model_folder: Path, sequences: list[Sequence], cache: TeacherCache) -> None:
+        self.spec, self.sequences, self.cache = spec, sequences, cache
+        self.spans = spans_of(spec.activations.text)
+        # Where layers are kept they are compared; the last layer's states give the logits.
+        self.layers = self.spans[0] in cache.slices
         self.model = load_model(model_folder, spec.activations.precision)
-        self.decoder = decoder_of(self.model)
-        self.capture = Capture(self.decoder)
-        with torch.inference_mode():
-            self.reader = PrefixReader(self.decoder, [prompt.ids for prompt in prompts])
+        last = self.model.config.get_text_config().num_hidden_layers - 1
+        chosen = None if spec.activations.text == QUESTION else [*spec.activations.layers, last]
+        self.reader = Reader(self.model, sequences, self.spans, chosen)
 
     @torch.inference_mode()
-    def row(self, index: int) -> dict[str, Tensor]:
-        """Every figure of one example, with the positions as the first dimension.
+    def values(self, examples: list[int]) -> dict[str, Tensor]:
+        """Every figure of each token of the spans, `<span>.<figure>` (tokens, …).
 
         Raises:
-            JobError: names the example if a figure isn't finite.
+            JobError: names the example if a figure isn't finite, or if the cache is of a model of another size.
         """
-        found = hidden_states(self.capture, self.decoder, self.reader, self.prompts[index])
-        student = torch.stack([found[name] for name in POSITIONS])
-        teacher = torch.cat([self.cache.get(name, [index]) for name in POSITIONS]).to(student.device)
-        if teacher.shape != student.shape:
-            raise JobError(
-                f"the teacher's cache has (layers, hidden) {tuple(teacher.shape[1:])}, the model has "
-                f"{tuple(student.shape[1:])}"
-            )
-        last = torch.cat([teacher[:, -1].to(student.dtype), student[:, -1]])
-        logits = logits_from_layer_output(self.model, last)
-        figures = compare_hidden_states(teacher, student)
-        figures |= compare_logits(*logits.chunk(2), self.spec.temperatures, self.spec.top_k)
-        for name, values in figures.items():
-            if not torch.isfinite(values).all():
-                raise JobError(f"training example {index}: {name} of teacher and student is not finite")
-        return {name: values.cpu() for name, values in figures.items()}
+        found = {}
+        for span, student in self.reader.read(examples).items():
+            rows = [self.cache.span(span, i) for i in examples]
+            figures = self._logits(self.cache.get(f"{span}.last", rows).to(student.device), student[:, -1])
+            if self.layers:
+                teacher = self.cache.get(span, rows).to(student.device)
+                states = student if self.spec.activations.text == QUESTION else student[:, :-1]
+                _check_size(teacher, states)
+                figures |= compare_hidden_states(teacher, states)
+            owners = [i for i in examples for _ in self.sequences[i].span(span)]
+            for name, values in figures.items():
+                finite = torch.isfinite(values).reshape(len(values), -1).all(1)
+                if not finite.all():
+                    example = owners[int((~finite).nonzero()[0])]
+                    raise JobError(f"training example {example}: {name} of teacher and student is not finite")
+                found[f"{span}.{name}"] = values.cpu()
+        return found
+
+    def _logits(self, teacher: Tensor, student: Tensor) -> dict[str, Tensor]:
+        """Figures of next-token distributions, from the last layer's states (tokens, hidden)."""
+        _check_size(teacher, student)
+        parts = []
+        for t, s in zip(teacher.split(CHUNK_ROWS), student.split(CHUNK_ROWS), strict=True):
+            logits = logits_from_layer_output(self.model, torch.cat([t.to(s.dtype), s]))
+            parts.append(compare_logits(*logits.chunk(2), self.spec.temperatures, self.spec.top_k))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check_size(teacher: Tensor, student: Tensor) -> None:
+    if teacher.shape != student.shape:
+        raise JobError(f"the teacher's cache has states of {tuple(teacher.shape)}, the model of {tuple(student.shape)}")
 
 
 def audit_signal(
@@ -112,13 +134,15 @@ def audit_signal(
     meta_path: Path,
     state: Path,
     output: Path,
+    written: Path | None = None,
 ) -> None:
     """Write signal.json; shards in `state` that are already there are kept.
 
-    Each process of a launch computes its share of the shards; the first one writes the output.
+    Each process of a launch computes its share of the shards; the first one writes the output. Answers have many
+    tokens, so of those at most `MOST_ANSWERS` are read.
 
     Raises:
-        JobError: the cache is of another model or of other data.
+        JobError: the cache is of another model, of other data or of other answers.
     """
     train = read_jsonl(train_path)
     meta = json.loads(meta_path.read_text())
@@ -127,43 +151,47 @@ def audit_signal(
     for name, digest in same.items():
         if meta[name] != digest:
             raise JobError(f"{activations} was computed from another {name}")
-    if cache.rows != len(train):
-        raise JobError(f"{activations} has {cache.rows} rows, but there are {len(train)} training examples")
-    builder = PromptBuilder.of_model(model_folder, spec.activations.model.chat_template)
-    prompts = [builder.build(row["question"]) for row in train]
-    shards = Shards(state, len(prompts), SHARD_ROWS)
+    if cache.examples != len(train):
+        raise JobError(f"{activations} has {cache.examples} examples, but there are {len(train)} training examples")
+    builder, text = PromptBuilder.of_model(model_folder, spec.activations.model.chat_template), spec.activations.text
+    answers = [[]] * len(train) if text == QUESTION else answer_tokens(text, train, builder, written)
+    if digest_of(answers) != meta["answers"]:
+        raise JobError(f"{activations} was computed with other answers")
+    chosen = list(range(len(train)))
+    if text != QUESTION:
+        chosen = chosen[:: max(1, len(train) // MOST_ANSWERS)][:MOST_ANSWERS]
+    sequences = [Sequence(builder.build(train[i]["question"]), answers[i]) for i in range(len(train))]
+    shards = Shards(state, len(chosen), SHARD_ROWS)
     if shards.missing():
-        shards.compute(Auditor(spec, model_folder, prompts, cache).row, "signal")
+        auditor = Auditor(spec, model_folder, sequences, cache)
+        shards.compute(lambda places: auditor.values([chosen[place] for place in places]), "signal")
     if shards.complete():
-        hidden_size = cache.slices[POSITIONS[0]].get_shape()[-1]
-        write_json(output, _summary(spec, shards.paths) | {"hidden_size": hidden_size})
+        width = cache.slices[f"{spans_of(text)[0]}.last"].get_shape()[-1]
+        summary = {"text": text, "examples": len(chosen), "hidden_size": width, "layers": spec.activations.layers}
+        write_json(output, _summary(spec, shards.paths) | summary)
 
 
 def _summary(spec: SignalSpec, shards: list[Path]) -> dict[str, Any]:
-    """Means over the examples for each position."""
+    """Means over the tokens of each span."""
     parts = [load_file(path) for path in shards]
     rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    mean = {name: values.mean(0) for name, values in rows.items()}
-    least = rows["coverage"].min(0).values
     texts = [json.dumps(t) for t in spec.temperatures]
     positions = {}
-    for p, position in enumerate(POSITIONS):
-        positions[position] = {
-            "kl": dict(zip(texts, mean["kl"][p].tolist(), strict=True)),
-            "top1_probability": mean["top1"][p].item(),
-            "entropy": mean["entropy"][p].item(),
+    for span in spans_of(spec.activations.text):
+        mine = {name.partition(".")[2]: values for name, values in rows.items() if name.partition(".")[0] == span}
+        mean = {name: values.mean(0) for name, values in mine.items()}
+        least = mine["coverage"].min(0).values
+        positions[span] = {
+            "tokens": len(mine["kl"]),
+            "kl": dict(zip(texts, mean["kl"].tolist(), strict=True)),
+            "top1_probability": mean["top1"].item(),
+            "entropy": mean["entropy"].item(),
             "coverage": {
                 str(k): {
-                    t: {"mean": mean["coverage"][p, n, i].item(), "min": least[p, n, i].item()}
-                    for i, t in enumerate(texts)
+                    t: {"mean": mean["coverage"][n, i].item(), "min": least[n, i].item()} for i, t in enumerate(texts)
                 }
                 for n, k in enumerate(spec.top_k)
             },
-            "layers": {name: mean[name][p].tolist() for name in ("normalized_distance", "distance", "cosine")},
+            "layers": {name: mean[name].tolist() for name in LAYER_FIGURES if name in mean},
         }
-    return {
-        "model": spec.activations.model.name,
-        "teacher": spec.activations.teacher_name,
-        "examples": len(rows["kl"]),
-        "positions": positions,
-    }
+    return {"model": spec.activations.model.name, "teacher": spec.activations.teacher_name, "positions": positions}

@@ -3,17 +3,17 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...config.catalogue import HiddenStates
+from ....config.conditions import HiddenStatesTarget
 
 
-def loss(student: Tensor, teacher: Tensor, condition: HiddenStates) -> Tensor:
-    """One value per example, (batch,), from hidden states (batch, layers, hidden).
+def loss(student: Tensor, teacher: Tensor, target: HiddenStatesTarget) -> Tensor:
+    """Return one value per token, (tokens,), from hidden states (tokens, layers, hidden).
 
     `normalize` scales each hidden state to unit L2 norm; `reduction` sums (the documented objective) or averages over
     layers and features.
     """
     student, teacher = student.float(), teacher.float()
-    if condition.normalize:
+    if target.normalize:
         student, teacher = F.normalize(student, dim=-1), F.normalize(teacher, dim=-1)
     squared = (student - teacher).square().flatten(1)
-    return squared.sum(1) if condition.reduction == "sum" else squared.mean(1)
+    return squared.sum(1) if target.reduction == "sum" else squared.mean(1)

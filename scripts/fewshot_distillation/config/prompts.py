@@ -1,0 +1,56 @@
+"""The prompts with which the base model answers test questions: those of teachers, also with other numbers of shots."""
+
+from .catalogue import Draw, questions_text
+from .conditions import Teacher
+from .config import ZEROSHOT, Config, IclGap
+
+
+class Prompts:
+    """Every prompt by name, and who asks for it.
+
+    Phase 0 shows a teacher's prompt with several numbers of shots. Where that is a teacher of its own, it has that
+    name, so that nothing is answered twice; else it is called `<teacher>@<k>shot`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.all: dict[str, Teacher] = dict(config.teachers)
+        for gap in config.icl_gap.values():
+            for shots in gap.shots:
+                name = self._named(gap.teacher, shots)
+                self.all.setdefault(name, self._with_shots(gap.teacher, shots))
+        asked = [config.evaluation.questions, *(gap.questions for gap in config.icl_gap.values())]
+        # Which questions are asked, by the text that stands for them in paths.
+        self.questions: dict[str, int | Draw | None] = {questions_text(which): which for which in asked}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What readers see in the place of each prompt's name."""
+        return {name: teacher.shown_as for name, teacher in self.all.items()}
+
+    def baselines(self, trained: list[str]) -> list[str]:
+        """Prompts that the base model is evaluated with.
+
+        Args:
+            trained: names of the conditions that are trained; their teachers count where the configuration names none.
+        """
+        if self.config.baselines is not None:
+            return self.config.baselines
+        taught = [target.teacher for name in trained for target in self.config.conditions[name].all_targets]
+        return list(dict.fromkeys([ZEROSHOT, *taught]))
+
+    def of_gap(self, gap: IclGap) -> list[str]:
+        """Prompts of a phase 0 comparison, by ascending shots."""
+        return [self._named(gap.teacher, shots) for shots in gap.shots]
+
+    def _with_shots(self, teacher: str, shots: int) -> Teacher:
+        return self.config.teachers[teacher].model_copy(update={"shots": shots, "label": None})
+
+    def _named(self, teacher: str, shots: int) -> str:
+        if shots == 0:
+            return ZEROSHOT
+        wanted = self._with_shots(teacher, shots)
+        for name, other in self.config.teachers.items():
+            if other.model_copy(update={"label": None}) == wanted:
+                return name
+        return f"{teacher}@{shots}shot"

@@ -1,0 +1,54 @@
+"""Sequences of tokens, a prompt and an answer whoever wrote it, and the spans of them that targets belong to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.conditions import REFERENCE, Span
+from ..runtime.errors import JobError
+from .prompts import Prompt, PromptBuilder
+from .rows import Row
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """A prompt and the answer behind it as tokens; `cut` says that the answer was too long."""
+
+    prompt: Prompt
+    answer: list[int]
+    cut: bool = False
+
+    @property
+    def ids(self) -> list[int]:
+        return self.prompt.ids + self.answer
+
+    def span(self, name: Span) -> range:
+        """Indices of a span's tokens. Those of `answer` are where its tokens are predicted, one before each stands."""
+        if name == "answer":
+            return range(self.prompt.prompt_end, self.prompt.prompt_end + len(self.answer))
+        place = {"question_end": self.prompt.question_end, "prompt_end": self.prompt.prompt_end}[name]
+        return range(place, place + 1)
+
+
+def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: Path | None) -> list[list[int]]:
+    """Tokens of every training row's answer, its end of turn included.
+
+    Args:
+        text: `reference` for the dataset's own answers, or the teacher that wrote the `written` ones.
+        written: the table of a teacher's answers, with the tokens that it wrote.
+
+    Raises:
+        JobError: the written answers belong to other questions.
+    """
+    if text == REFERENCE:
+        return [builder.answer_ids(row["answer"]) for row in rows]
+    import pandas as pd
+
+    table = pd.read_parquet(written).sort_values("question_index")
+    if list(table["question"]) != [row["question"] for row in rows]:
+        raise JobError(f"{written} answers other questions than the training split's")
+    end = [builder.end_of_turn]
+    # An answer that ran into the length limit has no end to learn.
+    return [
+        [*map(int, ids), *(end if reason == "stop" else [])]
+        for ids, reason in zip(table["token_ids"], table["finish_reason"], strict=True)
+    ]

@@ -1,0 +1,117 @@
+"""A training run from its inputs to its checkpoints, continued where an earlier attempt was interrupted."""
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from accelerate import Accelerator
+from accelerate.tracking import filter_trackers
+from accelerate.utils import ProjectConfiguration
+
+from ..config.specs import TrainSpec
+from ..data.prompts import PromptBuilder
+from ..data.rows import read_jsonl
+from ..runtime.errors import JobError
+from ..runtime.files import folder_digests, write_json
+from ..runtime.progress import progress
+from ..runtime.workspace import Workspace
+from .examples import build_streams
+from .state import save_state
+from .targets import TargetCache
+from .trainer import Trainer, be_deterministic
+
+log = logging.getLogger("fewshot_distillation")
+
+
+@dataclass(frozen=True)
+class TrainInputs:
+    """Files that a run reads: the training split, and for each target its teacher's cache with its description.
+
+    `written` are a teacher's answers and `judged` says which of them are right, for a condition that learns from those.
+    """
+
+    train: Path
+    caches: list[tuple[Path, Path]]
+    written: Path | None = None
+    judged: Path | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What no result depends on: trackers, how often state is saved and gradients are measured, what saves memory."""
+
+    trackers: list[str]
+    save_state_every: int = 20
+    log_gradients_every: int = 0
+    gradient_checkpointing: bool = False
+
+
+def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Workspace, settings: Settings) -> None:
+    """Train, or continue; write `checkpoints` with a manifest, `metrics` and `tensorboard` of the workspace."""
+    be_deterministic()
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    rows = read_jsonl(inputs.train)
+    streams = build_streams(spec, rows, builder, inputs.written, inputs.judged)
+    cut = sum(example.sequence.cut for example in streams.all)
+    if cut:
+        log.info("%d of %d answers were cut at training.max_tokens %d", cut, len(streams.all), spec.training.max_tokens)
+    pairs = zip(spec.learning.targets, inputs.caches, strict=True)
+    caches = [TargetCache(target, *files, len(rows)) for target, files in pairs]
+    trainer = Trainer(spec, model_folder, streams, caches, settings.gradient_checkpointing)
+    states, checkpoints = work.folder / "steps", work["checkpoints"]
+    accelerator = trainer.accelerator
+    if accelerator.is_main_process:
+        work["tensorboard"].mkdir(exist_ok=True)  # an output, even where no tracker writes files
+        for unfinished in checkpoints.glob(".*"):
+            shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+    done, metrics = trainer.resume(states)
+    accelerator.wait_for_everyone()  # before the first process saves a newer state
+    _start_trackers(accelerator, spec, settings.trackers, work["tensorboard"], done)
+    total = spec.schedule.max_steps
+    started = time.monotonic()
+    for step in progress(range(done + 1, total + 1), f"train {spec.condition_name}", total, done, "step"):
+        row = trainer.step(step)
+        now = time.monotonic()
+        row["tokens_per_second"] = row.pop("tokens") / (now - started)
+        started = now
+        metrics.append(row)
+        accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
+        keep = step in spec.schedule.checkpoints
+        # Every process takes part, because weights may be spread over all of them; only the first one writes.
+        write = accelerator.is_main_process
+        if keep:
+            trainer.save_checkpoint(checkpoints, step, write)
+        if keep or step % settings.save_state_every == 0 or step == total:
+            save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
+    accelerator.wait_for_everyone()
+    # The model goes before the processes part: where DDP is the last to know their group it ends the group's thread
+    # while it keeps Python, which that thread may need to end, and gloo then waits for ever.
+    del trainer
+    accelerator.free_memory()
+    accelerator.end_training()
+    if accelerator.is_main_process:
+        pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
+        files = {n: f for n, f in folder_digests(checkpoints).items() if n.startswith("checkpoint-")}
+        counts = {"examples": len(streams.all), "truncated": cut, "dropped": streams.dropped}
+        write_json(checkpoints / "manifest.json", counts | {"files": files})
+
+
+def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:
+    """Log through accelerate; steps after the saved one are logged again, so TensorBoard drops their old values."""
+    accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder))
+    accelerator.log_with = filter_trackers(list(names), str(folder))
+    missing = sorted(set(names) - {str(getattr(found, "value", found)) for found in accelerator.log_with})
+    if missing:
+        raise JobError(f"trackers: {missing[0]} isn't installed; install it or take it out of the configuration")
+    settings = {
+        "condition": spec.condition_name,
+        "lambda": spec.lam,
+        "seed": spec.seed,
+        "model": spec.model.name,
+        "schedule": spec.schedule_name,
+    }
+    purge = {"tensorboard": {"purge_step": done + 1}} if "tensorboard" in names else {}
+    accelerator.init_trackers("fewshot_distillation", config=settings, init_kwargs=purge)

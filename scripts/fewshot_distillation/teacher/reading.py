@@ -1,0 +1,67 @@
+"""Reading sequences with the frozen model, many in one pass, for hidden states at spans of their tokens."""
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from ..config.conditions import Span
+from ..data.sequences import Sequence
+from ..modeling.hidden_states import Capture, decoder_of
+from ..modeling.packed import Prefix, Selection, micro_batches, pack, packed_hidden, use_packed_attention
+
+# Tokens of a forward pass: what keeps a GPU busy, and what stays in a CPU's caches.
+BATCH_TOKENS = {"cuda": 16384, "cpu": 2048}
+
+
+class Reader:
+    """Hidden states of sequences at spans, before the final norm.
+
+    Sequences are packed into passes of a budget of tokens. What many of them share at their beginning, as with fixed
+    demonstrations, is read once.
+
+    Args:
+        model: frozen.
+        sequences: all that will be read.
+        spans: where.
+        layers: which layers' outputs; None for all.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        sequences: list[Sequence],
+        spans: tuple[Span, ...],
+        layers: list[int] | None = None,
+    ) -> None:
+        self.sequences, self.spans = sequences, spans
+        self.padded = not use_packed_attention(model)
+        self.decoder, self.device = decoder_of(model), model.device
+        self.capture = Capture(self.decoder, layers)
+        with torch.inference_mode():
+            self.prefix = Prefix.read(self.decoder, [sequence.ids for sequence in sequences])
+
+    @torch.inference_mode()
+    def read(self, rows: list[int]) -> dict[Span, Tensor]:
+        """Hidden states (tokens, layers, hidden) of each span, of the sequences one after another as given."""
+        found: dict[int, dict[Span, Tensor]] = {}
+        shared = [row for row in rows if self.prefix is not None and self.prefix.begins(self.sequences[row].ids)]
+        for part, prefix in ((shared, self.prefix), ([row for row in rows if row not in set(shared)], None)):
+            known = len(prefix.ids) if prefix else 0
+            lengths = [len(self.sequences[row].ids) - known for row in part]
+            budget = max([BATCH_TOKENS[self.device.type], *lengths])
+            for batch in micro_batches(lengths, budget, padded=self.padded):
+                found |= self._pass([part[place] for place in batch], prefix)
+        return {span: torch.cat([found[row][span] for row in rows]) for span in self.spans}
+
+    def _pass(self, rows: list[int], prefix: Prefix | None) -> dict[int, dict[Span, Tensor]]:
+        sequences = [self.sequences[row] for row in rows]
+        packed = pack([sequence.ids for sequence in sequences], prefix)
+        places = [packed.starts[n] + j for n, s in enumerate(sequences) for span in self.spans for j in s.span(span)]
+        if min(places) < 0:
+            raise ValueError("the shared beginning of the prompts reaches beyond a compared position")
+        packed = packed.to(self.device)
+        chosen = Selection(torch.tensor(places), packed.tokens).to(self.device)
+        with self.capture.of(packed, chosen) as layers:
+            packed_hidden(self.decoder, packed)
+        states = iter(torch.stack(layers, dim=1).split([len(s.span(span)) for s in sequences for span in self.spans]))
+        return {row: {span: next(states) for span in self.spans} for row in rows}
