@@ -189,3 +189,20 @@ def test_any_seed_trains(setup: Setup, seed: int):
     trainer = setup.trainer("sft")
     trainer.spec = trainer.spec.model_copy(update={"seed": seed})
     assert trainer.step(1)["loss"] > 0
+
+
+@pytest.mark.parametrize("size", [192, 1024])
+def test_gradients_of_both_losses_add_up_to_the_step_s(setup: Setup, monkeypatch, size: int):
+    """Measured on the side: they change nothing, and their sum is what the optimizer gets."""
+    trainer = setup.trainer("layerwise", training__default__micro_batch_tokens=size)
+    before = adapter_of(trainer).clone()
+    trainer.step(1)  # B of a fresh adapter is zero, and so is A's gradient
+    found = trainer.gradients(2)
+    norm = trainer.step(2)["grad_norm"]
+    a, b, cosine = (found[f"grad_{name}"] for name in ("norm_ce", "norm_distillation", "cosine"))
+    assert norm == pytest.approx((a * a + b * b + 2 * a * b * cosine) ** 0.5, rel=1e-4) and b > 0
+    assert not torch.equal(adapter_of(trainer), before)
+    undisturbed = setup.trainer("layerwise", training__default__micro_batch_tokens=size)
+    undisturbed.step(1), undisturbed.step(2)
+    assert torch.equal(adapter_of(undisturbed), adapter_of(trainer))
+    assert setup.trainer("sft").gradients(1) == {}

@@ -73,7 +73,10 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     total = spec.schedule.max_steps
     started = time.monotonic()
     for step in progress(range(done + 1, total + 1), f"train {spec.condition_name}", total, done, "step"):
-        row = trainer.step(step)
+        measured = {}
+        if settings.log_gradients_every and (step - 1) % settings.log_gradients_every == 0:
+            measured = trainer.gradients(step)
+        row = trainer.step(step) | measured
         now = time.monotonic()
         row["tokens_per_second"] = row.pop("tokens") / (now - started)
         started = now

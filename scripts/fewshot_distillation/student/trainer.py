@@ -143,6 +143,44 @@ class Trainer:
         self.optimizer.zero_grad()
         return metrics | {"tokens": sum(len(example.sequence.ids) for example in plan.examples)}
 
+    def gradients(self, step: int) -> dict[str, float]:
+        """Measure what cross-entropy and distillation ask of the weights before a step, without taking it.
+
+        Every parameter's gradient of w L_CE and of λ Σ_t λ_t L_t over the effective batch, with the dropout masks of the
+        step itself. Empty without both terms, and where several processes share a model or its batch.
+
+        Returns:
+            `grad_norm_ce`, `grad_norm_distillation`, and `grad_cosine` between the two.
+        """
+        plan = self._plan(step)
+        weights = {name: self._weight(step, name) for name, count in plan.tokens.items() if count}
+        if (
+            self.accelerator.num_processes > 1
+            or not weights.get("ce")
+            or not any(weights[n] for n in weights if n != "ce")
+        ):
+            return {}
+        trained = [p for p in self.student.parameters() if p.requires_grad]
+        total = {"ce": 0.0, "distillation": 0.0}
+        for number in plan.mine:
+            sums = self._forward(plan, number)
+            parts = {"ce": [], "distillation": []}
+            for name in sums.keys() & weights.keys():
+                term = weights[name] * sums[name] / plan.tokens[name]
+                parts["ce" if name == "ce" else "distillation"].append(term)
+            for name, terms in parts.items():
+                if terms:
+                    keep = name == "ce" and bool(parts["distillation"])
+                    found = torch.autograd.grad(sum(terms), trained, retain_graph=keep, allow_unused=True)
+                    flat = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
+                    total[name] = total[name] + torch.cat([g.flatten().float() for g in flat])
+        ce, distillation = total["ce"], total["distillation"]
+        return {
+            "grad_norm_ce": ce.norm().item(),
+            "grad_norm_distillation": distillation.norm().item(),
+            "grad_cosine": torch.nn.functional.cosine_similarity(ce, distillation, dim=0).item(),
+        }
+
     def _plan(self, step: int) -> "StepPlan":
         """What a step reads: its examples, their micro batches, and how many tokens each term is averaged over."""
         training = self.spec.training
