@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fewshot_distillation.config.conditions import POSITIONS
+from fewshot_distillation.config.targets import POSITIONS
 from fewshot_distillation.data.prompts import Prompt
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of

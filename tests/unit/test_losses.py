@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fewshot_distillation.config.conditions import HiddenStatesTarget, LogitsTarget, losses
+from fewshot_distillation.config.targets import HiddenStatesTarget, LogitsTarget, losses
 from fewshot_distillation.student.losses.hidden_states import layerwise
 from fewshot_distillation.student.losses.logits import forward_kl, jensen_shannon, reverse_kl, squared_error
 from fewshot_distillation.teacher.logits import top_k

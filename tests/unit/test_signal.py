@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fewshot_distillation.config.conditions import POSITIONS
+from fewshot_distillation.config.targets import POSITIONS
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.runtime.errors import JobError

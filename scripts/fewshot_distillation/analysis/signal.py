@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..config.conditions import POSITIONS, QUESTION, HiddenStatesTarget, LogitsTarget
+from ..config.conditions import QUESTION
 from ..config.specs import AggregateSpec
+from ..config.targets import POSITIONS, HiddenStatesTarget, LogitsTarget
 from .collect import read_metrics
 
 Row = dict[str, Any]

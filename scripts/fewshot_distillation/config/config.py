@@ -57,6 +57,7 @@ class Grid(Strict):
         None, min_length=1, description="Numbers of training examples, each a seeded subset; null for all of them."
     )
     seeds: list[Seed] | None = Field(None, min_length=1, description="In place of `seeds`.")
+    optional: bool = Field(False, description="Built only where `build` names the study.")
 
 
 def _recipes(value: Any) -> Any:
@@ -160,6 +161,9 @@ class Config(Strict):
     )
     icl_gap: Annotated[dict[Name, IclGap], DropNulls] = Field({}, description="Phase 0 comparisons by name.")
     studies: Annotated[dict[Name, Grid], DropNulls] = Field(description="Grids of training runs by name.")
+    build: list[str] | None = Field(
+        None, min_length=1, description="Studies that are built; null for all but the `optional` ones."
+    )
     published: LocalPath | None = Field(
         None,
         description="YAML file of published accuracies to show beside the measured ones; a relative path is looked up "
@@ -194,6 +198,7 @@ class Config(Strict):
                 wrong.append(f"teachers: the name '{name}' is taken by what teachers read; choose another")
         check("dataset", [self.dataset], self.datasets)
         check("baselines", self.baselines or [], self.teachers)
+        check("build", self.build or [], self.studies)
         for name, condition in self.conditions.items():
             for n, target in enumerate(condition.all_targets):
                 place = f"targets.{n}." if condition.several else ""
@@ -214,6 +219,12 @@ class Config(Strict):
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
+
+    @property
+    def built(self) -> dict[str, Grid]:
+        """The studies that are built."""
+        chosen = self.build or [name for name, study in self.studies.items() if not study.optional]
+        return {name: self.studies[name] for name in chosen}
 
     def _labels(self) -> Iterator[str]:
         """Two conditions that readers can't tell apart."""

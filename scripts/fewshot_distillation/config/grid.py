@@ -8,7 +8,7 @@ import yaml
 from ..tasks import task_modules, task_of
 from .base import ConfigError
 from .catalogue import BASE, Lora
-from .conditions import POSITIONS, QUESTION, REFERENCE, Target
+from .conditions import QUESTION, REFERENCE
 from .config import Config
 from .digests import template_digest
 from .prompts import Prompts
@@ -31,6 +31,7 @@ from .specs import (
     SignalSpec,
     TrainSpec,
 )
+from .targets import POSITIONS, Target
 
 # How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
 SPREAD = ("FSDP", "DEEPSPEED", "MULTI_GPU")

@@ -1,7 +1,7 @@
 """The prompts with which the base model answers test questions: those of teachers, also with other numbers of shots."""
 
 from .catalogue import Draw, questions_text
-from .conditions import Teacher
+from .conditions import REFERENCE, Teacher
 from .config import ZEROSHOT, Config, IclGap
 
 
@@ -36,8 +36,10 @@ class Prompts:
         """
         if self.config.baselines is not None:
             return self.config.baselines
-        taught = [target.teacher for name in trained for target in self.config.conditions[name].all_targets]
-        return list(dict.fromkeys([ZEROSHOT, *taught]))
+        chosen = [self.config.conditions[name] for name in trained]
+        taught = [target.teacher for condition in chosen for target in condition.all_targets]
+        wrote = [condition.answers for condition in chosen if condition.answers != REFERENCE]
+        return list(dict.fromkeys([ZEROSHOT, *taught, *wrote]))
 
     def of_gap(self, gap: IclGap) -> list[str]:
         """Prompts of a phase 0 comparison, by ascending shots."""

@@ -42,12 +42,12 @@ class Runs:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.variants = {variant.text: variant for study in config.studies.values() for variant in _variants(study)}
+        self.variants = {variant.text: variant for study in config.built.values() for variant in _variants(study)}
         self.runs = list(dict.fromkeys(self._expand()))
 
     def _expand(self) -> Iterator[Run]:
         config = self.config
-        for study in config.studies.values():
+        for study in config.built.values():
             for model, variant, name in product(study.models, _variants(study), study.conditions):
                 condition = config.conditions[name]
                 own = not condition.all_targets or study.lambdas is None

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config.conditions import REFERENCE, Span
+from ..config.conditions import REFERENCE
+from ..config.targets import Span
 from ..runtime.errors import JobError
 from .prompts import Prompt, PromptBuilder
 from .rows import Row

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..config.conditions import HiddenStatesTarget, LogitsTarget
+from ..config.targets import HiddenStatesTarget, LogitsTarget
 from ..modeling.packed import Packed, Selection, pack
 from .examples import Example
 from .targets import TargetCache, Values, to_device

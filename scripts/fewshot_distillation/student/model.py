@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..config.catalogue import Lora
-from ..config.conditions import HiddenStatesTarget, Learning, LogitsTarget
+from ..config.conditions import Learning
 from ..config.specs import TrainSpec
+from ..config.targets import HiddenStatesTarget, LogitsTarget
 from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.load import load_model
 from ..modeling.packed import packed_hidden, use_packed_attention

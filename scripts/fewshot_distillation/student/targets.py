@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config.conditions import HiddenStatesTarget, LogitsTarget
+from ..config.targets import HiddenStatesTarget, LogitsTarget
 from ..data.sequences import Sequence
 from ..runtime.errors import JobError
 from ..teacher.cache import TeacherCache

@@ -146,8 +146,8 @@ class Trainer:
     def gradients(self, step: int) -> dict[str, float]:
         """Measure what cross-entropy and distillation ask of the weights before a step, without taking it.
 
-        Every parameter's gradient of w L_CE and of λ Σ_t λ_t L_t over the effective batch, with the dropout masks of the
-        step itself. Empty without both terms, and where several processes share a model or its batch.
+        Every parameter's gradient of w L_CE and of λ Σ_t λ_t L_t over the effective batch, with the dropout masks of
+        the step itself. Empty without both terms, and where several processes share a model or its batch.
 
         Returns:
             `grad_norm_ce`, `grad_norm_distillation`, and `grad_cosine` between the two.

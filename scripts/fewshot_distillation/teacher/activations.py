@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config.conditions import POSITIONS, QUESTION, Span
+from ..config.conditions import QUESTION
 from ..config.specs import ActivationsSpec
+from ..config.targets import POSITIONS, Span
 from ..data.demonstrations import Demonstrations
 from ..data.prompts import PromptBuilder, check_same_query
 from ..data.rows import Row, read_jsonl

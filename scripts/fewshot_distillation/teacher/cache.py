@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..config.conditions import Span
+from ..config.targets import Span
 from ..runtime.errors import JobError
 from ..runtime.files import atomic_path
 

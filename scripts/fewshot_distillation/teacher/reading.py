@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ..config.conditions import Span
+from ..config.targets import Span
 from ..data.sequences import Sequence
 from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.packed import Prefix, Selection, micro_batches, pack, packed_hidden, use_packed_attention

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...config.conditions import LogitsTarget
+from ...config.targets import LogitsTarget
 
 # The smallest probability that a bucket tells apart from none, in float32.
 LEAST = 1e-6

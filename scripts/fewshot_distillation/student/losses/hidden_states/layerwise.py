@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....config.conditions import HiddenStatesTarget
+from ....config.targets import HiddenStatesTarget
 
 
 def loss(student: Tensor, teacher: Tensor, target: HiddenStatesTarget) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ....config.conditions import LogitsTarget
+from ....config.targets import LogitsTarget
 from ..top_k import log_distributions
 
 

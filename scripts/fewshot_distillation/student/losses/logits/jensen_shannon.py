@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from ....config.conditions import LogitsTarget
+from ....config.targets import LogitsTarget
 from ..top_k import log_distributions
 
 # Default, and the bounds between which a value must lie.
