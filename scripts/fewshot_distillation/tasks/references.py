@@ -20,7 +20,8 @@ _SHAPES = (
     (re.compile(rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+{_POINT}"), _SPACE),
     (re.compile(rf"[1-9]\d{{0,2}}(?:['’]\d{{3}})+{_POINT}"), "['’]"),
 )
-_MIXED = re.compile(rf"(\d+){_SPACE}(\d+/0*[1-9]\d*)")
+# Three digits on top would look like thousands: `3 789/799`.
+_MIXED = re.compile(rf"(\d+){_SPACE}(\d{{1,2}}/0*[1-9]\d*)")
 _COMMA = re.compile(r"(\d*),(\d+)")
 # Longer ones nobody means, and Python refuses to read them.
 _MOST_CHARACTERS = 1000
@@ -49,7 +50,7 @@ def _number(text: str) -> Fraction | None:
     for shape, left_out in _SHAPES:
         if shape.fullmatch(text):
             return Fraction(re.sub(left_out, "", text) if left_out else text)
-    if mixed := _MIXED.fullmatch(text):
+    if (mixed := _MIXED.fullmatch(text)) and 0 < Fraction(mixed[2]) < 1:
         return Fraction(mixed[1]) + Fraction(mixed[2])
     if comma := _COMMA.fullmatch(text):
         whole, part = comma.groups()
