@@ -14,7 +14,12 @@ rule fetch_model:
     conda:
         "../envs/study.yaml"
     resources:
-        fetch_model=program("fetch_model.py", state=STATE, layers=json.dumps(STUDY.matched_layers()), modules=json.dumps(STUDY.adapted_modules())),
+        fetch_model=program(
+            "fetch_model.py",
+            state=STATE,
+            layers=json.dumps(STUDY.matched_layers()),
+            modules=json.dumps(STUDY.adapted_modules()),
+        ),
     params:
         spec=spec_of(STUDY.fetch_model),
         code=code_of("fetch_model.py"),
