@@ -98,7 +98,10 @@ class Ends:
         assert self.tokenizer.decode(asked).endswith(f"<|im_start|>user\n{question}")
 
 
-@pytest.mark.parametrize(("split", "mean", "longest"), [("train", 1604, 2462), ("test", 1607, 2350)])
+TRAIN = pytest.param("train", 1604, 2462, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("split", "mean", "longest"), [TRAIN, ("test", 1607, 2350)])
 def test_every_prompt(train: list[dict], test: list[dict], qwen: PromptBuilder, split: str, mean: int, longest: int):
     """All questions with eight demonstrations and with none: positions, demonstrations, lengths in tokens."""
     ends, demonstrations = Ends(qwen), Demonstrations(train, Teacher())
@@ -139,6 +142,7 @@ def sequences_of(train: list[dict], qwen: PromptBuilder, limit: int) -> list:
     return [example.sequence for example in build_streams(spec, train, qwen).streams[0]]
 
 
+@pytest.mark.slow
 def test_training_sequences(train: list[dict], qwen: PromptBuilder):
     """Four sequences are longer than the study's 512 tokens, by 1 to 37; no other one is cut."""
     whole = sequences_of(train, qwen, 4096)

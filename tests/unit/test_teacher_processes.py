@@ -71,6 +71,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, train
     return outputs(folder)
 
 
+@pytest.mark.slow
 def test_as_the_workflow_launches_it(tmp_path: Path, model_folder: Path, train: Path, expected: dict):
     text = run(tmp_path, model_folder, train, ACCELERATE)
     assert outputs(tmp_path) == expected
@@ -101,6 +102,7 @@ def killed(folder: Path, job: subprocess.Popen, shards_at_least: int, worker: in
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes in /proc")
 def test_whoever_is_killed(tmp_path: Path, model_folder: Path, train: Path, expected: dict):
     kept = {}
@@ -114,6 +116,7 @@ def test_whoever_is_killed(tmp_path: Path, model_folder: Path, train: Path, expe
     assert outputs(tmp_path) == expected
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_know_of_each_other(tmp_path: Path, model_folder: Path, train: Path):
     job = start(tmp_path, model_folder, train, UNJOINED)
     assert job.wait(120) != 0

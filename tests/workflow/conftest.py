@@ -9,15 +9,18 @@ from tiny import make_model
 
 
 @pytest.fixture(scope="session")
-def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source") / "tiny-model"
-    make_model(folder)
-    return folder
+def tiny_source(made_once) -> Path:
+    return made_once("tiny-model", make_model)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path) -> Project:
-    """The whole study, done once."""
-    project = Project(tmp_path_factory.mktemp("study") / "with a space", tiny_config(tiny_source))
-    project.log = project.run("all")
-    return project
+def study(made_once, tiny_source: Path) -> Project:
+    """The whole study, done once, to be left as it is."""
+    config = tiny_config(tiny_source)
+    return Project(made_once("the whole study", lambda folder: Project(folder, config).run("all")), config)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, study: Project) -> Project:
+    """The whole study, done, whose configuration a test may change for a while."""
+    return Project(tmp_path_factory.mktemp("study") / "with a space", study.config).take(study)

@@ -11,8 +11,11 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Self
 
 import yaml
+
+import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml", "published.yaml")
@@ -53,7 +56,7 @@ def tiny_config(model: Path) -> dict:
         },
         "schedules": {"short": {"max_steps": 4, "checkpoints": [2, 4]}},
         "training": {"default": {"warmup_steps": 1, "effective_batch_size": 4, "micro_batch_tokens": 512}},
-        "evaluation": {"max_new_tokens": 8, "batch_tokens": 1024},
+        "evaluation": {"max_new_tokens": 8, "batch_tokens": 256},  # several batches
         "baselines": ["zeroshot", "fewshot"],
         "save_state_every": 1,
         "icl_gap": {"phase0": {"models": ["tiny"], "shots": [0, 4], "questions": 6}},
@@ -80,15 +83,40 @@ class Project:
         fixed = ["-s", str(self.source / "Snakefile"), "--directory", str(self.folder), "--cores", "2", "--nolock"]
         return [sys.executable, "-m", "snakemake", *fixed, "--rerun-incomplete", *arguments]
 
-    def run(self, *arguments: str, check: bool = True) -> str:
-        """Run Snakemake to its end; what it printed."""
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, cwd=self.folder, timeout=600)
-        output = done.stdout + done.stderr
-        if check and done.returncode:
+    def run(self, *arguments: str, check: bool = True, fresh: bool = False) -> str:
+        """Run Snakemake to its end; what it printed. `fresh` starts Python anew, with the variables that it reads."""
+        code, output = (self.in_new_process if fresh else self.in_forked_process)(*arguments)
+        if check and code:
             raise AssertionError(f"snakemake {' '.join(arguments)} failed:\n{output[-6000:]}")
         if not check:
-            assert done.returncode, "this run was expected to fail"
+            assert code, "this run was expected to fail"
         return output
+
+    def in_forked_process(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and output of a process that had Snakemake in its memory when it began."""
+        return forked.snakemake(self.command(*arguments)[3:], self.folder)
+
+    def in_new_process(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and output of a process that shares nothing with the tests."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, cwd=self.folder, timeout=600)
+        return done.returncode, done.stdout + done.stderr
+
+    def take(self, done: "Project", *parts: str) -> Self:
+        """Take over what another working folder has below results, or all of it, with Snakemake's notes about it.
+
+        Results are second names of the same files, since what makes a result again writes a new file. Logs are not.
+        """
+        for part in parts or [path.name for path in done.path().iterdir()]:
+            if done.path(part).is_dir():
+                how = shutil.copy2 if part in ("logs", "benchmarks") else os.link
+                shutil.copytree(done.path(part), self.path(part), copy_function=how, symlinks=True)
+            else:
+                self.path().mkdir(parents=True, exist_ok=True)
+                os.link(done.path(part), self.path(part))
+        notes = self.folder / ".snakemake"
+        shutil.copytree(done.folder / ".snakemake" / "metadata", notes / "metadata", dirs_exist_ok=True)
+        (notes / "incomplete").mkdir(exist_ok=True)
+        return self
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Run Snakemake in the background, in a process group of its own."""

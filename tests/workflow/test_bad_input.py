@@ -24,7 +24,8 @@ CASES = {
     "repeated": (("schedules", "short", "checkpoints"), [2, 2], "checkpoints must be ascending"),
     "negative lambda": (("conditions", "layerwise", "lambda"), -0.5, "conditions.layerwise.lambda"),
     "micro batch": (("training", "micro_batch_size"), 3, "micro_batch_size 3 does not divide effective_batch_size 4"),
-    "unknown key": (("training", "learning_rate"), 1e-4, "training: unknown key 'learning_rate'"),
+    "unknown key": (("training", "learn_rate"), 1e-4, "training: unknown key 'learn_rate'"),
+    "old key": (("training", "lr"), 1e-4, "training: 'lr' is now called 'learning_rate'; rename the key"),
     "launch file": (("models", "tiny", "accelerate"), "a b.yaml", "tiny.accelerate: there is no file 'a b.yaml'"),
     "hostile name": (("models", "a; rm -rf $HOME"), {"source": {"files": "x"}}, "models"),
 }  # fmt: skip
@@ -112,8 +113,8 @@ def test_layers_outside_the_model(project: Project):
     assert error == "error: conditions: layers [2] lie outside model 'tiny', whose layers are 0 to 1"
 
 
-def test_layers_outside_a_model_that_is_there(project: Project):
-    project.run("results/models/tiny/manifest.json")
+def test_layers_outside_a_model_that_is_there(project: Project, study: Project):
+    project.take(study, "models")
     config = copy.deepcopy(project.config)
     config["conditions"]["layerwise"]["layers"] = [0, 2]
     project.configure(config)
@@ -139,6 +140,7 @@ def test_wheel_with_another_digest(project: Project, monkeypatch: pytest.MonkeyP
     assert error.startswith("error: tiny-weights==1.0: the wheel's SHA-256 is ") and "0" * 64 in error
 
 
+@pytest.mark.slow
 def test_pickled_weights_are_refused(project: Project, tiny_source: Path):
     folder = project.folder / "pickled"
     folder.mkdir()

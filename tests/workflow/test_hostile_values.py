@@ -25,6 +25,7 @@ def config(tmp_path: Path, tiny_source: Path) -> dict:
     return config
 
 
+@pytest.mark.slow
 def test_hostile_values_reach_no_shell(tmp_path: Path, config: dict):
     del config["conditions"]["logit_kl"]
     config["models"]["tiny"]["chat_template"].pop("note")

@@ -14,6 +14,7 @@ import pytest
 from project import Project, kill_group, tiny_config, wait_for
 
 TARGET = "eval_layerwise_0.5_tiny"
+RUN = "runs/tiny/layerwise/lambda0.5/seed42/short"
 WANTED = (
     "runs/**/adapter_model.safetensors",
     "runs/**/adapter_config.json",
@@ -22,25 +23,35 @@ WANTED = (
 )
 
 
+FETCHED = ("models", "data", "icl_gap")
+
+
 def long_config(model: Path) -> dict:
     """Enough steps that there is a middle to be killed in."""
     config = copy.deepcopy(tiny_config(model))
     config["schedules"]["short"] = {"max_steps": 60, "checkpoints": [30, 60]}
     config["save_state_every"] = 4
-    config["evaluation"]["batch_tokens"] = 256  # several batches
     return config
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path) -> Project:
-    project = Project(tmp_path_factory.mktemp("undisturbed"), long_config(tiny_source))
-    project.run(TARGET)
-    return project
+def undisturbed(made_once, study: Project) -> Project:
+    """What takes no longer than in the small study is taken from there."""
+    config = long_config(study.config["models"]["tiny"]["source"]["files"])
+    small = FETCHED + ("teachers",)
+    return Project(made_once("undisturbed", lambda at: Project(at, config).take(study, *small).run(TARGET)), config)
 
 
 @pytest.fixture
 def project(tmp_path: Path, undisturbed: Project) -> Project:
+    """The long study, not yet begun."""
     return Project(tmp_path, undisturbed.config)
+
+
+@pytest.fixture
+def prepared(project: Project, undisturbed: Project) -> Project:
+    """Everything is there that training needs."""
+    return project.take(undisturbed, *FETCHED, "teachers")
 
 
 def assert_same(project: Project, undisturbed: Project) -> None:
@@ -98,21 +109,22 @@ def pids_of(program: str, folder: Path) -> list[int]:
     return found
 
 
-def test_training_job_killed(project: Project, undisturbed: Project):
+def test_training_job_killed(prepared: Project, undisturbed: Project):
     """The job continues after the last saved step, and no step before it is repeated."""
-    driver = project.start(TARGET)
-    wait_for(lambda: any(step >= 8 for step in saved_steps(project)), "a saved training state")
-    (pid,) = pids_of("train.py", project.folder)
+    driver = prepared.start(TARGET)
+    wait_for(lambda: any(step >= 8 for step in saved_steps(prepared)), "a saved training state")
+    (pid,) = pids_of("train.py", prepared.folder)
     os.kill(pid, signal.SIGKILL)
     assert driver.wait(120) != 0
-    saved = max(saved_steps(project))
-    assert not list(project.path("runs").rglob("manifest.json")), "a killed job publishes nothing"
-    output = project.run(TARGET)
+    saved = max(saved_steps(prepared))
+    assert not list(prepared.path("runs").rglob("manifest.json")), "a killed job publishes nothing"
+    output = prepared.run(TARGET)
     resumed = re.search(r"train layerwise: +\d+%.*\| (\d+)/60", output)
     assert int(resumed.group(1)) == saved > 0
-    assert_same(project, undisturbed)
+    assert_same(prepared, undisturbed)
 
 
+@pytest.mark.slow
 def test_everything_killed_at_random_moments(project: Project, undisturbed: Project):
     """The power goes three times, anywhere in the study."""
     chance = random.Random(7)
@@ -126,19 +138,21 @@ def test_everything_killed_at_random_moments(project: Project, undisturbed: Proj
     assert_same(project, undisturbed)
 
 
-def test_driver_killed_while_its_job_goes_on(project: Project, undisturbed: Project):
+@pytest.mark.slow
+def test_driver_killed_while_its_job_goes_on(prepared: Project, undisturbed: Project):
     """The job that outlives its driver isn't raced by the one that the next driver starts."""
-    driver = project.start(TARGET)
-    wait_for(lambda: saved_steps(project), "a saved training state")
+    driver = prepared.start(TARGET)
+    wait_for(lambda: saved_steps(prepared), "a saved training state")
     driver.kill()
     driver.wait()
-    assert pids_of("train.py", project.folder), "the job outlives its driver"
-    output = project.run(TARGET)
+    assert pids_of("train.py", prepared.folder), "the job outlives its driver"
+    output = prepared.run(TARGET)
     assert "waiting for another process" in output or "putting its outputs back" in output
-    assert_same(project, undisturbed)
+    assert_same(prepared, undisturbed)
 
 
 def test_driver_interrupted(project: Project, undisturbed: Project):
+    project.take(undisturbed, *FETCHED)
     driver = project.start(TARGET)
     wait_for(lambda: states(project, "precompute_activations"), "the teacher's job")
     os.killpg(driver.pid, signal.SIGINT)
@@ -147,39 +161,44 @@ def test_driver_interrupted(project: Project, undisturbed: Project):
     assert_same(project, undisturbed)
 
 
-def test_evaluation_killed_keeps_its_batches(project: Project, undisturbed: Project):
-    driver = project.start(TARGET)
-    wait_for(lambda: list(project.path(".state").glob("eval_checkpoint/*/checkpoint-30/*/batch-*.parquet")), "a batch")
+@pytest.mark.slow
+def test_evaluation_killed_keeps_its_batches(prepared: Project, undisturbed: Project):
+    prepared.take(undisturbed, "runs")
+    for answered in ("predictions.parquet", "judged.parquet", "accuracy.csv"):
+        prepared.path(RUN, answered).unlink()
+    driver = prepared.start(TARGET)
+    wait_for(lambda: list(prepared.path(".state").glob("eval_checkpoint/*/checkpoint-30/*/batch-*.parquet")), "a batch")
     kill_group(driver)
     kept = {
-        path: path.stat().st_mtime_ns for path in project.path(".state").glob("eval_checkpoint/*/*/*/batch-*.parquet")
+        path: path.stat().st_mtime_ns for path in prepared.path(".state").glob("eval_checkpoint/*/*/*/batch-*.parquet")
     }
     assert kept
-    driver = project.start(TARGET)
+    driver = prepared.start(TARGET)
     # Every batch that was there is still the one that was written first, as long as the job runs.
-    wait_for(lambda: driver.poll() is not None or pids_of("eval_checkpoint.py", project.folder), "the job")
+    wait_for(lambda: driver.poll() is not None or pids_of("eval_checkpoint.py", prepared.folder), "the job")
     assert all(not path.exists() or path.stat().st_mtime_ns == when for path, when in kept.items())
     assert driver.wait(120) == 0
-    assert_same(project, undisturbed)
+    assert_same(prepared, undisturbed)
 
 
-def test_torn_outputs_are_made_again(project: Project, undisturbed: Project):
+@pytest.mark.slow
+def test_torn_outputs_are_made_again(prepared: Project, undisturbed: Project):
     """Half a file under an output's name, as an unfinished job of the driver, is never taken for a result."""
-    driver = project.start(TARGET)
-    wait_for(lambda: saved_steps(project), "a saved training state")
+    driver = prepared.start(TARGET)
+    wait_for(lambda: saved_steps(prepared), "a saved training state")
     kill_group(driver)
-    metrics = project.path("runs/tiny/layerwise/lambda0.5/seed42/short/metrics.csv")
+    metrics = prepared.path(RUN, "metrics.csv")
     metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.write_text("step,lo")
-    project.run(TARGET)
+    prepared.run(TARGET)
     assert metrics.read_text().count("\n") == 61
-    assert_same(project, undisturbed)
+    assert_same(prepared, undisturbed)
 
 
-def test_two_drivers_at_once(project: Project, undisturbed: Project):
+def test_two_drivers_at_once(prepared: Project, undisturbed: Project):
     """The second is turned away, and what it would have deleted stays."""
-    driver = project.start(TARGET)
-    wait_for(lambda: saved_steps(project), "a saved training state")
-    assert "Another run is working in results" in project.run(TARGET, check=False)
+    driver = prepared.start(TARGET)
+    wait_for(lambda: saved_steps(prepared), "a saved training state")
+    assert "Another run is working in results" in prepared.run(TARGET, check=False)
     assert driver.wait(120) == 0
-    assert_same(project, undisturbed)
+    assert_same(prepared, undisturbed)

@@ -1,27 +1,41 @@
 """Another workflow uses this one as a module, with its own configuration and results folder."""
 
-import subprocess
-import sys
+import re
 from pathlib import Path
 
+import pytest
+
+from forked import snakemake
 from project import tiny_config, write_user_of_module
 
 
-def test_another_workflow_runs_this_one(tmp_path: Path, tiny_source: Path):
+@pytest.fixture
+def folder(tmp_path: Path, tiny_source: Path) -> Path:
     write_user_of_module(tmp_path, tiny_config(tiny_source))
     # The module has its configuration from the other workflow; this file is that workflow's own business.
     (tmp_path / "workflow_config.yaml").write_text("models: nothing of ours")
+    return tmp_path
 
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout + done.stderr
 
-    run()
-    assert (tmp_path / "report.txt").read_text().startswith("3 elsewhere/out/runs")
-    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
+def run(folder: Path, *arguments: str) -> str:
+    code, output = snakemake(["--cores", "2", *arguments], folder)
+    assert code == 0, output[-4000:]
+    return output
+
+
+def test_another_workflow_plans_this_one(folder: Path):
+    plan = run(folder, "-n")
+    for rule in ("report_on_it", "study_train", "study_eval_checkpoint", "study_score"):
+        assert re.search(rf"\n{rule} +1\n", plan), rule
+    assert "elsewhere/out/runs/tiny/sft/lambda0/seed42/short/accuracy.csv" in plan
+    assert "study_precompute_activations" in run(folder, "-n", "study_train_layerwise_0.5_tiny")
+
+
+@pytest.mark.slow
+def test_another_workflow_runs_this_one(folder: Path):
+    run(folder)
+    assert (folder / "report.txt").read_text().startswith("3 elsewhere/out/runs")
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [
         "Snakefile", "elsewhere", "mine.yaml", "report.txt", "workflow_config.yaml",
     ]  # fmt: skip
-    assert "Nothing to be done" in run()
-    assert "study_precompute_activations" in run("-n", "study_train_layerwise_0.5_tiny")
+    assert "Nothing to be done" in run(folder)

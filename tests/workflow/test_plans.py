@@ -3,13 +3,12 @@
 import copy
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+import forked
 from project import ROOT, Project, copy_of_workflow
 
 
@@ -74,9 +73,8 @@ def test_rule_graph_reads_like_the_study(finished: Project):
 
 
 def snakemake(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "snakemake", *arguments], cwd=ROOT, capture_output=True, text=True)
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output
+    code, output = forked.snakemake(list(arguments), ROOT)
+    assert code == 0, output
     return output
 
 
@@ -220,13 +218,13 @@ def test_settings_without_influence_rerun_nothing(reconfigured, finished: Projec
     assert not reconfigured(trackers=[], save_state_every=7, server={"concurrency": 3}, models__tiny=model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first", ["baselines/tiny/zeroshot/first6/accuracy.csv", "teachers/tiny/fewshot/question/signal.json"]
 )
 def test_what_comes_first_and_is_torn_hides_nothing_that_is_missing(finished: Project, tmp_path: Path, first: str):
     """Snakemake forgets what depends on an `ancient` file that is made again."""
-    shutil.copytree(finished.folder, tmp_path / "torn", symlinks=True)
-    torn = Project(tmp_path / "torn", finished.config)
+    torn = Project(tmp_path, finished.config).take(finished)
     shutil.rmtree(torn.path("runs", "tiny", "layerwise"))
     shutil.rmtree(torn.path("teachers", "tiny", "fewshot")) if first.startswith("baselines") else None
     torn.tear([f"results/{first}"])

@@ -1,7 +1,6 @@
 """A study with published accuracies: what naming them adds, and that it computes nothing again."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -23,8 +22,7 @@ ROWS = [
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished study that names a file of published accuracies."""
-    shutil.copytree(finished.folder, tmp_path / "copy")
-    project = Project(tmp_path / "copy", finished.config | {"published": "theirs.yaml"})
+    project = Project(tmp_path, finished.config | {"published": "theirs.yaml"}).take(finished)
     write(project)
     return project
 

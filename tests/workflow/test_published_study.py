@@ -24,7 +24,7 @@ FIGURES = ("main_comparison", "accuracy_curve", "loss_curves")
 # checkpoints of each model.
 ROWS = {"icl_gap": 2 * 3 * 3, "main_comparison": 2 * 5, "lambda_sweep": 5, "checkpoint_curve": 16 + 16}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rehearsal")]
 
 
 class Rehearsal:

@@ -2,11 +2,12 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from project import Project
+
+pytestmark = pytest.mark.xdist_group("report")
 
 # Loaded by every Python process of a command; leaves a mark, so that a test knows that it was.
 NO_NETWORK = """\
@@ -24,14 +25,16 @@ def embedded(page: str, name: str) -> dict:
     return json.JSONDecoder().raw_decode(page[start:])[0]
 
 
-@pytest.fixture
-def page(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("NO_NETWORK_MARK", str(tmp_path / "mark"))
-    finished.run("--report", str(tmp_path / "report.html"))
-    assert (tmp_path / "mark").exists()
-    return (tmp_path / "report.html").read_text()
+@pytest.fixture(scope="module")
+def page(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "sitecustomize.py").write_text(NO_NETWORK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("NO_NETWORK_MARK", str(folder / "mark"))
+        finished.run("--report", str(folder / "report.html"), fresh=True)
+    assert (folder / "mark").exists()
+    return (folder / "report.html").read_text()
 
 
 def test_report_holds_every_result_under_a_heading(page: str, finished: Project):
