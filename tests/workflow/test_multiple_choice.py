@@ -2,26 +2,25 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from project import Project, tiny_config
+from project import Project
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path) -> Project:
+def project(made_once, study: Project) -> Project:
     """One condition with a teacher and one without, on questions with choices."""
-    config = copy.deepcopy(tiny_config(tiny_source))
+    config = copy.deepcopy(study.config)
     source = {"generator": "arithmetic_choices", "train": 24, "test": 10, "seed": 1}
     config["datasets"] = {"choices": {"source": source, "task": "multiple_choice"}}
     config["dataset"], config["metric"] = "choices", "flexible"
     del config["icl_gap"]
     config["studies"] = {"main": {"models": ["tiny"], "conditions": ["sft", "layerwise"], "schedules": ["short"]}}
-    project = Project(tmp_path_factory.mktemp("choices"), config)
-    project.run("all")
-    return project
+    return Project(made_once("choices", lambda at: Project(at, config).take(study, "models").run("all")), config)
 
 
 def test_rows_are_questions_with_choices(project: Project):
