@@ -26,17 +26,15 @@ demo: .venv/ready
 test: .venv/ready-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow and not slurm and not vllm"
 
-# One after the other, since each uses the whole machine.
-test-all: .venv/ready-dev
-	$(PYTEST) -n $(WORKERS) -m "not slurm and not vllm"
+test-all: .venv/ready-dev slurm
+	$(PYTEST) -n $(WORKERS) -m "not vllm"
 	$(MAKE) test-vllm
-	$(MAKE) test-slurm
 
 test-vllm: .venv-vllm/ready
 	.venv-vllm/bin/python -m pytest -m vllm tests/engines
 
 test-slurm: .venv/ready-dev slurm
-	python -m pytest -m slurm tests/cluster
+	$(PYTEST) -n $(WORKERS) -m slurm tests/cluster
 
 # Debian's packages; as another user than root, or elsewhere, Slurm has to be there, or the tests say what is missing.
 slurm:

@@ -10,16 +10,16 @@ import pytest
 from filelock import FileLock
 
 HERE = Path(__file__).resolve().parent
-for place in (HERE, HERE.parent / "scripts"):
+for place in (HERE, HERE / "workflow", HERE.parent / "scripts"):
     if str(place) not in sys.path:
         sys.path.insert(0, str(place))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, for they share what it makes; those of the workflow share folders instead."""
+    """Keep a file's tests in one process, where they share what it makes; tests of studies share folders instead."""
     for item in items:
-        if "workflow" not in item.path.parts and not item.get_closest_marker("xdist_group"):
+        if not {"workflow", "cluster"} & set(item.path.parts) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
@@ -39,6 +39,23 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_source(made_once) -> Path:
+    """A model for studies on the tiny model."""
+    from tiny import make_model
+
+    return made_once("tiny-model", make_model)
+
+
+@pytest.fixture(scope="session")
+def study(made_once, tiny_source: Path):
+    """The whole study on the tiny model, done once, to be left as it is."""
+    from project import Project, tiny_config
+
+    config = tiny_config(tiny_source)
+    return Project(made_once("the whole study", lambda folder: Project(folder, config).run("all")), config)
 
 
 @pytest.fixture(scope="session")

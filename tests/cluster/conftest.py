@@ -1,5 +1,6 @@
 """A Slurm of four pretend A100s for the session, and a tiny study that one machine and the cluster have run."""
 
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ for place in (HERE, HERE.parent / "workflow"):
 
 from project import Project  # noqa: E402
 from slurm import GPUS, Slurm, missing_programs  # noqa: E402
-from study import ClusterProject, cluster_config, declared  # noqa: E402
+from study import ClusterProject, cluster_config  # noqa: E402
 
 
 def reason_to_skip() -> str | None:
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slurm)
+            if "on_cluster" in item.fixturenames:  # each process that shares the tests has a cluster of its own
+                item.add_marker(pytest.mark.xdist_group("on_cluster"))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
@@ -39,37 +42,46 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     cluster = Slurm(tmp_path_factory.mktemp("slurm"))
     try:
         cluster.start()
-        # Jobs get the driver's environment. The pretend cluster has many more CPUs than the machine.
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (cluster.environment | {"OMP_THREAD_LIMIT": "1"}).items():
-                patch.setenv(name, value)
-            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-            yield cluster
+        yield cluster
     finally:
         cluster.stop()
 
 
+@contextlib.contextmanager
+def variables_for(cluster: Slurm) -> Iterator[None]:
+    """Jobs get the driver's environment. The pretend cluster has many more CPUs than the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (cluster.environment | {"OMP_THREAD_LIMIT": "1"}).items():
+            patch.setenv(name, value)
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def variables(slurm: Slurm) -> Iterator[None]:
+    with variables_for(slurm):
+        yield
+
+
 @pytest.fixture(scope="session")
-def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny import make_model
+def undisturbed(made_once, study: Project) -> Project:
+    """The whole study, done without the cluster; but for the long run, it is the one that other tests share."""
+    config = cluster_config(study.config["models"]["tiny"]["source"]["files"])
 
-    return make_model(tmp_path_factory.mktemp("source") / "tiny-model")
+    def fill(folder: Path) -> None:
+        runs = ("runs/tiny/sft", "runs/tiny/logit_kl", "runs/tiny/layerwise/lambda0.1")
+        Project(folder, config).take(study, "models", "data", "icl_gap", "teachers", "baselines", *runs).run("all")
 
-
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path, slurm: Slurm) -> Project:
-    """The whole study, done once without the cluster, whose jobs have one thread as well."""
-    project = Project(tmp_path_factory.mktemp("undisturbed"), cluster_config(tiny_source))
-    project.run("all")
-    return project
+    return Project(made_once("undisturbed on the cluster", fill), config)
 
 
 @pytest.fixture(scope="session")
 def on_cluster(tmp_path_factory: pytest.TempPathFactory, undisturbed: Project, slurm: Slurm) -> ClusterProject:
     """The whole study on the cluster, begun over half a file in the place of every output that it declares."""
     project = ClusterProject(tmp_path_factory.mktemp("on_cluster"), undisturbed.config, slurm)
-    project.tear(declared(undisturbed, "metadata"))
-    project.run("all")
+    project.tear(undisturbed.declared("metadata"))
+    with variables_for(slurm):
+        project.run("all")
     return project
 
 
@@ -84,14 +96,14 @@ def project(tmp_path: Path, undisturbed: Project, slurm: Slurm) -> Iterator[Clus
 @pytest.fixture
 def prepared(project: ClusterProject, undisturbed: Project) -> ClusterProject:
     """Everything that the long run needs is there."""
-    return project.copy_of(undisturbed, "models", "data", "baselines", "icl_gap", "teachers")
+    return project.take(undisturbed, "models", "data", "baselines", "icl_gap", "teachers")
 
 
 @pytest.fixture
 def busy(slurm: Slurm) -> Iterator[str]:
     """Somebody else's job has all GPUs; its number."""
     number = slurm.run(
-        "sbatch", "--parsable", "-p", "gpu", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 600"
+        "sbatch", "--parsable", "-p", "gpu", f"--gpus=a100:{GPUS}", "-o", "/dev/null", "--wrap", "sleep 3600"
     )
     yield number.strip()
     slurm.run("scancel", number.strip(), check=False)

@@ -3,11 +3,10 @@
 import subprocess
 
 from project import Project
-from study import RUN, ClusterProject
+from study import PATIENCE, RUN, ClusterProject
 
 EARLIER = ("teachers/**/*.safetensors", "baselines/**/predictions.parquet")
 WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")
-PATIENCE = 240
 
 
 def assert_same(project: ClusterProject, undisturbed: Project, *patterns: str) -> None:

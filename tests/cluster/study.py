@@ -1,11 +1,9 @@
 """A study of a few seconds on a cluster, through the profile that users get."""
 
-import base64
 import contextlib
 import copy
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 
 STEPS = 100
+PATIENCE = 600  # two clusters may share two cores
 RUN = "results/runs/tiny/layerwise/lambda0.5/seed42/long"
 TRAINED, ANSWERED = f"{RUN}/checkpoints/manifest.json", f"{RUN}/predictions.parquet"
 ACTIVE = ("RUNNING", "PENDING", "COMPLETING")
@@ -44,12 +43,13 @@ def cluster_config(model: Path) -> dict:
     config["studies"]["main"]["conditions"] = ["sft", "logit_kl"]
     config["studies"]["sweep"]["lambdas"] = [0.1]
     config["save_state_every"] = 2
-    config["evaluation"]["batch_tokens"] = 256  # several batches
     return config
 
 
 class ClusterProject(Project):
     """A working folder with a configuration and the profile as `./slurm`."""
+
+    seconds = 3 * PATIENCE
 
     def __init__(self, folder: Path, config: dict, slurm: Slurm, source: Path = ROOT) -> None:
         super().__init__(folder, config, source)
@@ -65,6 +65,10 @@ class ClusterProject(Project):
         (self.folder / "slurm").mkdir(exist_ok=True)
         (self.folder / "slurm" / "config.yaml").write_text(text)
 
+    def run(self, *arguments: str, check: bool = True, fresh: bool = True) -> str:
+        """Run `impatient.py` to its end; what it printed."""
+        return super().run(*arguments, check=check, fresh=fresh)
+
     def command(self, *arguments: str) -> list[str]:
         workflow = ["-s", str(self.source / "Snakefile")]
         return [sys.executable, str(HERE / "impatient.py"), *workflow, "--profile", "slurm", *arguments]
@@ -77,18 +81,10 @@ class ClusterProject(Project):
     def active(self, *states: str, rule: str | None = None) -> list[dict[str, str]]:
         return [job for job in self.jobs(rule) if job["JobState"] in (states or ACTIVE)]
 
-    def copy_of(self, done: Project, *parts: str) -> "ClusterProject":
-        """Take over what another working folder has below results, with what Snakemake knows about it."""
-        for part in parts:
-            shutil.copytree(done.path(part), self.path(part))
-        shutil.copytree(done.folder / ".snakemake" / "metadata", self.folder / ".snakemake" / "metadata")
-        (self.folder / ".snakemake" / "incomplete").mkdir()
-        return self
-
     def start_training(self, after_step: int = 4) -> subprocess.Popen:
         """Start the long run and stop its clock in the middle, so that what comes next finds it there."""
         driver = self.start(TRAINED)
-        wait_until(lambda: self.saved_step() >= after_step, "a saved training state", 180)
+        wait_until(lambda: self.saved_step() >= after_step, "a saved training state", PATIENCE)
         stopped = [process.suspend() for process in self.processes("train.py")]
         assert stopped, "it was over before it could be stopped"
         return driver
@@ -148,12 +144,6 @@ class ClusterProject(Project):
         if left := [job["JobId"] for job in self.active()]:
             self.slurm.run("scancel", *left, check=False)
             wait_until(lambda: not self.active(), "the end of all jobs")
-
-
-def declared(project: Project, kind: str) -> list[str]:
-    """Outputs that Snakemake has notes of: `metadata` of those that are done, `incomplete` of those under way."""
-    folder = project.folder / ".snakemake" / kind
-    return [base64.urlsafe_b64decode(note.name).decode() for note in folder.iterdir()] if folder.exists() else []
 
 
 def gpu_numbers(job: dict[str, str]) -> set[int]:

@@ -47,12 +47,12 @@ def jobs(folder: Path, slurm: Slurm) -> list[dict[str, str]]:
 def test_another_workflow_sends_this_one_to_the_cluster(folder: Path, slurm: Slurm, busy: str):
     """Into a folder that a shell would misread; its driver is killed, and the next one needs no help."""
     first = start(folder)
-    wait_until(lambda: jobs(folder, slurm), "a job in the queue", 120)
+    wait_until(lambda: jobs(folder, slurm), "a job in the queue", PATIENCE)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert [job.number for job in orphans(folder, folder / HOSTILE_FOLDER)] == [jobs(folder, slurm)[0]["JobId"]]
     second = start(folder)
-    wait_until(lambda: len(jobs(folder, slurm)) == 2, "another job in the queue", 120)
+    wait_until(lambda: len(jobs(folder, slurm)) == 2, "another job in the queue", PATIENCE)
     slurm.run("scancel", busy)
     second.wait(PATIENCE)
     assert second.returncode == 0, (folder / "driver.log").read_text()[-4000:]

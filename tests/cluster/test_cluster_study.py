@@ -3,7 +3,6 @@
 import copy
 import itertools
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -77,7 +76,7 @@ def test_logs_say_where_and_with_what_a_job_ran(on_cluster: ClusterProject, rule
 
 
 def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: Project):
-    project.copy_of(undisturbed, "models", "data")
+    project.take(undisturbed, "models", "data")
     wanted = ["results/icl_gap/phase0.json"]
     wanted += [f"results/baselines/tiny/{prompt}/all/predictions.parquet" for prompt in ("zeroshot", "fewshot")]
     driver = project.start(*wanted)
@@ -101,7 +100,7 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
 
 def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undisturbed: Project):
     """More GPUs start more processes, and nothing that is finished becomes stale."""
-    project.copy_of(undisturbed, "models", "data", "baselines", "icl_gap")
+    project.take(undisturbed, "models", "data", "baselines", "icl_gap")
     config = copy.deepcopy(project.config)
     config["models"]["tiny"]["gpus"]["train"] = 2
     project.configure(config)
@@ -118,7 +117,7 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
     """The three lines that the profile says to change, and the job still gets and checks its GPUs."""
     lines = {"# site: gpu: 0": "gpu: 0", "# site: gres: gpu:a100:1": "gres: gpu:a100:2", "gpu_model: a100": "nodes: 1"}
     project.use_profile(lines)
-    project.copy_of(undisturbed, "models", "data")
+    project.take(undisturbed, "models", "data")
     project.run("results/baselines/tiny/zeroshot/all/predictions.parquet")
     (job,) = project.jobs("baseline")
     assert (job["JobState"], job["TresPerNode"]) == ("COMPLETED", "gres:gpu:a100:2")
@@ -128,7 +127,7 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
 
 def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: Project):
     project.use_profile({"gpu_model: a100": "gpu: 1", "retries: 2": "retries: 0"})
-    project.copy_of(undisturbed, "models", "data")
+    project.take(undisturbed, "models", "data")
     output = project.run("results/baselines/tiny/zeroshot/all/predictions.parquet", check=False)
     assert "error: this job was promised 2 GPUs, but it sees " in output, "its last lines are in the driver's message"
     assert "slurm_partition" in output
@@ -136,9 +135,7 @@ def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProjec
 
 def test_the_profile_makes_nothing_stale(project: ClusterProject, undisturbed: Project):
     """What reruns is decided by what jobs compute, not by where they ran."""
-    project.copy_of(undisturbed, *(path.name for path in undisturbed.path().iterdir() if path.is_dir()))
-    shutil.copy2(undisturbed.path("summary.json"), project.path("summary.json"))
-    shutil.copy2(undisturbed.path("analysis.md"), project.path("analysis.md"))
+    project.take(undisturbed)
     assert not project.planned("all")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from faults import EARLIER, PATIENCE, WANTED, assert_same, finish, states, training_log
 from project import HALF_A_FILE, ROOT, Project
 from slurm import wait_until
-from study import ANSWERED, TRAINED, ClusterProject, declared
+from study import ANSWERED, TRAINED, ClusterProject
 
 
 def orphans(project: ClusterProject, *arguments: str) -> str:
@@ -44,7 +44,7 @@ def test_driver_killed_and_its_job_ends_alone(prepared: ClusterProject, undistur
     driver.wait()
     prepared.thaw()
     noted = set()
-    wait_until(lambda: noted.add(TRAINED in declared(prepared, "incomplete")) or not prepared.active(), "its end", 60)
+    wait_until(lambda: noted.add(TRAINED in prepared.declared("incomplete")) or not prepared.active(), "its end", 60)
     assert noted == {True}, "not even for a moment does it pass for done"
     assert prepared.path(TRAINED.removeprefix("results/")).exists()
     edited = copy.deepcopy(prepared.config)
@@ -61,7 +61,7 @@ def test_driver_killed_while_its_job_waits(prepared: ClusterProject, undisturbed
     """A job that starts after another driver has taken over stops by itself; a helper lists and cancels such jobs."""
     for _ in range(2):
         driver = prepared.start(TRAINED)
-        wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
+        wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", PATIENCE)
         driver.kill()
         driver.wait()
         first = prepared.jobs("train")[0]["JobId"]
@@ -71,7 +71,7 @@ def test_driver_killed_while_its_job_waits(prepared: ClusterProject, undisturbed
             wait_until(lambda: not prepared.active(), "the end of the orphan")
             assert states(prepared) == ["CANCELLED"] and "no orphaned jobs" in orphans(prepared)
     driver = prepared.start(TRAINED)
-    wait_until(lambda: len(prepared.active("PENDING", rule="train")) == 2, "the job of the next driver", 120)
+    wait_until(lambda: len(prepared.active("PENDING", rule="train")) == 2, "the job of the next driver", PATIENCE)
     second = prepared.jobs("train")[1]
     assert first != second["JobId"] and [line.split()[0] for line in orphans(prepared).splitlines()] == [
         second["JobId"]
@@ -101,7 +101,7 @@ def test_driver_interrupted(prepared: ClusterProject, undisturbed: Project):
 
 def test_torn_files_in_place_of_every_output(on_cluster: ClusterProject, undisturbed: Project):
     """The cluster gives what one machine gives, whatever lay there before."""
-    outputs = declared(undisturbed, "metadata")
+    outputs = undisturbed.declared("metadata")
     assert len(outputs) > 50 and "results/analysis.md" in outputs
     everything = (*WANTED, *EARLIER, "tables/*.csv", "figures/**/*.png")
     assert on_cluster.digests(*everything) == undisturbed.digests(*everything)
@@ -139,7 +139,7 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
             assert all(still.get(path, when) == when for path, when in pieces.items()), "computed and saved once"
             pieces = still
             saved[max((int(job["JobId"]) for job in project.jobs()), default=0)] = project.saved_step()
-            under_way = declared(project, "incomplete")
+            under_way = project.declared("incomplete")
             project.tear(under_way)
             torn += len(under_way)
     project.run(*targets)

@@ -23,7 +23,7 @@ def waiting(prepared: ClusterProject, busy: str, tmp_path: Path) -> tuple[Cluste
     prepared.source = copy_of_workflow(tmp_path / "workflow")
     prepared.use_profile({"retries: 2": "retries: 0"})
     driver = prepared.start(TRAINED)
-    wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", 120)
+    wait_until(lambda: prepared.active("PENDING", rule="train"), "a job in the queue", PATIENCE)
     return prepared, driver
 
 
@@ -71,13 +71,13 @@ def test_job_that_never_began_leaves_what_was_there_stale(project: ClusterProjec
 
     They don't either where the driver is killed while it goes on with other jobs.
     """
-    project.copy_of(undisturbed, "models", "data", "baselines", "icl_gap", "teachers", "runs")
+    project.take(undisturbed, "models", "data", "baselines", "icl_gap", "teachers", "runs")
     edited = copy.deepcopy(project.config)
     edited["training"]["default"]["learning_rate"] = 0.5
     project.configure(edited)
     project.use_profile({"retries: 2": "retries: 0"})
     driver = project.start(TRAINED, OTHER)
-    wait_until(lambda: len(project.active("PENDING", rule="train")) == 2, "jobs in the queue", 120)
+    wait_until(lambda: len(project.active("PENDING", rule="train")) == 2, "jobs in the queue", PATIENCE)
     project.slurm.run("scancel", *(job["JobId"] for job in project.jobs("train") if "long" in job["Comment"]))
     wait_until(lambda: "Error in rule train" in (project.folder / "driver.log").read_text(), "the failure")
     time.sleep(2)

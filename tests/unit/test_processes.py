@@ -20,6 +20,9 @@ from fewshot_distillation.modeling.adapters import load_checkpoint
 from tiny import fetched_model, make_model, study
 from training import Setup
 
+# Each launch imports PyTorch three times.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -126,13 +129,11 @@ def test_two_processes_train_the_same_adapter(one_process: Path, two_processes: 
     assert_same_training(one_process, two_processes)
 
 
-@pytest.mark.slow
 def test_torchrun_starts_them_as_well(setup: Setup, one_process: Path, tmp_path: Path):
     train(setup, tmp_path, *LAUNCHERS["torchrun"])
     assert_same_training(one_process, tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("killed", ["process", "launch"])
 def test_two_processes_continue_after_a_kill(setup: Setup, two_processes: Path, tmp_path: Path, killed: str):
     """Without a chance to clean up; the second process is ended by the launcher, or by the end of the first."""
@@ -144,7 +145,6 @@ def test_two_processes_continue_after_a_kill(setup: Setup, two_processes: Path, 
     assert adapters(tmp_path) == adapters(two_processes)
 
 
-@pytest.mark.slow
 def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
     """With layers that are computed a second time, whose gradients are summed over micro batches and processes."""
     train(setup, tmp_path / "one", checkpointing="1", changes=FULL)
@@ -152,7 +152,6 @@ def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
     assert_same_training(tmp_path / "one", tmp_path / "two", "model.safetensors")
 
 
-@pytest.mark.slow
 @each_way
 def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path, way: str):
     """Killed, and continued from a state that both processes gave their parts to."""
@@ -178,7 +177,6 @@ def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path
     assert both[0]["gathered"] > 1 == both[1]["gathered"]
 
 
-@pytest.mark.slow
 @each_way
 def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Path], tmp_path: Path, way: str):
     """As one process does, though killed on the way; the checkpoints are models that answer questions."""
@@ -203,7 +201,6 @@ def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Pa
     assert set(pd.read_parquet(answers)["step"]) == {3, 6}
 
 
-@pytest.mark.slow
 def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
     """Targets and gradients are not rounded more than in one process."""
     more = {"program": WATCHED, "BF16": "1"}
@@ -212,7 +209,6 @@ def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
-@pytest.mark.slow
 def test_finished_work_is_put_back_for_all_processes(setup: Setup, two_processes: Path):
     metrics = two_processes / "run" / "metrics.csv"
     text = metrics.read_text()

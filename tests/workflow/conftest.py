@@ -1,23 +1,8 @@
-"""One undisturbed run of the whole study, which several tests look at."""
-
-from pathlib import Path
+"""The finished study, for tests to look at and to plan anew."""
 
 import pytest
 
-from project import Project, tiny_config
-from tiny import make_model
-
-
-@pytest.fixture(scope="session")
-def tiny_source(made_once) -> Path:
-    return made_once("tiny-model", make_model)
-
-
-@pytest.fixture(scope="session")
-def study(made_once, tiny_source: Path) -> Project:
-    """The whole study, done once, to be left as it is."""
-    config = tiny_config(tiny_source)
-    return Project(made_once("the whole study", lambda folder: Project(folder, config).run("all")), config)
+from project import Project
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,8 @@ def tiny_config(model: Path) -> dict:
 class Project:
     """A working folder with a configuration; the workflow itself lies elsewhere."""
 
+    seconds = 600  # after which a run is given up
+
     def __init__(self, folder: Path, config: dict, source: Path = ROOT) -> None:
         self.folder, self.source = folder, source
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,11 +96,12 @@ class Project:
 
     def in_forked_process(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of a process that had Snakemake in its memory when it began."""
-        return forked.snakemake(self.command(*arguments)[3:], self.folder)
+        return forked.snakemake(self.command(*arguments)[3:], self.folder, self.seconds)
 
     def in_new_process(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of a process that shares nothing with the tests."""
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, cwd=self.folder, timeout=600)
+        command = self.command(*arguments)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=self.seconds)
         return done.returncode, done.stdout + done.stderr
 
     def take(self, done: "Project", *parts: str) -> Self:
@@ -106,17 +109,29 @@ class Project:
 
         Results are second names of the same files, since what makes a result again writes a new file. Logs are not.
         """
-        for part in parts or [path.name for path in done.path().iterdir()]:
+        parts = parts or tuple(path.name for path in done.path().iterdir() if path.name != ".state")
+        for part in parts:
+            self.path(part).parent.mkdir(parents=True, exist_ok=True)
+            how = shutil.copy2 if part in ("logs", "benchmarks") else os.link
             if done.path(part).is_dir():
-                how = shutil.copy2 if part in ("logs", "benchmarks") else os.link
-                shutil.copytree(done.path(part), self.path(part), copy_function=how, symlinks=True)
+                shutil.copytree(done.path(part), self.path(part), copy_function=how)
             else:
-                self.path().mkdir(parents=True, exist_ok=True)
-                os.link(done.path(part), self.path(part))
-        notes = self.folder / ".snakemake"
-        shutil.copytree(done.folder / ".snakemake" / "metadata", notes / "metadata", dirs_exist_ok=True)
-        (notes / "incomplete").mkdir(exist_ok=True)
+                how(done.path(part), self.path(part))
+        for note in done.notes("metadata"):
+            if any(Path(output_of(note)).is_relative_to(f"results/{part}") for part in parts):
+                target = self.folder / note.relative_to(done.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(note, target)
         return self
+
+    def notes(self, kind: str) -> list[Path]:
+        """Snakemake's notes of outputs: `metadata` of those that are done, `incomplete` of those under way."""
+        folder = self.folder / ".snakemake" / kind
+        return list(folder.iterdir()) if folder.exists() else []
+
+    def declared(self, kind: str) -> list[str]:
+        """The outputs of which Snakemake has such notes."""
+        return [output_of(note) for note in self.notes(kind)]
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Run Snakemake in the background, in a process group of its own."""
@@ -157,6 +172,10 @@ class Project:
             for path in sorted(self.path().glob(pattern)):
                 found[str(path.relative_to(self.folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found
+
+
+def output_of(note: Path) -> str:
+    return base64.urlsafe_b64decode(note.name).decode()
 
 
 def heed_interrupts() -> None:

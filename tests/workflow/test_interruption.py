@@ -195,6 +195,7 @@ def test_torn_outputs_are_made_again(prepared: Project, undisturbed: Project):
     assert_same(prepared, undisturbed)
 
 
+@pytest.mark.slow
 def test_two_drivers_at_once(prepared: Project, undisturbed: Project):
     """The second is turned away, and what it would have deleted stays."""
     driver = prepared.start(TARGET)
