@@ -56,6 +56,7 @@ def test_predictions_keep_every_generation(finished: Project):
 
 def test_a_second_call_has_nothing_to_do(finished: Project):
     assert not finished.planned("all")
+    assert "Nothing to be done" in finished.run("-n", "all", fresh=True), "a Snakemake that is forked says the same"
     assert not finished.path(".state").exists(), "finished work is cleared away"
 
 
