@@ -74,6 +74,15 @@ def teachers_in_use(file):
     return [f"<results>/teachers/{model}/{teacher}/{text}/{file}" for model, teacher, text in STUDY.teachers_in_use]
 
 
+def answered(file):
+    """A file of every baseline and run, those of the main comparison first, as readers see them."""
+    found = []
+    for model in STUDY.models:
+        first = files_of(STUDY.main_runs(model) + STUDY.sweep_runs(model), file)
+        found += dict.fromkeys(baselines_of(model, file) + first + files_of(STUDY.runs_of(model), file))
+    return found
+
+
 def named_runs():
     """Runs by the name that people type; a λ that is a whole number may be typed as 1 or as 1.0."""
     groups = {}

@@ -1,15 +1,6 @@
 # The report: one page that opens anywhere, with the analysis, its figures and every answer.
 
 
-def answered(file):
-    """A file of every baseline and run, those of the main comparison first, as readers see them."""
-    found = []
-    for model in STUDY.models:
-        first = files_of(STUDY.main_runs(model) + STUDY.sweep_runs(model), file)
-        found += dict.fromkeys(baselines_of(model, file) + first + files_of(STUDY.runs_of(model), file))
-    return found
-
-
 rule write_report:
     input:
         analysis="<results>/analysis.md",

@@ -79,8 +79,8 @@ def test_teacher_logits_are_those_of_the_model(finished: Project):
     from transformers import AutoModelForCausalLM
 
     from fewshot_distillation.config.specs import ActivationsSpec
-    from fewshot_distillation.data.datasets import read_jsonl
     from fewshot_distillation.data.prompts import PromptBuilder
+    from fewshot_distillation.data.rows import read_jsonl
     from fewshot_distillation.teacher.activations import teacher_sequences
 
     model_folder = finished.path("models", "tiny")
