@@ -23,7 +23,7 @@ WANTED = (
 )
 
 
-FETCHED = ("models", "data", "icl_gap")
+FETCHED = ("models", "data", "baselines", "icl_gap")
 
 
 def long_config(model: Path) -> dict:
