@@ -82,7 +82,7 @@ def labelled(sequences: list) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 def test_sequences_are_of_different_lengths(sequences):
     """Or padding would not be tested below."""
-    assert len({len(s.ids) for s in sequences}) == 4 and len({len(s.prompt.ids) for s in sequences}) > 1
+    assert len({len(s.ids) for s in sequences}) >= 3 and len({len(s.prompt.ids) for s in sequences}) > 1
 
 
 def test_cross_entropy_and_its_gradient_against_labels(peft_model, examples, sequences):

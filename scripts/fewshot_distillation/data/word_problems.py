@@ -1,5 +1,6 @@
 """Seeded grade-school word problems in GSM8K's format: worked steps, then `#### n`."""
 
+import itertools
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -149,7 +150,6 @@ TEMPLATES: dict[int, tuple[Template, ...]] = {
 }
 WEIGHTS = {1: 0.55, 2: 0.35, 3: 0.1}
 
-
 # Of the sums that a template can ask for, this share is for the test split alone.
 TEST_SHARE = 0.25
 
@@ -157,33 +157,41 @@ TEST_SHARE = 0.25
 def word_problems(train: int, test: int, seed: int) -> dict[str, list[dict[str, str]]]:
     """Draw rows of both splits. No question occurs twice, and no sum (a template with its numbers) is in both splits.
 
-    Names and things alone would make two questions of one sum, and a model could answer the test from memory. The
-    splits are drawn independently, so the size of one doesn't change the other.
+    Names and things alone would make two questions of one sum, and a model could answer the test from memory. Both
+    splits have the same shares of templates, and so of steps. They are drawn independently, so the size of one doesn't
+    change the other.
     """
     return {"train": _draw(train, seed, "train"), "test": _draw(test, seed, "test")}
 
 
 def _draw(count: int, seed: int, split: str) -> list[dict[str, str]]:
-    problems = (row for part, row in _distinct(random.Random(f"{seed} {split}"), seed) if part == split)
-    return [next(problems) for _ in range(count)]
+    r, seen = random.Random(f"{seed} {split}"), set()
+    return [_question(template, r, seed, split, seen) for template in itertools.islice(_templates(r), count)]
 
 
-def _distinct(r: random.Random, seed: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Distinct questions, each with the split that its sum belongs to."""
-    seen: set[str] = set()
+def _templates(r: random.Random) -> Iterator[Template]:
+    """Templates in random order, with the same shares in every beginning of the sequence, to within one problem.
+
+    The next number of steps is the one that is furthest behind its weight, and the next template the one of these that
+    came up least; chance decides among equals.
+    """
+    steps_drawn = dict.fromkeys(WEIGHTS, 0)
+    drawn = {template: 0 for templates in TEMPLATES.values() for template in templates}
+    for count in itertools.count(1):
+        steps = max(WEIGHTS, key=lambda n: (round(WEIGHTS[n] * count - steps_drawn[n], 9), r.random()))
+        template = min(TEMPLATES[steps], key=lambda t: (drawn[t], r.random()))
+        steps_drawn[steps] += 1
+        drawn[template] += 1
+        yield template
+
+
+def _question(template: Template, r: random.Random, seed: int, split: str, seen: set[str]) -> dict[str, str]:
+    """A question that hasn't been asked, with a sum that belongs to the split."""
     while True:
-        (steps_wanted,) = r.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        template = r.choice(TEMPLATES[steps_wanted])
         first, second = r.sample(NAMES, 2)
         question, steps, result = template(r, first, second, r.choice(ITEMS))
-        if question not in seen:
+        numbers = " ".join(re.findall(r"\d+", question))
+        held_out = random.Random(f"{seed} {template.__name__} {numbers}").random() < TEST_SHARE
+        if question not in seen and held_out == (split == "test"):
             seen.add(question)
-            numbers = " ".join(re.findall(r"\d+", question))
-            held_out = random.Random(f"{seed} {template.__name__} {numbers}").random() < TEST_SHARE
-            yield (
-                "test" if held_out else "train",
-                {
-                    "question": question,
-                    "answer": "\n".join([*steps, f"#### {result}"]),
-                },
-            )
+            return {"question": question, "answer": "\n".join([*steps, f"#### {result}"])}
