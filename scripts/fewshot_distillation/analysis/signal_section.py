@@ -40,15 +40,21 @@ def _audit(audit: dict[str, Any]) -> str:
     header += ["Σ distance", "cosine over layers"]
     rows = []
     for position, entry in audit["positions"].items():
-        cosines = entry["layers"]["cosine"]
         cells = [f"`{position}`", *(f"{entry['kl'][t]:.3g}" for t in temperatures)]
         cells += [percent(entry["top1_probability"]), f"{entry['entropy']:.3g}"]
         cells += [percent(entry["coverage"][k][t]["mean"]) for k, t in covered]
-        cells += [f"{sum(entry['layers']['normalized_distance']):.3g}", f"{min(cosines):.3f} to {max(cosines):.3f}"]
+        # Where no layer is matched, as mostly at answers, none is compared.
+        if cosines := entry["layers"].get("cosine"):
+            distance = sum(entry["layers"]["normalized_distance"])
+            cells += [f"{distance:.3g}", f"{min(cosines):.3f} to {max(cosines):.3f}"]
+        else:
+            cells += ["–", "–"]
         rows.append(cells)
+    read = {"question": "questions", "reference": "questions with the reference answers"}
+    what = read.get(audit["text"], f"questions with the answers that teacher `{audit['text']}` wrote")
     return (
-        f"How far the untrained model without demonstrations is from teacher `{audit['teacher']}`, over "
-        f"{audit['examples']} training questions. KL(teacher ‖ student) over the whole vocabulary and the teacher's "
+        f"How far the base model without demonstrations is from teacher `{audit['teacher']}`, over "
+        f"{audit['examples']} training {what}. KL(teacher ‖ student) over the whole vocabulary and the teacher's "
         "entropy in nats; top k is the probability that its likeliest tokens cover; distance is the squared distance "
         f"of hidden states of unit norm, summed over layers.\n\n{table(header, rows)}"
     )
@@ -61,10 +67,10 @@ def _runs(rows: list[Row]) -> str:
     lines = []
     for row in rows:
         name = f"{row['label']}, {row['schedule']}, seed {row['seed']}"
-        start = [row["ce_start"], row["weighted_start"], row["weighted_start"] / row["ce_start"]]
-        end = [row["ce_end"], row["weighted_end"], row["weighted_end"] / row["ce_end"]] if row["trained"] else []
+        start = _ratio(row["ce_start"], row["weighted_start"])
+        end = _ratio(row["ce_end"], row["weighted_end"]) if row["trained"] else []
         objective = f"`{row['objective']}`" + ("" if row["trained"] else ", not trained")
-        numbers = [f"{value:.3g}" for value in (*start, *end)]
+        numbers = [*start, *end]
         lines.append([name, f"{row['lambda']:g}", objective, *numbers, *["–"] * (6 - len(numbers))])
     text = (
         "What distillation weighed beside the cross-entropy of the answers, averaged over the first and over the last "
@@ -74,6 +80,13 @@ def _runs(rows: list[Row]) -> str:
         numbers = next(row["numbers"] for row in rows if row["label"] == label)
         text += f" For {label}, `sum` and `mean` are {numbers:,} times apart."
     return f"{text}\n\n{table(header, lines)}"
+
+
+def _ratio(ce: float | None, weighted: float) -> list[str]:
+    """Cross-entropy, weighted distillation and their ratio; a condition may have no cross-entropy."""
+    if ce is None:
+        return ["–", f"{weighted:.3g}", "–"]
+    return [f"{value:.3g}" for value in (ce, weighted, weighted / ce)]
 
 
 def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
@@ -87,7 +100,7 @@ def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
         if row["target"] == "logits" and row["kl"] < LEAST_KL:
             elsewhere = ", ".join(f"{positions[name]['kl']['1.0']:.2g} at `{name}`" for name in others)
             found[row["label"]] = (
-                f"{where} the teacher's next-token distribution is only {row['kl']:.2g} nats from the untrained "
+                f"{where} the teacher's next-token distribution is only {row['kl']:.2g} nats from the base "
                 f"student's ({elsewhere}), below {LEAST_KL:g}."
             )
             if row["temperature"] != 1:
