@@ -77,11 +77,16 @@ def decoder_of(model: PreTrainedModel) -> nn.Module:
     return model.get_decoder()
 
 
+def logit_cap(model: PreTrainedModel) -> float | None:
+    """c of a model whose logits are c·tanh(logits / c)."""
+    return getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+
+
 def logits_of(model: PreTrainedModel, normed: Tensor) -> Tensor:
     """Next-token logits, float32, from hidden states after the final norm; (…, hidden) to (…, vocabulary)."""
     head = model.get_output_embeddings()
     logits = head(normed.to(head.weight.dtype)).float()
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    cap = logit_cap(model)
     return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
