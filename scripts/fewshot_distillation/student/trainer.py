@@ -22,6 +22,7 @@ from transformers import get_scheduler
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
 from ..modeling.hidden_states import decoder_of
+from ..modeling.lean_lora import use_lean_lora
 from ..modeling.load import device, dtype_for
 from ..modeling.packed import micro_batches
 from ..modeling.packed_attention import is_packed
@@ -55,6 +56,8 @@ class Trainer:
         # The student decides the precision, because what spreads models would round targets and gradients as well.
         self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
         self._set_up_parts()
+        if spec.lora and self.accelerator.distributed_type != DistributedType.DEEPSPEED:
+            use_lean_lora(self.trained)
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
         optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
