@@ -2,7 +2,7 @@
 #
 #   icl_gap -> precompute_activations -> precompute_logits -> train -> eval_checkpoint -> score -> aggregate -> plot
 #
-# Where everything lies, seen from the results folder (rules/common.smk defines the names in angle brackets):
+# Where everything lies, seen from the results folder (rules/paths.smk defines the names in angle brackets):
 #
 #   models/<model>/                                       weights and tokenizer
 #   data/<dataset>/{train,test}.jsonl                     questions and answers
@@ -12,12 +12,10 @@
 #   runs/<model>/<condition>/lambda<λ>/seed<s>/<schedule> adapters, metrics, answers and accuracy of one training run
 #   report.html, analysis.md, tables/, figures/, …        the results
 #   logs/, benchmarks/, .state/                           one log and benchmark a job; unfinished work
-from snakemake.utils import min_version
-
-min_version("9.27")
-
-
-include: "rules/common.smk"
+include: "rules/configuration.smk"
+include: "rules/paths.smk"
+include: "rules/launching.smk"
+include: "rules/inputs.smk"
 include: "rules/driver.smk"
 include: "rules/collect.smk"
 include: "rules/prepare.smk"

@@ -33,9 +33,8 @@ rule aggregate:
         "<benchmarks>/aggregate.tsv"
     conda:
         "../envs/analysis.yaml"
-    resources:
-        aggregate=program("aggregate.py"),
     params:
+        scripts=scripts,
         spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
         code=code_of("aggregate.py"),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
@@ -45,9 +44,9 @@ rule aggregate:
     shell:
         # What grows with the number of runs would not fit into a command line.
         "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
-        "{resources.aggregate} --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
-        " --gaps {input.gaps:q} --teachers {input.teachers:q} --signals {input.signals:q} --published {input.published:q}"
-        " --dataset {input.dataset:q}"
+        "python {params.scripts:q}/aggregate.py --spec @{log:q}.spec.json"
+        " --folders {log:q}.folders.txt --gaps {input.gaps:q} --teachers {input.teachers:q}"
+        " --signals {input.signals:q} --published {input.published:q} --dataset {input.dataset:q}"
         " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 
@@ -63,9 +62,8 @@ rule write_analysis:
         "<benchmarks>/write_analysis.tsv"
     conda:
         "../envs/analysis.yaml"
-    resources:
-        write_analysis=program("write_analysis.py"),
     params:
+        scripts=scripts,
         spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
         code=code_of("write_analysis.py"),
         results=lambda wildcards, output: os.path.dirname(output[0]),
@@ -73,5 +71,5 @@ rule write_analysis:
         "Writing the analysis"
     shell:
         "printf %s {params.spec:q} > {log:q}.spec.json; "
-        "{resources.write_analysis} --spec @{log:q}.spec.json --summary {input.summary:q}"
-        " --results {params.results:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/write_analysis.py --spec @{log:q}.spec.json"
+        " --summary {input.summary:q} --results {params.results:q} --output {output:q} 2>&1 | tee {log:q}"

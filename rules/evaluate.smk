@@ -16,16 +16,18 @@ rule baseline:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        baseline=program("generate.py", "baseline", state=STATE, server=SERVER),
         gpu=gpus("baseline"),
     params:
+        scripts=scripts,
+        machine=machine("baseline"),
         spec=spec_of(STUDY.baseline),
         code=code_of("generate.py", *ENGINES),
     message:
         "Answers of the base model {wildcards.model}, prompt '{wildcards.prompt}', questions '{wildcards.questions}'"
     shell:
-        "{resources.baseline} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --questions {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/generate.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --train {input.train:q} --questions {input.test:q} --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule eval_checkpoint:
@@ -43,17 +45,19 @@ rule eval_checkpoint:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        eval_checkpoint=program("eval_checkpoint.py", "eval_checkpoint", state=STATE, server=SERVER),
         gpu=gpus("eval_checkpoint"),
     params:
+        scripts=scripts,
+        machine=machine("eval_checkpoint"),
         spec=spec_of(STUDY.eval_checkpoint),
         code=code_of("eval_checkpoint.py", *ENGINES),
     message:
         "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "{resources.eval_checkpoint} --spec {params.spec:q} --model {input.model:q} --checkpoints {input.checkpoints:q}"
-        " --test {input.test:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/eval_checkpoint.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --checkpoints {input.checkpoints:q} --test {input.test:q} --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule score:
@@ -69,17 +73,17 @@ rule score:
         "<benchmarks>/score/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
     conda:
         "../envs/analysis.yaml"
-    resources:
-        score=program("score.py"),
     params:
+        scripts=scripts,
         spec=spec_of(STUDY.score_run),
         code=code_of("score.py", *STUDY.scorer_modules),
     message:
         "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "{resources.score} --spec {params.spec:q} --predictions {input.predictions:q} --test {input.test:q}"
-        " --accuracy {output.accuracy:q} --judged {output.judged:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/score.py --spec {params.spec:q}"
+        " --predictions {input.predictions:q} --test {input.test:q} --accuracy {output.accuracy:q}"
+        " --judged {output.judged:q} 2>&1 | tee {log:q}"
 
 
 use rule score as score_baseline with:

@@ -15,13 +15,12 @@ rule summarise_icl_gap:
         "<benchmarks>/summarise_icl_gap/{phase}.tsv"
     conda:
         "../envs/analysis.yaml"
-    resources:
-        summarise_icl_gap=program("summarise_icl_gap.py"),
     params:
+        scripts=scripts,
         spec=spec_of(STUDY.icl_gap_summary),
         code=code_of("summarise_icl_gap.py"),
     message:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:
-        "{resources.summarise_icl_gap} --spec {params.spec:q} --accuracy {input.accuracy:q}"
-        " --manifests {input.manifests:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/summarise_icl_gap.py --spec {params.spec:q}"
+        " --accuracy {input.accuracy:q} --manifests {input.manifests:q} --output {output:q} 2>&1 | tee {log:q}"

@@ -23,18 +23,17 @@ for figure in MODEL_FIGURES:
             f"<benchmarks>/plot_{figure}/{{model}}.tsv"
         conda:
             "../envs/analysis.yaml"
-        resources:
-            plot=program("plot.py"),
         params:
+            scripts=scripts,
             figure=figure,
             spec=plot_spec(figure),
             code=code_of("plot.py", f"analysis.figures.{figure}"),
         message:
             "Drawing {params.figure} of {wildcards.model}"
         shell:
-            "{resources.plot} --spec {params.spec:q} --accuracy {input.accuracy:q}"
-            " --metrics {input.metrics:q} --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q}"
-            " 2>&1 | tee {log:q}"
+            "python {params.scripts:q}/plot.py --spec {params.spec:q}"
+            " --accuracy {input.accuracy:q} --metrics {input.metrics:q} --published {input.published:q}"
+            " --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"
 
 
 rule plot_icl_gap:
@@ -55,13 +54,13 @@ rule plot_icl_gap:
         "<benchmarks>/plot_icl_gap/{phase}.tsv"
     conda:
         "../envs/analysis.yaml"
-    resources:
-        plot_icl_gap=program("plot.py"),
     params:
+        scripts=scripts,
         spec=lambda wildcards: STUDY.plot("icl_gap").model_dump_json(),
         code=code_of("plot.py", "analysis.figures.icl_gap"),
     message:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"
     shell:
-        "{resources.plot_icl_gap} --spec {params.spec:q} --accuracy {input.accuracy:q}"
-        " --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/plot.py --spec {params.spec:q}"
+        " --accuracy {input.accuracy:q} --published {input.published:q} --png {output.png:q} --pdf {output.pdf:q}"
+        " 2>&1 | tee {log:q}"

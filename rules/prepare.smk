@@ -13,21 +13,17 @@ rule fetch_model:
     localrule: True
     conda:
         "../envs/study.yaml"
-    resources:
-        fetch_model=program(
-            "fetch_model.py",
-            state=STATE,
-            layers=json.dumps(STUDY.matched_layers()),
-            modules=json.dumps(STUDY.adapted_modules()),
-        ),
     params:
+        scripts=scripts,
+        machine=machine("fetch_model"),
         spec=spec_of(STUDY.fetch_model),
         code=code_of("fetch_model.py"),
         folder=lambda wildcards, output: os.path.dirname(output[0]),
     message:
         "Fetching model {wildcards.model}"
     shell:
-        "{resources.fetch_model} --spec {params.spec:q} --files {input:q} --output {params.folder:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/fetch_model.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --files {input:q} --output {params.folder:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_dataset:
@@ -45,13 +41,12 @@ rule fetch_dataset:
     localrule: True
     conda:
         "../envs/study.yaml"
-    resources:
-        fetch_dataset=program("fetch_dataset.py"),
     params:
+        scripts=scripts,
         spec=spec_of(STUDY.fetch_dataset),
         code=code_of("fetch_dataset.py", *STUDY.dataset_modules),
     message:
         "Fetching dataset {wildcards.dataset}"
     shell:
-        "{resources.fetch_dataset} --spec {params.spec:q}"
+        "python {params.scripts:q}/fetch_dataset.py --spec {params.spec:q}"
         " --train {output.train:q} --test {output.test:q} --meta {output.meta:q} 2>&1 | tee {log:q}"

@@ -18,10 +18,10 @@ rule write_report:
         "<benchmarks>/write_report.tsv"
     conda:
         "../envs/analysis.yaml"
-    resources:
-        # The report quotes settings on which no result depends, so one that changes doesn't make it stale.
-        write_report=program("write_report.py", configuration=STUDY.config.model_dump_json(by_alias=True)),
     params:
+        scripts=scripts,
+        # The report quotes settings on which no result depends, so one that changes doesn't make it stale.
+        configuration=lambda wildcards, output: STUDY.config.model_dump_json(by_alias=True),
         spec=lambda wildcards: STUDY.report(figure_captions()).model_dump_json(),
         code=code_of("write_report.py"),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.judged],
@@ -31,6 +31,6 @@ rule write_report:
     shell:
         # What grows with the number of runs would not fit into a command line.
         "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
-        "{resources.write_report} --spec @{log:q}.spec.json --folders {log:q}.folders.txt --analysis {input.analysis:q}"
-        " --summary {input.summary:q} --test {input.test:q} --results {params.results:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/write_report.py --spec @{log:q}.spec.json --folders {log:q}.folders.txt"
+        " --configuration {params.configuration:q} --analysis {input.analysis:q} --summary {input.summary:q}"
+        " --test {input.test:q} --results {params.results:q} --output {output:q} 2>&1 | tee {log:q}"

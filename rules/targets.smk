@@ -2,7 +2,7 @@
 
 
 # People type them; a job of a cluster, which reads all this again, has no use for them.
-for target, runs in named_runs().items() if workflow.is_main_process else ():
+for target, runs in named_runs().items() if SNAKEMAKE.is_driver else ():
 
     rule:
         name:

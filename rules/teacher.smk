@@ -16,16 +16,18 @@ rule write_answers:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        write_answers=program("generate.py", "write_answers", state=STATE, server=SERVER),
         gpu=gpus("write_answers"),
     params:
+        scripts=scripts,
+        machine=machine("write_answers"),
         spec=spec_of(STUDY.write_answers),
         code=code_of("generate.py", *ENGINES),
     message:
         "Answers of {wildcards.model} to the training questions, teacher '{wildcards.teacher}'"
     shell:
-        "{resources.write_answers} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --questions {input.train:q} --output {output:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/generate.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --train {input.train:q} --questions {input.train:q} --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule precompute_activations:
@@ -46,17 +48,19 @@ rule precompute_activations:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        precompute_activations=program("precompute_activations.py", "precompute_activations", state=STATE),
         gpu=gpus("precompute_activations"),
     params:
+        scripts=scripts,
+        machine=machine("precompute_activations"),
         spec=spec_of(STUDY.precompute_activations),
         code=code_of("precompute_activations.py"),
         written=lambda wildcards, input: optional(written=input.written),
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
-        "{resources.precompute_activations} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " {params.written} --output {output.cache:q} --meta {output.meta:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/precompute_activations.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --train {input.train:q} {params.written} --output {output.cache:q}"
+        " --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
 rule precompute_logits:
@@ -76,17 +80,18 @@ rule precompute_logits:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        precompute_logits=program("precompute_logits.py", "precompute_logits", state=STATE),
         gpu=gpus("precompute_logits"),
     params:
+        scripts=scripts,
+        machine=machine("precompute_logits"),
         spec=spec_of(STUDY.precompute_logits),
         code=code_of("precompute_logits.py"),
     message:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
-        "{resources.precompute_logits} --spec {params.spec:q} --model {input.model:q}"
-        " --activations {input.activations:q} --meta {input.meta:q}"
-        " --output {output.cache:q} --audit {output.audit:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/precompute_logits.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --activations {input.activations:q} --meta {input.meta:q} --output {output.cache:q}"
+        " --audit {output.audit:q} 2>&1 | tee {log:q}"
 
 
 rule audit_signal:
@@ -107,14 +112,16 @@ rule audit_signal:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        audit_signal=program("audit_signal.py", "audit_signal", state=STATE),
         gpu=gpus("audit_signal"),
     params:
+        scripts=scripts,
+        machine=machine("audit_signal"),
         spec=spec_of(STUDY.audit_signal),
         code=code_of("audit_signal.py"),
         written=lambda wildcards, input: optional(written=input.written),
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
-        "{resources.audit_signal} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --activations {input.activations:q} --meta {input.meta:q} {params.written} --output {output:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/audit_signal.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q}"
+        " {params.written} --output {output:q} 2>&1 | tee {log:q}"

@@ -20,17 +20,10 @@ rule train:
         "../envs/study.yaml"
     threads: HEAVY_THREADS
     resources:
-        train=program(
-            "train.py",
-            "train",
-            state=STATE,
-            save_state_every=STUDY.config.save_state_every,
-            log_gradients_every=STUDY.config.log_gradients_every,
-            trackers=STUDY.config.trackers,
-            gradient_checkpointing=lambda model: int(STUDY.config.models[model].gradient_checkpointing),
-        ),
         gpu=gpus("train"),
     params:
+        scripts=scripts,
+        machine=machine("train"),
         spec=spec_of(STUDY.train),
         answers=lambda wildcards, input: optional(written=input.written, judged=input.judged),
         code=training_code,
@@ -38,5 +31,6 @@ rule train:
         "Training {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
-        "{resources.train} --spec {params.spec:q} --model {input.model:q} --train {input.train:q}"
-        " --targets {input.targets:q} {params.answers} --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"
+        "python {params.scripts:q}/train.py --machine {params.machine:q} --spec {params.spec:q}"
+        " --model {input.model:q} --train {input.train:q} --targets {input.targets:q} {params.answers}"
+        " --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"

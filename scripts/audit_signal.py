@@ -11,18 +11,14 @@ ARGUMENTS = {
     "activations": "activations.safetensors",
     "meta": "meta.json of the activations",
     "written?": "a teacher's answers to the training questions, where those were read",
-    "gpus": "GPUs that were allotted to this job, and processes that it was started as",
-    "state": "folder of unfinished work",
     "output": "signal.json",
 }
 
 
 def main() -> None:
-    with job(__doc__, SignalSpec, ARGUMENTS) as this:
-        from fewshot_distillation.runtime.processes import check_world
+    with job(__doc__, SignalSpec, ARGUMENTS, process_per_gpu=True) as this:
         from fewshot_distillation.teacher.signal import audit_signal
 
-        check_world(int(this.paths.gpus))
         names = ("model", "train", "activations", "meta", "output")
         model, train, activations, meta, output = (Path(getattr(this.paths, name)) for name in names)
         written = Path(this.paths.written) if this.paths.written else None

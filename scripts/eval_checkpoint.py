@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from fewshot_distillation.config.catalogue import Server
 from fewshot_distillation.config.specs import EvaluateSpec
 from fewshot_distillation.data.checkpoints import checkpoints_of, single_checkpoint
 from fewshot_distillation.runtime.cli import job
@@ -11,27 +10,23 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "checkpoints": "manifest of the run's checkpoints, or the folder of a single one",
     "test": "test split",
-    "gpus": "GPUs that were allotted to this job",
-    "server": "JSON of the server that backend `server` asks",
-    "state": "folder of unfinished work",
     "output": "predictions.parquet",
 }
 
 
 def main() -> None:
     with job(__doc__, EvaluateSpec, ARGUMENTS) as this:
-        from fewshot_distillation.evaluation.generation import Machine, evaluate_checkpoints
+        from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 
         paths, steps = this.paths, this.spec.checkpoints
         model, given, test = Path(paths.model), Path(paths.checkpoints), Path(paths.test)
         checkpoints = single_checkpoint(given, steps) if given.is_dir() else checkpoints_of(given, steps)
-        machine = Machine(int(paths.gpus), Server.model_validate_json(paths.server))
         files = sorted(path for path in given.iterdir() if path.is_file()) if given.is_dir() else [given]
         outputs, engines = {"predictions": Path(paths.output)}, this.spec.evaluation.modules
         with this.workspace(outputs, [model, test, *files], *engines) as work:
             if work:
                 evaluate_checkpoints(
-                    this.spec, model.parent, checkpoints, test, work.folder, work["predictions"], machine
+                    this.spec, model.parent, checkpoints, test, work.folder, work["predictions"], this.machine
                 )
 
 

@@ -1,6 +1,5 @@
 """Fetch a model from its source and write it as safetensors with a manifest."""
 
-import json
 from pathlib import Path
 
 from fewshot_distillation.config.specs import FetchModelSpec
@@ -8,9 +7,6 @@ from fewshot_distillation.runtime.cli import job
 
 ARGUMENTS = {
     "files*": "files of this machine that the source reads",
-    "layers": "JSON: for each model the layers that conditions match",
-    "modules": "JSON: for each model the linear modules that get an adapter",
-    "state": "folder of unfinished work",
     "output": "folder of the model",
 }
 
@@ -21,9 +17,7 @@ def main() -> None:
 
         with this.workspace({"model": Path(this.paths.output)}, inputs=list(map(Path, this.paths.files))) as work:
             if work:
-                wanted = [
-                    json.loads(text).get(this.spec.model.name, []) for text in (this.paths.layers, this.paths.modules)
-                ]
+                wanted = (this.machine.layers, this.machine.modules)
                 fetch_model(this.spec.model, work["model"], work.folder, *wanted)
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from fewshot_distillation.config.catalogue import Server
 from fewshot_distillation.config.specs import GenerationSpec
 from fewshot_distillation.runtime.cli import job
 
@@ -10,23 +9,19 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split, from which demonstrations come",
     "questions": "split whose questions are answered",
-    "gpus": "GPUs that were allotted to this job",
-    "server": "JSON of the server that backend `server` asks",
-    "state": "folder of unfinished work",
     "output": "predictions.parquet",
 }
 
 
 def main() -> None:
     with job(__doc__, GenerationSpec, ARGUMENTS) as this:
-        from fewshot_distillation.evaluation.generation import Machine, generate_base
+        from fewshot_distillation.evaluation.generation import generate_base
 
         model, train, asked = Path(this.paths.model), Path(this.paths.train), Path(this.paths.questions)
-        machine = Machine(int(this.paths.gpus), Server.model_validate_json(this.paths.server))
         outputs, engines = {"predictions": Path(this.paths.output)}, this.spec.evaluation.modules
         with this.workspace(outputs, [model, train, asked], *engines) as work:
             if work:
-                generate_base(this.spec, model.parent, train, asked, work.folder, work["predictions"], machine)
+                generate_base(this.spec, model.parent, train, asked, work.folder, work["predictions"], this.machine)
 
 
 if __name__ == "__main__":

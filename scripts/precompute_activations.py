@@ -9,19 +9,15 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "train": "training split",
     "written?": "a teacher's answers to the training questions, where those are read",
-    "gpus": "GPUs that were allotted to this job, and processes that it was started as",
-    "state": "folder of unfinished work",
     "output": "activations.safetensors",
     "meta": "meta.json: digests, positions, prompt lengths",
 }
 
 
 def main() -> None:
-    with job(__doc__, ActivationsSpec, ARGUMENTS) as this:
-        from fewshot_distillation.runtime.processes import check_world
+    with job(__doc__, ActivationsSpec, ARGUMENTS, process_per_gpu=True) as this:
         from fewshot_distillation.teacher.activations import precompute_activations
 
-        check_world(int(this.paths.gpus))
         model, train = Path(this.paths.model), Path(this.paths.train)
         outputs = {"activations": Path(this.paths.output), "meta": Path(this.paths.meta)}
         written = Path(this.paths.written) if this.paths.written else None

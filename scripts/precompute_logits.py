@@ -9,8 +9,6 @@ ARGUMENTS = {
     "model": "manifest of the fetched model",
     "activations": "activations.safetensors",
     "meta": "meta.json of the activations",
-    "gpus": "GPUs that were allotted to this job",
-    "state": "folder of unfinished work",
     "output": "logits.safetensors",
     "audit": "audit.json: digest, top k and temperatures of the cache",
 }

@@ -11,20 +11,14 @@ ARGUMENTS = {
     "targets*": "for each target: its teacher's cache, then the JSON that describes the cache",
     "written?": "a teacher's answers to the training questions, for a condition that learns from those",
     "judged?": "which of those answers are right, for a condition that keeps no others",
-    "trackers*": "experiment trackers",
-    "save-state-every": "optimizer steps between saved states",
-    "log-gradients-every": "optimizer steps between measurements of the losses' gradients, 0 for none",
-    "gradient-checkpointing": "1 to compute layers a second time instead of keeping their activations, or 0",
-    "gpus": "GPUs that were allotted to this job",
-    "state": "folder of unfinished work",
     "checkpoints": "manifest of the checkpoints, which are put beside it",
     "metrics": "metrics.csv; tensorboard/ is put beside it",
 }
 
 
 def main() -> None:
-    with job(__doc__, TrainSpec, ARGUMENTS) as this:
-        from fewshot_distillation.student.run import Settings, TrainInputs, train
+    with job(__doc__, TrainSpec, ARGUMENTS, process_per_gpu=True) as this:
+        from fewshot_distillation.student.run import TrainInputs, train
 
         paths, targets = this.paths, list(map(Path, this.paths.targets))
         inputs = TrainInputs(
@@ -38,19 +32,13 @@ def main() -> None:
             "tensorboard": Path(paths.metrics).with_name("tensorboard"),
             "checkpoints": Path(paths.checkpoints).parent,
         }
-        settings = Settings(
-            trackers=paths.trackers,
-            save_state_every=int(paths.save_state_every),
-            log_gradients_every=int(paths.log_gradients_every),
-            gradient_checkpointing=bool(int(paths.gradient_checkpointing)),
-        )
         model = Path(paths.model)
         # What describes a cache has its digest.
         files = [model, inputs.train, *targets[1::2], *filter(None, (inputs.written, inputs.judged))]
         losses = {f"student.losses.{target.target}.{target.loss}" for target in this.spec.learning.targets}
         with this.workspace(outputs, files, *sorted(losses)) as work:
             if work:
-                train(this.spec, model.parent, inputs, work, settings)
+                train(this.spec, model.parent, inputs, work, this.machine)
 
 
 if __name__ == "__main__":

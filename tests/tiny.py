@@ -15,9 +15,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from fewshot_distillation.config.config import load
-from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.sources import FilesModel, GeneratedDataset
 from fewshot_distillation.config.specs import DatasetSpec, ModelSpec, TrainSpec
+from fewshot_distillation.config.study import Study
 from fewshot_distillation.data.datasets import fetch_dataset
 from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.data.word_problems import word_problems

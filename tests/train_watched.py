@@ -26,8 +26,9 @@ from torch.distributed.tensor import DTensor
 TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 sys.path.insert(0, str(TRAIN.parent))
 
+from fewshot_distillation.config.machine import Machine  # noqa: E402
 from fewshot_distillation.modeling import load  # noqa: E402
-from fewshot_distillation.runtime.processes import IN_PARTS, RANK  # noqa: E402
+from fewshot_distillation.runtime.processes import IN_PARTS, RANK, start_processes  # noqa: E402
 from fewshot_distillation.student import trainer  # noqa: E402
 
 
@@ -126,6 +127,8 @@ def compile_nothing() -> None:
 
 
 if __name__ == "__main__":
+    machine = Machine.model_validate_json(sys.argv[sys.argv.index("--machine") + 1])
+    start_processes(machine.gpus, machine.accelerate)
     if "BF16" in os.environ:
         load.dtype_for = trainer.dtype_for = lambda precision, where: torch.bfloat16
     if "KILL_BEFORE_STEP" in os.environ:
@@ -137,7 +140,7 @@ if __name__ == "__main__":
     seen = {"process": RANK}
     watch_sharding(seen)
     watch_gathering(seen)
-    watch_writes(seen, str(Path(sys.argv[sys.argv.index("--state") + 1]).parent))
+    watch_writes(seen, str(Path(machine.state).parent))
     sys.argv[0] = str(TRAIN)
     runpy.run_path(str(TRAIN), run_name="__main__")
     print(json.dumps(seen), file=sys.stderr)

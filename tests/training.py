@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from fewshot_distillation.config.grid import Study
+from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.config.specs import TrainSpec
+from fewshot_distillation.config.study import Study
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.modeling.load import load_model
@@ -14,7 +15,7 @@ from fewshot_distillation.runtime.files import folder_digests, write_json
 from fewshot_distillation.runtime.workspace import Workspace
 from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.student.model import add_lora
-from fewshot_distillation.student.run import Settings, TrainInputs, train
+from fewshot_distillation.student.run import TrainInputs, train
 from fewshot_distillation.student.state import save_checkpoint
 from fewshot_distillation.student.targets import TargetCache
 from fewshot_distillation.student.trainer import Trainer
@@ -86,7 +87,8 @@ class Setup:
         with work.opened() as unfinished:
             if unfinished:
                 spec, inputs = self.spec(condition, **changes), self.inputs(condition, **changes)
-                train(spec, self.model, inputs, work, Settings(list(trackers), save_state_every))
+                machine = Machine(trackers=list(trackers), save_state_every=save_state_every)
+                train(spec, self.model, inputs, work, machine)
         return folder / "run"
 
 

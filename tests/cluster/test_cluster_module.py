@@ -61,7 +61,7 @@ def test_another_workflow_sends_this_one_to_the_cluster(folder: Path, slurm: Slu
     wait_until(lambda: jobs(folder, slurm)[0]["JobState"] == "FAILED", "the end of the first job, which came too late")
     assert "another has taken over its work" in (folder / late["StdOut"]).read_text()
     (log,) = (folder / HOSTILE_FOLDER / "logs/train").rglob("*.log")
-    assert re.search(rf"Slurm job {job['JobId']}, GPU numbers \d \(1 promised\)", log.read_text())
+    assert re.search(rf"Slurm job {job['JobId']}, GPU numbers \d \(1 requested\)", log.read_text())
     assert not pwned(folder)
 
 

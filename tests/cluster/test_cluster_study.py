@@ -24,7 +24,7 @@ CPU_RULES = {
     "write_analysis",
     "write_report",
 }
-PROMISED = {"baseline": 2, "eval_checkpoint": 2}  # of the tiny model's `gpus`; otherwise 1
+REQUESTED = {"baseline": 2, "eval_checkpoint": 2}  # of the tiny model's `gpus`; otherwise 1
 
 
 def minutes(limit: str) -> int:
@@ -51,7 +51,7 @@ def test_every_job_got_what_the_profile_says(on_cluster: ClusterProject):
         # `attempt` is 1.
         assert megabytes(job["MinMemoryNode"]) == eval(str(wanted["mem_mb"]), {"attempt": 1})
         assert minutes(job["TimeLimit"]) == eval(str(wanted["runtime"]), {"attempt": 1})
-        gpus = f"gpu:a100:{PROMISED.get(rule, 1)}" if rule in GPU_RULES else "(null)"
+        gpus = f"gpu:a100:{REQUESTED.get(rule, 1)}" if rule in GPU_RULES else "(null)"
         assert (job["JOB_GRES"], job["Partition"]) == (gpus, "gpu" if rule in GPU_RULES else "cpu"), rule
 
 
@@ -69,7 +69,7 @@ def test_logs_say_where_and_with_what_a_job_ran(on_cluster: ClusterProject, rule
         command, surroundings, *_ = text.splitlines()
         assert "--spec" in command
         assert re.search(
-            rf"on node \S+, Slurm job \d+, GPU numbers [\d,]+ \({PROMISED.get(rule, 1)} promised\)", surroundings
+            rf"on node \S+, Slurm job \d+, GPU numbers [\d,]+ \({REQUESTED.get(rule, 1)} requested\)", surroundings
         )
         assert "torch 2" in surroundings and "commit " in surroundings
     assert any(f"Slurm job {job['JobId']}," in text for text in logs)
@@ -93,7 +93,7 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
         time.sleep(0.2)
     assert driver.returncode == 0 and both_beside_a_third
     seen = [log.read_text() for log in project.path("logs").rglob("*.log") if "fetch" not in str(log)]
-    found = [re.search(r"Slurm job (\d+), GPU numbers ([\d,]+) \(2 promised\)", text).groups() for text in seen]
+    found = [re.search(r"Slurm job (\d+), GPU numbers ([\d,]+) \(2 requested\)", text).groups() for text in seen]
     # What CUDA_VISIBLE_DEVICES said is what Slurm handed out, and that was disjoint.
     assert {number: set(map(int, gpus.split(","))) for number, gpus in found} == handed_out and len(handed_out) == 3
 
@@ -108,7 +108,7 @@ def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undistur
     (job,) = project.jobs("train")
     assert (job["JobState"], job["JOB_GRES"]) == ("COMPLETED", "gpu:a100:2")
     (log,) = project.path("logs", "train").rglob("*.log")
-    assert re.search(r"GPU numbers \d,\d \(2 promised\)", log.read_text())
+    assert re.search(r"GPU numbers \d,\d \(2 requested\)", log.read_text())
     project.configure(undisturbed.config)
     assert not project.planned("train_sft_0_tiny")
 
@@ -122,14 +122,14 @@ def test_a_site_that_knows_gpus_only_as_gres(project: ClusterProject, undisturbe
     (job,) = project.jobs("baseline")
     assert (job["JobState"], job["TresPerNode"]) == ("COMPLETED", "gres:gpu:a100:2")
     (log,) = project.path("logs", "baseline").rglob("*.log")
-    assert re.search(r"GPU numbers \d,\d \(2 promised\)", log.read_text())
+    assert re.search(r"GPU numbers \d,\d \(2 requested\)", log.read_text())
 
 
-def test_a_job_that_gets_fewer_gpus_than_promised_says_so(project: ClusterProject, undisturbed: Project):
+def test_a_job_that_gets_fewer_gpus_than_requested_says_so(project: ClusterProject, undisturbed: Project):
     project.use_profile({"gpu_model: a100": "gpu: 1", "retries: 2": "retries: 0"})
     project.take(undisturbed, "models", "data")
     output = project.run("results/baselines/tiny/zeroshot/all/predictions.parquet", check=False)
-    assert "error: this job was promised 2 GPUs, but it sees " in output, "its last lines are in the driver's message"
+    assert "error: requested 2 GPUs, sees " in output, "its last lines are in the driver's message"
     assert "slurm_partition" in output
 
 

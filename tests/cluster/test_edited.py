@@ -43,8 +43,8 @@ def test_configuration_edited_while_a_job_waits(waiting, undisturbed: Project, b
     edited = copy.deepcopy(project.config)
     edited["training"]["default"]["learning_rate"] = 0.5
     (project.folder / "workflow_config.yaml").write_text("training: {learning_rate: ")  # half of it is saved
-    edit_loss(project, "layerwise.py", '"""', '# A comment.\n"""')
-    edit_loss(project, "forward_kl.py", "t * t *", "t *")
+    edit_loss(project, "hidden_states/layerwise.py", '"""', '# A comment.\n"""')
+    edit_loss(project, "logits/forward_kl.py", "temperature**2", "temperature")
     project.slurm.run("scancel", busy)
     finish(driver, project)
     assert states(project) == ["COMPLETED"]
@@ -58,11 +58,11 @@ def test_configuration_edited_while_a_job_waits(waiting, undisturbed: Project, b
 def test_loss_edited_while_a_job_waits(waiting, busy: str):
     """The job stops with a sentence that says why."""
     project, driver = waiting
-    edit_loss(project, "layerwise.py", "squared.sum(1)", "2 * squared.sum(1)")
+    edit_loss(project, "hidden_states/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)")
     project.slurm.run("scancel", busy)
     assert driver.wait(PATIENCE) != 0
     log = (project.folder / "driver.log").read_text()
-    assert "student/losses/layerwise.py was edited after this job had been submitted" in log
+    assert "student/losses/hidden_states/layerwise.py was edited after this job had been submitted" in log
     assert not project.path("runs").exists()
 
 

@@ -9,7 +9,11 @@ from fewshot_distillation.analysis.costs import cost_table, costs
 from fewshot_distillation.runtime.provenance import surroundings
 from tiny import study
 
-GPUS = {"train/small": "3 (1 promised)", "train/big": "0,1,2,3 (4 promised)", "icl_gap": "not restricted (2 promised)"}
+GPUS = {
+    "train/small": "3 (1 requested)",
+    "train/big": "0,1,2,3 (4 requested)",
+    "icl_gap": "not restricted (2 requested)",
+}
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """What a driver hands down to its jobs, and how a job sees that another driver has taken its driver's place."""
 
 import json
+import multiprocessing
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ def environment(monkeypatch: pytest.MonkeyPatch):
 
 def begin(state: Path, settings: str = "a") -> str | None:
     """A driver that is killed later: its lock is free, its note stays."""
-    plans.hand_down("study", {"config": settings})
+    plans.hand_down("study", {"config": settings}, state)
     one = Driver(state)
     reason = one.take()
     if reason is None:
@@ -41,13 +43,13 @@ def begin(state: Path, settings: str = "a") -> str | None:
     return reason
 
 
-def test_jobs_get_what_the_driver_has_read():
+def test_jobs_get_what_the_driver_has_read(tmp_path: Path):
     assert plans.submitted("study") is None
-    plans.hand_down("study", {"config": {"λ": [0.5, None]}})
-    plans.hand_down("other use", {"config": 2})
+    plans.hand_down("study", {"config": {"λ": [0.5, None]}}, tmp_path)
+    plans.hand_down("other use", {"config": 2}, tmp_path)
     assert plans.submitted("study") == {"config": {"λ": [0.5, None]}}
     assert plans.submitted("other use") == {"config": 2}
-    plans.hand_down("study", {"config": {"conditions": {"sft": 1, "layerwise": 2}}})
+    plans.hand_down("study", {"config": {"conditions": {"sft": 1, "layerwise": 2}}}, tmp_path)
     assert list(plans.submitted("study")["config"]["conditions"]) == ["sft", "layerwise"], "as written, so are legends"
 
 
@@ -67,12 +69,22 @@ def test_a_program_that_must_not_work_says_why(monkeypatch: pytest.MonkeyPatch):
         pytest.fail("it works")
 
 
+def test_a_program_does_not_work_without_the_driver_s_hold_on_the_results_folder(tmp_path: Path):
+    """Without hooks, say, or where another Snakefile uses this one and doesn't call its handlers."""
+    plans.hand_down("study", {"config": 1}, tmp_path / "results" / ".state")
+    assert f"the driver has not taken {tmp_path / 'results'}; don't start it with --no-hooks" in plans.refusal()
+    driver = Driver(tmp_path / "results" / ".state")
+    driver.take()
+    assert plans.refusal() is None
+    driver.release()
+
+
 def test_digests_cover_what_is_run():
     rules, code = rule_digests(), program_digests()
     assert {"Snakefile", "rules/train.smk", "scripts/fewshot_distillation/config/specs.py"} <= set(rules)
-    assert set(program_digests("train.py", "student.losses.layerwise")) < set(code)
-    assert "scripts/fewshot_distillation/student/losses/layerwise.py" in program_digests(
-        "train.py", "student.losses.layerwise"
+    assert set(program_digests("train.py", "student.losses.hidden_states.layerwise")) < set(code)
+    assert "scripts/fewshot_distillation/student/losses/hidden_states/layerwise.py" in program_digests(
+        "train.py", "student.losses.hidden_states.layerwise"
     )
     assert len(code) == len([*SCRIPTS.glob("*.py"), *SCRIPTS.glob("fewshot_distillation/**/*.py")])
 
@@ -80,11 +92,17 @@ def test_digests_cover_what_is_run():
 def test_a_driver_that_died_on_another_machine_locks_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, seconds in (("STALE", 0.5), ("BEAT", 0.1)):
         monkeypatch.setattr(f"fewshot_distillation.runtime.lock.{name}", seconds)
-    dead = Driver(tmp_path)
-    assert dead.take() is None
-    dead._lock._stop.set()
-    (claim,) = (tmp_path / "driver.lock").iterdir()
-    claim.write_text(json.dumps(json.loads(claim.read_text()) | {"machine": ["login2", "b", "n"]}))
+
+    def die() -> None:
+        driver = Driver(tmp_path)
+        driver.take()
+        os._exit(0)
+
+    dead = multiprocessing.get_context("fork").Process(target=die)
+    dead.start()
+    dead.join()
+    claim = tmp_path / "driver.lease"
+    claim.write_text(re.sub("^host=.*$", "host=login2", claim.read_text(), flags=re.M))
     assert Driver(tmp_path).take() is None
 
 
@@ -120,7 +138,7 @@ def test_outputs_of_other_settings_are_kept_back(tmp_path: Path, monkeypatch):
     with pytest.raises(JobError, match="other settings or code"), work.opened():
         work["table"].write_text("old")
     assert not (tmp_path / "table.csv").exists()
-    remove_finished(state)
+    remove_finished(state, {str(tmp_path / "table.csv")})
     assert work["table"].read_text() == "old", "should the old settings come back, it is there"
 
 
@@ -142,13 +160,13 @@ def test_small_outputs_of_other_settings_are_kept_back_too(tmp_path: Path, monke
 def test_one_driver_may_hold_several_results_folders(tmp_path: Path):
     """As when another workflow uses this one as a module twice."""
     for name in ("one", "other"):
-        plans.hand_down(name, {"config": name})
+        plans.hand_down(name, {"config": name}, tmp_path / name)
     drivers = [Driver(tmp_path / name) for name in ("one", "other")]
     for driver in drivers:
         assert driver.take() is None
     for name in ("one", "other"):
-        assert plans.signed(tmp_path / name) and plans.replaced(tmp_path / name) is None
-    assert not plans.signed(tmp_path / "third") and plans.replaced_by_another_plan() is None
+        assert plans.replaced(tmp_path / name) is None
+    assert plans.refusal() is None and plans.replaced_by_another_plan() is None
     for driver in drivers:
         driver.release()
 
@@ -164,7 +182,7 @@ def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("environment", "promised", "sentence"),
+    ("environment", "requested", "sentence"),
     [
         ({}, 2, None),
         ({"SLURM_JOB_ID": "1"}, 2, None),
@@ -172,21 +190,21 @@ def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path:
         ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 2, None),
         ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
         ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "1 GPU, but CUDA_VISIBLE_DEVICES is not set"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "2 GPUs, but it sees 3"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "1 GPU, but it sees none"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "it sees none"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "requested 1 GPU, CUDA_VISIBLE_DEVICES is not set"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "requested 2 GPUs, sees 3"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "requested 1 GPU, sees none"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "sees none"),
     ],
 )
-def test_promised_gpus(monkeypatch, environment: dict[str, str], promised: int, sentence: str | None):
+def test_requested_gpus(monkeypatch, environment: dict[str, str], requested: int, sentence: str | None):
     monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", ())
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     if sentence is None:
-        check_gpus(promised)
+        check_gpus(requested)
     else:
         with pytest.raises(JobError, match=sentence):
-            check_gpus(promised)
+            check_gpus(requested)
 
 
 def test_gpus_that_pytorch_cannot_use(monkeypatch, tmp_path: Path):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.config import load
-from fewshot_distillation.config.grid import Study
 from fewshot_distillation.config.runs import Run, lambda_text
 from fewshot_distillation.config.specs import TrainSpec
+from fewshot_distillation.config.study import Study
 from tiny import CONFIG, edited, study
 
 
@@ -96,24 +97,24 @@ def test_models():
 def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
     one = study(conditions__layerwise__layers=[0, 1])
     assert one.matched_layers() == {"tiny": [0, 1]} and study().matched_layers() == {}
-    one.check_fetched_models(tmp_path)  # what isn't there is checked when it is fetched
+    check_fetched_models(one, tmp_path)  # what isn't there is checked when it is fetched
     (tmp_path / "tiny").mkdir()
     manifest = {"num_layers": 1, "model": one.model_spec("tiny").model_dump(mode="json")}
     (tmp_path / "tiny" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=r"layers \[1\] lie outside model 'tiny'"):
-        one.check_fetched_models(tmp_path)
+        check_fetched_models(one, tmp_path)
     # What was fetched from another source is about to be replaced.
-    study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}).check_fetched_models(tmp_path)
+    check_fetched_models(study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}), tmp_path)
 
 
 def test_launch_files(tmp_path: Path):
     missing = tmp_path / "spred.yaml"
     for name in ("fsdp", "deepspeed"):
         there = Path(__file__).resolve().parents[2] / "envs" / f"accelerate-{name}.yaml"
-        study(models__tiny__accelerate=str(there)).check_launch_files()
-    study().check_launch_files()
+        check_launch_files(study(models__tiny__accelerate=str(there)))
+    check_launch_files(study())
     with pytest.raises(ConfigError, match=r"models\.tiny\.accelerate: there is no file '.*spred\.yaml'"):
-        study(models__tiny__accelerate=str(missing)).check_launch_files()
+        check_launch_files(study(models__tiny__accelerate=str(missing)))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_launch_files_that_training_does_not_know(tmp_path: Path, text: str, ask
     path = tmp_path / "spread.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"models\.tiny\.accelerate: '.*' asks for distributed_type {asked}.*FSDP"):
-        study(models__tiny__accelerate=str(path)).check_launch_files()
+        check_launch_files(study(models__tiny__accelerate=str(path)))
 
 
 HARMLESS = {

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.adapters import load_checkpoint
@@ -31,33 +32,36 @@ def setup(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, splits: 
     return Setup(tmp_path_factory.mktemp("processes"), model_folder, splits[0])
 
 
-# What the workflow types; a port of 0 lets the processes find a free one.
-SHAPE = "--num_machines 1 --num_processes 2 --main_process_port 0 --mixed_precision no"
-ACCELERATE = ["-m", "accelerate.commands.launch", *SHAPE.split()]
-LAUNCHERS = {
-    "accelerate": [*ACCELERATE, "--multi_gpu", "--dynamo_backend", "no"],
-    "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29613"],
-}
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29613"]
 WATCHED = "tests/train_watched.py"
 FULL = {"training__default__adapter": "none", "training__default__learning_rate": 1e-4}
-FSDP = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-fsdp.yaml")]
-DEEPSPEED = [*ACCELERATE, "--config_file", str(ROOT / "envs" / "accelerate-deepspeed.yaml")]
 needs_deepspeed = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed isn't installed")
-PARTS = {"fsdp": FSDP, "deepspeed": DEEPSPEED}
 each_way = pytest.mark.parametrize("way", ["fsdp", pytest.param("deepspeed", marks=needs_deepspeed)])
 
 
 def train(
     setup: Setup,
     folder: Path,
-    *launcher: str,
+    processes: int = 1,
+    way: str | None = None,
+    launcher: tuple[str, ...] = (),
     program: str = "scripts/train.py",
     stopped: bool = False,
-    checkpointing: str = "0",
+    checkpointing: bool = False,
     changes: dict[str, Any] | None = None,
     **more: str,
 ) -> str:
-    """Run the program that the workflow runs, with `more` in its environment; what it printed."""
+    """Run the program that the workflow runs, with `more` in its environment; what it printed.
+
+    It starts its processes itself, sharding the model in a `way` of envs/accelerate-*.yaml, or by a `launcher`.
+    """
+    machine = Machine(
+        state=str(folder / "state"),
+        gpus=processes,
+        accelerate=way and str(ROOT / "envs" / f"accelerate-{way}.yaml"),
+        gradient_checkpointing=checkpointing,
+        save_state_every=2,
+    )
     spec = setup.spec("layerwise", training__default__effective_batch_size=8, **(changes or {}))
     run = folder / "run"
     arguments = {
@@ -65,12 +69,7 @@ def train(
         "--model": [setup.model / "manifest.json"],
         "--train": [setup.train_path],
         "--targets": setup.cache("fewshot", "question", "hidden_states"),
-        "--trackers": [],
-        "--save-state-every": ["2"],
-        "--log-gradients-every": ["0"],
-        "--gradient-checkpointing": [checkpointing],
-        "--gpus": ["1"],
-        "--state": [folder / "state"],
+        "--machine": [machine.model_dump_json()],
         "--checkpoints": [run / "checkpoints" / "manifest.json"],
         "--metrics": [run / "metrics.csv"],
     }
@@ -118,7 +117,7 @@ def one_process(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two_processes(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    first, second = watched(train(setup, folder, *LAUNCHERS["accelerate"], program=WATCHED))
+    first, second = watched(train(setup, folder, 2, program=WATCHED))
     assert first["writes"] > 0 and second["writes"] == 0
     assert first["model"] == second["model"] == "gone"
     return folder
@@ -130,7 +129,7 @@ def test_two_processes_train_the_same_adapter(one_process: Path, two_processes: 
 
 
 def test_torchrun_starts_them_as_well(setup: Setup, one_process: Path, tmp_path: Path):
-    train(setup, tmp_path, *LAUNCHERS["torchrun"])
+    train(setup, tmp_path, 2, launcher=TORCHRUN)
     assert_same_training(one_process, tmp_path)
 
 
@@ -138,31 +137,30 @@ def test_torchrun_starts_them_as_well(setup: Setup, one_process: Path, tmp_path:
 def test_two_processes_continue_after_a_kill(setup: Setup, two_processes: Path, tmp_path: Path, killed: str):
     """Without a chance to clean up; the second process is ended by the launcher, or by the end of the first."""
     more = {"KILL_BEFORE_STEP": "6"} | ({"KILL_LAUNCHER": "1"} if killed == "launch" else {})
-    train(setup, tmp_path, *LAUNCHERS["accelerate"], program=WATCHED, stopped=True, **more)
+    train(setup, tmp_path, 2, program=WATCHED, stopped=True, **more)
     (state,) = (tmp_path / "state").rglob("step-*")
     assert state.name == "step-00000004" and not adapters(tmp_path)
-    train(setup, tmp_path, *LAUNCHERS["accelerate"])
+    train(setup, tmp_path, 2)
     assert adapters(tmp_path) == adapters(two_processes)
 
 
 def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
     """With layers that are computed a second time, whose gradients are summed over micro batches and processes."""
-    train(setup, tmp_path / "one", checkpointing="1", changes=FULL)
-    train(setup, tmp_path / "two", *LAUNCHERS["accelerate"], checkpointing="1", changes=FULL)
+    train(setup, tmp_path / "one", checkpointing=True, changes=FULL)
+    train(setup, tmp_path / "two", 2, checkpointing=True, changes=FULL)
     assert_same_training(tmp_path / "one", tmp_path / "two", "model.safetensors")
 
 
 @each_way
 def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path, way: str):
     """Killed, and continued from a state that both processes gave their parts to."""
-    launcher = PARTS[way]
-    both = watched(train(setup, tmp_path / "whole", *launcher, program=WATCHED))
+    both = watched(train(setup, tmp_path / "whole", 2, way, program=WATCHED))
     assert both[0]["writes"] > 0 and both[1]["writes"] == 0
     assert_same_training(one_process, tmp_path / "whole")
-    train(setup, tmp_path / "parts", *launcher, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
+    train(setup, tmp_path / "parts", 2, way, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
     (state,) = (tmp_path / "parts" / "state").rglob("step-*")
     assert state.name == "step-00000004"
-    train(setup, tmp_path / "parts", *launcher, program=WATCHED)
+    train(setup, tmp_path / "parts", 2, way, program=WATCHED)
     assert adapters(tmp_path / "parts") == adapters(tmp_path / "whole")
     if way == "deepspeed":
         assert both[0]["elements"] == both[1]["elements"] == [0, 0]  # it keeps them where they can't be counted
@@ -183,9 +181,9 @@ def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Pa
     model = fetched_model(make_model(tmp_path / "source", tie_word_embeddings=True), tmp_path / "tied")
     setup = Setup(tmp_path / "setup", model, splits[0])
     train(setup, tmp_path / "one", changes=FULL)
-    more = {"program": WATCHED, "changes": FULL, "checkpointing": "1"}
-    train(setup, tmp_path, *PARTS[way], stopped=True, KILL_BEFORE_STEP="5", **more)
-    both = watched(train(setup, tmp_path, *PARTS[way], **more))
+    more = {"program": WATCHED, "changes": FULL, "checkpointing": True}
+    train(setup, tmp_path, 2, way, stopped=True, KILL_BEFORE_STEP="5", **more)
+    both = watched(train(setup, tmp_path, 2, way, **more))
     assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
     assert both[1]["writes"] == 0
     assert_same_training(tmp_path / "one", tmp_path, "model.safetensors")
@@ -205,7 +203,7 @@ def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
     """Targets and gradients are not rounded more than in one process."""
     more = {"program": WATCHED, "BF16": "1"}
     train(setup, tmp_path / "one", **more)
-    train(setup, tmp_path / "two", *FSDP, **more)
+    train(setup, tmp_path / "two", 2, "fsdp", **more)
     assert_same_training(tmp_path / "one", tmp_path / "two")
 
 
@@ -213,5 +211,5 @@ def test_finished_work_is_put_back_for_all_processes(setup: Setup, two_processes
     metrics = two_processes / "run" / "metrics.csv"
     text = metrics.read_text()
     metrics.unlink()
-    assert "putting its outputs back" in train(setup, two_processes, *LAUNCHERS["accelerate"])
+    assert "putting its outputs back" in train(setup, two_processes, 2)
     assert metrics.read_text() == text

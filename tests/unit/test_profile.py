@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fewshot_distillation.config.grid import GPU_RULES
+from fewshot_distillation.config.study import GPU_RULES
 
 PROFILE = yaml.safe_load((Path(__file__).resolve().parents[2] / "profiles" / "slurm" / "config.yaml").read_text())
 ALLOCATIONS = {"default": PROFILE["default-resources"]} | PROFILE["set-resources"]

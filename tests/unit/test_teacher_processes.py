@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.runtime import processes
 from fewshot_distillation.teacher import shards
 from fewshot_distillation.teacher.shards import Shards
@@ -17,11 +18,7 @@ from tiny import study, write_dataset
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 600  # ten shards
 TORCHRUN = ("torchrun", "--nproc_per_node", "2", "--master_port", "0")
-ACCELERATE = (
-    "accelerate", "launch", "--multi_gpu", "--num_machines", "1", "--num_processes", "2", "--main_process_port", "0",
-    "--mixed_precision", "no", "--dynamo_backend", "no",
-)  # fmt: skip
-UNJOINED = ("accelerate", "launch", "--cpu", "--num_processes", "2")
+PYTHON = (sys.executable,)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +33,7 @@ def start(folder: Path, model: Path, train: Path, launcher: tuple[str, ...], cou
         "--spec": study().precompute_activations("tiny", "fewshot", "question").model_dump_json(by_alias=True),
         "--model": model / "manifest.json",
         "--train": train,
-        "--gpus": count,
-        "--state": folder / "state",
+        "--machine": Machine(state=str(folder / "state"), gpus=count).model_dump_json(),
         "--output": folder / "out" / "activations.safetensors",
         "--meta": folder / "out" / "meta.json",
     }
@@ -67,19 +63,19 @@ def outputs(folder: Path) -> dict[str, bytes]:
 def expected(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, train: Path) -> dict[str, bytes]:
     """The outputs of one process."""
     folder = tmp_path_factory.mktemp("one")
-    run(folder, model_folder, train, ("python",), 1)
+    run(folder, model_folder, train, PYTHON, 1)
     return outputs(folder)
 
 
 @pytest.mark.slow
 def test_as_the_workflow_launches_it(tmp_path: Path, model_folder: Path, train: Path, expected: dict):
-    text = run(tmp_path, model_folder, train, ACCELERATE)
+    text = run(tmp_path, model_folder, train, PYTHON)
     assert outputs(tmp_path) == expected
     for line in ("teacher, process 1 of 2: 100%", "320/320", "teacher, process 2 of 2: 100%", "280/280"):
         assert line in text, "each process tells of its own part"
     # Finished work is put back for all processes, and nobody waits for one that has left already.
     (tmp_path / "out" / "meta.json").unlink()
-    assert "putting its outputs back" in run(tmp_path, model_folder, train, ACCELERATE)
+    assert "putting its outputs back" in run(tmp_path, model_folder, train, PYTHON)
     assert outputs(tmp_path) == expected
 
 
@@ -117,10 +113,11 @@ def test_whoever_is_killed(tmp_path: Path, model_folder: Path, train: Path, expe
 
 
 @pytest.mark.slow
-def test_processes_that_do_not_know_of_each_other(tmp_path: Path, model_folder: Path, train: Path):
-    job = start(tmp_path, model_folder, train, UNJOINED)
+def test_a_launcher_that_starts_another_number_of_processes(tmp_path: Path, model_folder: Path, train: Path):
+    job = start(tmp_path, model_folder, train, TORCHRUN, 3)
     assert job.wait(120) != 0
-    assert "error: 2 processes were asked for, but this one is of 1" in (tmp_path / "log").read_text()
+    expected = "error: expected 3 processes, one for each requested GPU, but the launcher started 2"
+    assert expected in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize(("rows", "world"), [(1, 1), (10, 1), (10, 3), (64, 2), (7, 9)])

@@ -33,6 +33,12 @@ module study:
 
 use rule * from study as study_*
 
+onstart:
+    study.onstart()
+
+onsuccess:
+    study.onsuccess()
+
 rule report_on_it:
     default_target: True
     input: "elsewhere/out/runs/tiny/sft/lambda0/seed42/short/accuracy.csv"

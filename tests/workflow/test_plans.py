@@ -1,6 +1,7 @@
 """Dry runs: what a target needs, and what a change makes stale."""
 
 import copy
+import json
 import re
 import shutil
 from collections import Counter
@@ -105,12 +106,12 @@ PUBLISHED_STUDY = {
 
 
 def assert_gpus_of_the_published_study(output: str) -> None:
-    """8B's teacher and training have two GPUs and a process on each; everything else has one."""
-    commands = re.findall(r"^Shell command: (.*?) \S*/(\w+)\.py --gpus (\d) .*?\"name\":\"([^\"]+)\"", output, re.M)
-    for launcher, name, gpus, model in commands:
-        spread = model == LARGE and name in ("precompute_activations", "audit_signal", "train")
-        assert gpus == ("2" if spread else "1"), (name, model)
-        assert "--num_processes 2 " in launcher if spread else launcher == "python", (name, model)
+    """8B's teacher and training have two GPUs; everything else has one."""
+    pattern = r"^Shell command: python \S*/(\w+)\.py --machine '(\{.*?\})' --spec .*?\"name\":\"([^\"]+)\""
+    commands = [match for match in re.findall(pattern, output, re.M) if match[0] != "fetch_model"]
+    for name, machine, model in commands:
+        sharded = model == LARGE and name in ("precompute_activations", "audit_signal", "train")
+        assert json.loads(machine)["gpus"] == 1 + sharded, (name, model)
     on_gpus = ("baseline", "precompute_", "audit_", "train", "eval_")
     assert len(commands) == sum(n for (rule, _), n in PUBLISHED_STUDY.items() if rule.startswith(on_gpus))
 
@@ -247,8 +248,8 @@ def test_phase_zero_is_an_order_and_not_data(reconfigured):
     ("file", "old", "new", "rerun"),
     [
         ("student/trainer.py", "class Trainer:", "# a comment\n\nclass Trainer:", {}),
-        ("student/losses/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", {"train": 2}),
-        ("student/losses/forward_kl.py", "t * t *", "t *", {"train": 1}),
+        ("student/losses/hidden_states/layerwise.py", "squared.sum(1)", "2 * squared.sum(1)", {"train": 2}),
+        ("student/losses/logits/forward_kl.py", "temperature**2", "temperature", {"train": 1}),
         ("student/trainer.py", "self.optimizer.zero_grad()", "self.optimizer.zero_grad(True)", {"train": 4}),
         ("teacher/signal.py", "SHARD_ROWS = 64", "SHARD_ROWS = 32", {"audit_signal": 1}),  # an order, not data
         ("tasks/rules/numbers.py", "_MOST_DIGITS = 1000", "_MOST_DIGITS = 2000", {"score": 4}),
@@ -269,6 +270,19 @@ def test_edited_code_reruns_what_depends_on_it(finished: Project, tmp_path, file
         assert not {"train", "eval_checkpoint", "baseline", "precompute_activations"} & set(plan)
     if not rerun:
         assert not plan
+
+
+def test_results_of_another_version_can_be_accepted(finished: Project, tmp_path: Path):
+    """As docs/reruns.md says; notes of how they were made stay."""
+    accepting = Project(shutil.copytree(finished.folder, tmp_path / "study"), finished.config)
+    accepting.source = copy_of_workflow(tmp_path / "workflow")
+    loss = accepting.source / "scripts" / "fewshot_distillation" / "student/losses/hidden_states/layerwise.py"
+    loss.write_text(loss.read_text().replace("squared.sum(1)", "2 * squared.sum(1)", 1))
+    assert accepting.planned("all")["train"] == 2
+    kept = ("runs/**/*.safetensors", "runs/**/*.parquet", "runs/**/*.job.json")
+    made = accepting.digests(*kept)
+    accepting.run("--touch", "all")
+    assert not accepting.planned("all") and accepting.digests(*kept) == made
 
 
 def test_workflow_lint_is_clean():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 # From the second line of a job's log (runtime.provenance.surroundings).
-RESERVED = re.compile(r" GPU numbers (\S.*?) \((\d+) promised\)")
+RESERVED = re.compile(r" GPU numbers (\S.*?) \((\d+) requested\)")
 
 
 class Cost(NamedTuple):

@@ -60,12 +60,37 @@ def suggest(name: object, valid: Iterable[str]) -> str:
     return f"{hint}Allowed: {', '.join(valid) or 'none defined'}"
 
 
+class neutral:
+    """Declares, as `exclude_if`, the value at which a field added later changes nothing: specs leave it out then.
+
+        label_smoothing: float = Field(0.0, exclude_if=neutral(0.0), description="…")
+
+    So results from before the field was added stay up to date. The value must be the field's default, with which a spec
+    without the field is read. To change the default later, take the declaration away, and every spec has the field.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self, value: Any) -> bool:
+        return value == self.value
+
+
 class Strict(BaseModel):
     """A configuration class in which an unknown key is an error that names the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)
     # Keys of earlier versions and what each is called now.
     renamed: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        for name, field in cls.model_fields.items():
+            if isinstance(field.exclude_if, neutral) and not field.exclude_if(field.default):
+                raise TypeError(
+                    f"{cls.__name__}.{name}: the neutral value {field.exclude_if.value!r} isn't the default "
+                    f"{field.default!r}; take exclude_if away, so that results made with another default become stale"
+                )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Digests of source code, so that jobs rerun when what they compute changes and not when a comment does."""
+"""Digests of source code, so that jobs rerun when what they compute changes and not when a message does."""
 
 import ast
 import functools
@@ -6,6 +6,8 @@ import hashlib
 import io
 import tokenize
 from pathlib import Path
+
+from .normal_form import normal_form
 
 PACKAGE = "fewshot_distillation"
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -17,8 +19,8 @@ IGNORED = (f"{PACKAGE}.config", f"{PACKAGE}.runtime")
 def code_digest(program: str, *extra_modules: str) -> str:
     """Digest of a program under scripts/ and of every package module it imports, directly or not.
 
-    Comments, docstrings and layout don't count. `extra_modules` are dotted names below the package that the program
-    loads by name (a loss, a figure).
+    What only readers see doesn't count (`normal_form`). `extra_modules` are dotted names below the package that the
+    program loads by name (a loss, a figure).
     """
     digest = hashlib.sha256()
     for path in sorted(_closure(SCRIPTS / program, extra_modules)):
@@ -96,10 +98,4 @@ def _files(name: str) -> set[Path]:
 
 @functools.cache
 def _meaning(path: Path) -> str:
-    """The syntax tree as text, without docstrings."""
-    tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node, clean=False) is not None:
-                del node.body[0]
-    return ast.unparse(tree)
+    return normal_form(path.read_bytes())

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..config.grid import check_layers, check_modules
+from ..config.checks import check_layers, check_modules
 from ..config.sources import FilesModel, HubModel, WheelModel
 from ..config.specs import ModelSpec
 from ..runtime.errors import JobError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config.catalogue import Draw, Evaluation, Server
+from ..config.catalogue import Draw, Evaluation
+from ..config.machine import BY_HAND, Machine
 from ..config.sources import HubModel
 from ..config.specs import EvaluateSpec, GenerationSpec
 from ..data.demonstrations import Demonstrations
@@ -30,14 +31,6 @@ class Request:
     step: int
     question: str
     ids: list[int]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a job generates with, on which no answer depends: its GPUs, and the server that it may ask."""
-
-    gpus: int = 1
-    server: Server = Server()
 
 
 @contextlib.contextmanager
@@ -142,7 +135,7 @@ def questions_of(rows: list[Row], wanted: int | Draw | None) -> dict[int, Row]:
 
 def generate_base(
     spec: GenerationSpec, model_folder: Path, train_path: Path, asked_path: Path, state: Path, output: Path,
-    machine: Machine = Machine(),
+    machine: Machine = BY_HAND,
 ) -> None:  # fmt: skip
     """Write the base model's answers to questions of a split, each after a teacher's demonstrations."""
     train, asked = read_jsonl(train_path), questions_of(read_jsonl(asked_path), spec.evaluation.questions)
@@ -159,7 +152,7 @@ def generate_base(
 
 def evaluate_checkpoints(
     spec: EvaluateSpec, model_folder: Path, checkpoints: dict[int, Path], asked_path: Path, state: Path, output: Path,
-    machine: Machine = Machine(),
+    machine: Machine = BY_HAND,
 ) -> None:  # fmt: skip
     """Write zero-shot answers of checkpoints, given by their steps."""
     asked = questions_of(read_jsonl(asked_path), spec.evaluation.questions)

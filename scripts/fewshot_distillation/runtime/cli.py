@@ -16,12 +16,13 @@ from pydantic import ValidationError
 
 from ..config.base import ConfigError, explain
 from ..config.digests import code_digest
+from ..config.machine import Machine
 from ..config.specs import JobSpec
 from .errors import JobError
 from .files import sha256, write_json
 from .gpus import check_gpus
 from .plans import refusal
-from .processes import LAUNCH, RANK, WORLD_SIZE
+from .processes import LAUNCH, RANK, WORLD_SIZE, start_processes
 from .provenance import provenance, surroundings, versions
 from .workspace import Workspace
 
@@ -31,10 +32,11 @@ S = TypeVar("S", bound=JobSpec)
 
 
 class Job(Generic[S]):
-    """A parsed command line: `spec`, and every other argument as an attribute of `paths`."""
+    """A parsed command line: `spec`, `machine`, and every other argument as an attribute of `paths`."""
 
-    def __init__(self, spec: S, paths: argparse.Namespace, program: str) -> None:
+    def __init__(self, spec: S, machine: Machine, paths: argparse.Namespace, program: str) -> None:
         self.spec = spec
+        self.machine = machine
         self.paths = paths
         self.program = program
 
@@ -60,7 +62,7 @@ class Job(Generic[S]):
             "versions": versions(),
         }
         name = f"{hashlib.sha256(str(key['outputs']).encode()).hexdigest()[:16]}-{self.spec.digest()}"
-        work = Workspace(Path(self.paths.state) / self.program.removesuffix(".py") / name, outputs, key)
+        work = Workspace(Path(self.machine.state) / self.program.removesuffix(".py") / name, outputs, key)
         if RANK > 0:
             with work.joined(LAUNCH) as unfinished:
                 yield work if unfinished else None
@@ -74,12 +76,22 @@ class Job(Generic[S]):
 
 
 @contextlib.contextmanager
-def job(description: str, spec_type: type[S], arguments: dict[str, str], network: bool = False) -> Iterator[Job[S]]:
+def job(
+    description: str,
+    spec_type: type[S],
+    arguments: dict[str, str],
+    network: bool = False,
+    process_per_gpu: bool = False,
+) -> Iterator[Job[S]]:
     """Parse the command line, validate the spec, and turn expected errors into one sentence and exit code 1.
 
-    `arguments` maps names to help texts; a name that ends in `?` is optional, in `*` takes any number of values, in `@`
-    is a file with one value a line, for more of them than a command line can hold. `--spec` may be `@file` likewise.
-    Only programs with `network` may reach the hub.
+    Args:
+        description: what the program does, for `--help`.
+        spec_type: class of the JSON in `--spec`, which may be `@file`.
+        arguments: names with help texts; a name that ends in `?` is optional, in `*` takes any number of values, in `@`
+            is a file with one value a line, for more of them than a command line can hold.
+        network: whether the program may reach the hub.
+        process_per_gpu: whether the program runs as one process for each requested GPU; it starts them itself.
     """
     level = logging.WARNING if RANK else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -96,6 +108,7 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
         sys.exit(f"error: {reason}")
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--spec", required=True, help=f"JSON of {spec_type.__name__}, or @file")
+    parser.add_argument("--machine", default="{}", help="JSON of Machine: settings that no result depends on")
     for name, text in arguments.items():
         many = {"nargs": "*", "default": []} if name.endswith("*") else {}
         parser.add_argument(f"--{name.rstrip('?*@')}", required=name[-1] not in "?*", help=text, **many)
@@ -106,14 +119,15 @@ def job(description: str, spec_type: type[S], arguments: dict[str, str], network
     program = Path(sys.argv[0]).name
     try:
         text = Path(paths.spec[1:]).read_text() if paths.spec.startswith("@") else paths.spec
-        spec = spec_type.model_validate_json(text)
+        spec, machine = spec_type.model_validate_json(text), Machine.model_validate_json(paths.machine)
+        if process_per_gpu:
+            start_processes(max(machine.gpus, 1), machine.accelerate)
         log.info("%s", shlex.join(["python", *sys.argv]))
-        promised = int(getattr(paths, "gpus", 0))
-        log.info("%s", surroundings(promised))
-        check_gpus(promised)
-        yield Job(spec, paths, program)
+        log.info("%s", surroundings(machine.gpus))
+        check_gpus(machine.gpus)
+        yield Job(spec, machine, paths, program)
         log.info("%s finished in %.1f s", program, time.monotonic() - started)
     except ValidationError as error:
-        sys.exit(f"error: --spec is not a valid {spec_type.__name__}: {explain(error)}")
+        sys.exit(f"error: expected the JSON of a {error.title}: {explain(error)}")
     except (JobError, ConfigError) as error:
         sys.exit(f"error: {error}")

@@ -17,7 +17,7 @@ class Driver:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self._lock = Lock(state / "driver.lock")
+        self._lock = Lock(state / "driver.lease")
 
     def take(self) -> str | None:
         """Take the folder; if another driver has it, who that is.
@@ -40,6 +40,6 @@ class Driver:
     def finished(self) -> None:
         """Nothing is left to do: remove the driver's files."""
         (self.state / "driver.json").unlink(missing_ok=True)
-        self._lock.remove()
+        self._lock.release()
         with contextlib.suppress(OSError):
             self.state.rmdir()

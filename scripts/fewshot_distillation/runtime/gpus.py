@@ -1,4 +1,4 @@
-"""The GPUs that a job was promised, and those that it sees."""
+"""The GPUs that a job requested, and those that it sees."""
 
 import os
 from pathlib import Path
@@ -27,26 +27,24 @@ def shown_gpus() -> str:
     return ",".join(visible or []) or "none"
 
 
-def check_gpus(promised: int) -> None:
-    """Make sure that a cluster gave a job its GPUs; elsewhere nothing is promised, and a CPU may do the work.
+def check_gpus(requested: int) -> None:
+    """Make sure that a cluster gave a job its GPUs; elsewhere a CPU may do the work.
 
     Raises:
-        JobError: there are fewer GPUs than promised, or PyTorch can't use them.
+        JobError: there are fewer GPUs than requested, or PyTorch can't use them.
     """
-    if promised < 1 or ON_CLUSTER not in os.environ:
+    if requested < 1 or ON_CLUSTER not in os.environ:
         return
+    wanted = f"requested {requested} GPU{'s' * (requested > 1)}"
     visible = visible_gpus()
-    if "SLURM_JOB_ID" in os.environ and len(visible or []) < promised:
-        seen = "CUDA_VISIBLE_DEVICES is not set" if visible is None else f"it sees {','.join(visible) or 'none'}"
-        raise JobError(
-            f"this job was promised {promised} GPU{'s' * (promised > 1)}, but {seen}; check `gpu`, `gpu_model` and "
-            "`slurm_partition` of its rule in the profile"
-        )
+    if "SLURM_JOB_ID" in os.environ and len(visible or []) < requested:
+        seen = "CUDA_VISIBLE_DEVICES is not set" if visible is None else f"sees {','.join(visible) or 'none'}"
+        raise JobError(f"{wanted}, {seen}; check `gpu`, `gpu_model` and `slurm_partition` of the rule in the profile")
     if any(Path(path).exists() for path in GPU_DRIVERS):
         import torch
 
-        if torch.cuda.device_count() < promised:
+        if torch.cuda.device_count() < requested:
             raise JobError(
-                f"this job was promised {promised} GPU{'s' * (promised > 1)}, but PyTorch {torch.__version__} can use "
-                f"{torch.cuda.device_count()}; is it a build for this machine's driver?"
+                f"{wanted}, but PyTorch {torch.__version__} can use {torch.cuda.device_count()}; install a build for "
+                "this machine's driver"
             )

@@ -44,7 +44,7 @@ def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
     if not jobs:
         return []
     below = {*folder.glob("*/.state"), *folder.glob("*/*/.state")}
-    states = [state for state in {*below, *named} if (state / "driver.lock").is_dir()]
+    states = [state for state in {*below, *named} if (state / "driver.json").is_file()]
     if not states or not all(state in states for state in named):
         raise JobError(
             f"{len(jobs)} jobs were submitted from {folder.resolve()}, but there is no trace of their driver in "
@@ -60,7 +60,7 @@ def cancel(jobs: list[QueuedJob]) -> None:
 
 def _driver_began(state: Path) -> float | None:
     """When the driver that is at work began, in seconds since 1970; None if none is."""
-    lock = Lock(state / "driver.lock")
+    lock = Lock(state / "driver.lease")
     if lock.take_over():
         lock.release()
         return None

@@ -23,8 +23,12 @@ REFUSAL = "FEWSHOT_DISTILLATION_REFUSAL"
 AGAIN = "run the same command again to submit it as it is now"
 
 
-def hand_down(name: str, plan: dict[str, Any]) -> None:
-    """Let jobs know what this driver has read; `name` tells the uses of this workflow as a module apart."""
+def hand_down(name: str, plan: dict[str, Any], state: Path) -> None:
+    """Let jobs know what this driver has read, and that it will sign the folder of unfinished work before they start.
+
+    `name` tells the uses of this workflow as a module apart.
+    """
+    os.environ[DRIVER] = json.dumps(_notes() | {os.path.abspath(state): None})
     packed = base64.b64encode(zlib.compress(json.dumps(plan, default=str).encode())).decode()
     plans = json.loads(os.environ.get(PLANS, "{}"))
     os.environ[PLANS] = json.dumps(plans | {name: packed})
@@ -49,18 +53,19 @@ def refuse(reason: str | None) -> None:
 
 
 def refusal() -> str | None:
-    """Why this program must not do its work."""
+    """Why this program must not do its work; a program that a person starts always may."""
+    unsigned = [os.path.dirname(state) for state, note in _notes().items() if note is None]
+    if unsigned:
+        return (
+            f"the driver has not taken {unsigned[0]}; don't start it with --no-hooks, and in a Snakefile that uses "
+            "this one as a module named study, call study.onstart() in `onstart:` and study.onsuccess() in `onsuccess:`"
+        )
     return os.environ.get(REFUSAL)
 
 
 def sign(state: Path, note: dict[str, Any]) -> None:
     """Let jobs know how this driver has signed a folder of unfinished work."""
-    os.environ[DRIVER] = json.dumps(_signed() | {os.path.abspath(state): note})
-
-
-def signed(state: Path) -> bool:
-    """Whether the driver that submitted this job had taken the folder."""
-    return os.path.abspath(state) in _signed()
+    os.environ[DRIVER] = json.dumps(_notes() | {os.path.abspath(state): note})
 
 
 def replaced(state: Path) -> str | None:
@@ -99,5 +104,10 @@ def last_note(state: Path) -> dict[str, Any] | None:
         return None
 
 
-def _signed() -> dict[str, dict[str, Any]]:
+def _notes() -> dict[str, dict[str, Any] | None]:
+    """By folder of unfinished work, the note with which the driver of this job has signed it; None where it has not."""
     return json.loads(os.environ.get(DRIVER) or "{}")
+
+
+def _signed() -> dict[str, dict[str, Any]]:
+    return {state: note for state, note in _notes().items() if note is not None}

@@ -5,6 +5,7 @@ nothing times out while one of them waits for another.
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,21 +18,32 @@ RANK, WORLD_SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZ
 IN_PARTS = any(os.environ.get(f"ACCELERATE_USE_{name}") == "true" for name in ("FSDP", "DEEPSPEED"))
 LAUNCHER = os.getppid()
 LAUNCH = f"{LAUNCHER}-{os.environ.get('MASTER_PORT', 0)}"
+# Set in what `start_processes` has started.
+STARTED = "FEWSHOT_DISTILLATION_STARTED"
 
 
-def check_world(processes: int) -> None:
-    """Stop where a launcher started other than the `processes` that were asked for.
+def start_processes(count: int, config_file: str | None = None) -> None:
+    """Replace this program by `count` processes that run it with the same arguments, unless it is one of them.
 
-    `accelerate launch --cpu --num_processes 2` starts no second process that the first knows of, and says nothing.
+    Args:
+        count: processes, one for each GPU.
+        config_file: accelerate's, which says how a model is sharded over them; None for a copy in each.
 
     Raises:
-        JobError: says how many there are.
+        JobError: a launcher has started another number of processes.
     """
-    if processes != WORLD_SIZE:
-        raise JobError(
-            f"{processes} processes were asked for, but this one is of {WORLD_SIZE} that know of each other; start "
-            "them with `accelerate launch --multi_gpu` or `torchrun`"
-        )
+    if STARTED in os.environ or "RANK" in os.environ:
+        if count != WORLD_SIZE:
+            raise JobError(
+                f"expected {count} processes, one for each requested GPU, but the launcher started {WORLD_SIZE}; run "
+                "the program without a launcher, and it starts them itself"
+            )
+    elif count > 1 or config_file:
+        shape = f"--num_machines 1 --num_processes {count} --main_process_port 0 --mixed_precision no".split()
+        how = ["--config_file", config_file] if config_file else ["--multi_gpu", "--dynamo_backend", "no"]
+        os.environ[STARTED] = "1"
+        launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+        os.execv(sys.executable, [*launcher, *shape, *how, *sys.argv])
 
 
 def check_launcher() -> None:

@@ -48,13 +48,13 @@ def device() -> str:
     return f"cpu ({platform.machine()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads)"
 
 
-def surroundings(promised: int) -> str:
-    """Where a job runs and with what, in one line for its log; `promised` is how many GPUs it was allotted."""
+def surroundings(requested: int) -> str:
+    """Where a job runs and with what, in one line for its log; `requested` is its number of GPUs."""
     parts = [f"node {socket.gethostname()}"]
     if job := os.environ.get("SLURM_JOB_ID"):
         parts.append(f"Slurm job {job}")
-    if promised:
-        parts.append(f"GPU numbers {shown_gpus()} ({promised} promised)")
+    if requested:
+        parts.append(f"GPU numbers {shown_gpus()} ({requested} requested)")
     parts += [f"{name} {version}" for name, version in versions().items()]
     return f"on {', '.join(parts)}; commit {commit() or 'unknown'}"
 

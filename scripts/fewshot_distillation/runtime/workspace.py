@@ -23,7 +23,7 @@ from .plans import replaced_by_another_plan
 from .processes import wait_until
 
 log = logging.getLogger("fewshot_distillation")
-FINISHED, PUBLISHED = "finished.json", "published"
+FINISHED, PUBLISHED = "finished.json", "published.json"
 
 
 class Workspace:
@@ -139,7 +139,7 @@ class Workspace:
                 _link(self[name], fresh)
                 os.replace(fresh, target)
                 fresh.unlink(missing_ok=True)  # renaming does nothing where both already name one file
-        (self.folder / PUBLISHED).touch()
+        write_json(self.folder / PUBLISHED, [str(target) for target in self.outputs.values()])
 
 
 def _link(source: str | Path, target: str | Path) -> None:
@@ -152,19 +152,22 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 def lock_of(folder: Path) -> Path:
     """The lock of all workspaces whose outputs are the same."""
-    return folder.with_name(folder.name.partition("-")[0] + ".lock")
+    return folder.with_name(folder.name.partition("-")[0] + ".lease")
 
 
-def remove_finished(state: Path) -> None:
-    """Delete the workspaces whose outputs are in place; unfinished work and work of jobs that still run stay."""
-    for folder in state.glob("*/*.lock"):
-        lock = Lock(folder)
-        if not lock.acquire(wait=False):
+def remove_finished(state: Path, done: set[str]) -> None:
+    """Delete the workspaces of jobs whose outputs are `done`; unfinished work and that of other jobs stay.
+
+    What a driver that died had not noted as done is put back from its workspace when somebody asks for it.
+    """
+    known = {folder for file in done for folder in (Path(file), *Path(file).parents)}
+    for note in state.glob(f"*/*/{PUBLISHED}"):
+        lock = Lock(lock_of(note.parent))
+        if known.isdisjoint(map(Path, json.loads(note.read_text()))) or not lock.acquire(wait=False):
             continue
-        for work in folder.parent.glob(f"{folder.stem}*"):
-            if work != folder and lock_of(work) == folder and (work / PUBLISHED).exists():
-                shutil.rmtree(work, ignore_errors=True)
-        lock.remove()
+        if note.exists():
+            shutil.rmtree(note.parent, ignore_errors=True)
+        lock.release()
     for folder in (*state.glob("*/"), state):
         with contextlib.suppress(OSError):
             folder.rmdir()

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
 from accelerate.utils import ProjectConfiguration
 
+from ..config.machine import Machine
 from ..config.specs import TrainSpec
 from ..data.prompts import PromptBuilder
 from ..data.rows import read_jsonl
@@ -39,17 +40,7 @@ class TrainInputs:
     judged: Path | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What no result depends on: trackers, how often state is saved and gradients are measured, what saves memory."""
-
-    trackers: list[str]
-    save_state_every: int = 20
-    log_gradients_every: int = 0
-    gradient_checkpointing: bool = False
-
-
-def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Workspace, settings: Settings) -> None:
+def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Workspace, machine: Machine) -> None:
     """Train, or continue; write `checkpoints` with a manifest, `metrics` and `tensorboard` of the workspace."""
     be_deterministic()
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
@@ -60,7 +51,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
         log.info("%d of %d answers were cut at training.max_tokens %d", cut, len(streams.all), spec.training.max_tokens)
     pairs = zip(spec.learning.targets, inputs.caches, strict=True)
     caches = [TargetCache(target, *files, len(rows)) for target, files in pairs]
-    trainer = Trainer(spec, model_folder, streams, caches, settings.gradient_checkpointing)
+    trainer = Trainer(spec, model_folder, streams, caches, machine.gradient_checkpointing)
     states, checkpoints = work.folder / "steps", work["checkpoints"]
     accelerator = trainer.accelerator
     if accelerator.is_main_process:
@@ -69,12 +60,12 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
             shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
     done, metrics = trainer.resume(states)
     accelerator.wait_for_everyone()  # before the first process saves a newer state
-    _start_trackers(accelerator, spec, settings.trackers, work["tensorboard"], done)
+    _start_trackers(accelerator, spec, machine.trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
     started = time.monotonic()
     for step in progress(range(done + 1, total + 1), f"train {spec.condition_name}", total, done, "step"):
         measured = {}
-        if settings.log_gradients_every and (step - 1) % settings.log_gradients_every == 0:
+        if machine.log_gradients_every and (step - 1) % machine.log_gradients_every == 0:
             measured = trainer.gradients(step)
         row = trainer.step(step) | measured
         now = time.monotonic()
@@ -87,7 +78,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
         write = accelerator.is_main_process
         if keep:
             trainer.save_checkpoint(checkpoints, step, write)
-        if keep or step % settings.save_state_every == 0 or step == total:
+        if keep or step % machine.save_state_every == 0 or step == total:
             save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
     accelerator.wait_for_everyone()
     # The model goes before the processes part: where DDP is the last to know their group it ends the group's thread

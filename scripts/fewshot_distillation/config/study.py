@@ -1,16 +1,11 @@
-"""From the configuration to jobs: which runs there are, and the spec of each job."""
-
-import json
-from pathlib import Path
-
-import yaml
+"""From the configuration to jobs: which runs there are, and the spec and the machine settings of each job."""
 
 from ..tasks import task_modules, task_of
-from .base import ConfigError
 from .catalogue import BASE, Lora
 from .conditions import QUESTION, REFERENCE
 from .config import Config
 from .digests import template_digest
+from .machine import Machine
 from .prompts import Prompts
 from .runs import Run, Runs
 from .specs import (
@@ -33,9 +28,6 @@ from .specs import (
 )
 from .targets import POSITIONS, Target
 
-# How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
-SPREAD = ("FSDP", "DEEPSPEED", "MULTI_GPU")
-
 # The rules that compute with a model, each with the entry of `models.<model>.gpus` that says on how many GPUs.
 # `precompute_logits` has none: it reads the states that the teacher has computed, and one GPU is enough.
 GPU_RULES = {
@@ -48,15 +40,6 @@ GPU_RULES = {
     "eval_validation": "evaluate",
     "precompute_logits": None,
 }
-
-
-def read_launch_file(path: Path) -> dict:
-    """A configuration file of accelerate; empty if it is none."""
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 class Study(Runs):
@@ -86,53 +69,19 @@ class Study(Runs):
         wanted = 1 if kind is None else getattr(self.config.models[model].gpus, kind)
         return min(wanted, here) if here else wanted
 
-    @staticmethod
-    def process_per_gpu(rule: str) -> bool:
-        """Whether a job has a process for each GPU; where answers are generated, vLLM uses all of them from one."""
-        return GPU_RULES[rule] in ("teacher", "train")
-
-    def check_fetched_models(self, folder: Path) -> None:
-        """Check layers against models that are already there; `fetch_model` checks those that aren't.
-
-        Raises:
-            ConfigError: a condition matches a layer, or an adapter a module, that its model doesn't have.
-        """
-        layers, modules = self.matched_layers(), self.adapted_modules()
-        for model in self.models:
-            manifest = folder / model / "manifest.json"
-            if manifest.is_file():
-                try:
-                    found = json.loads(manifest.read_text())
-                except ValueError:  # half a file, which its job will replace
-                    continue
-                # A manifest of another source is about to be replaced.
-                if found["model"] == self.model_spec(model).model_dump(mode="json"):
-                    check_layers(model, layers.get(model, []), found["num_layers"])
-                    check_modules(model, modules.get(model, []), found.get("linear_modules", []))
-
-    def check_launch_files(self) -> None:
-        """Check the files which say how training is spread.
-
-        Raises:
-            ConfigError: a model that is trained names a missing file, or one that spreads it in a way not provided for.
-        """
-        for model in self.models:
-            path = self.config.models[model].accelerate
-            if path is None:
-                continue
-            if not Path(path).is_file():
-                raise ConfigError(
-                    f"models.{model}.accelerate: there is no file '{path}'; give the path of a configuration file of "
-                    "accelerate, seen from the working folder, or null"
-                )
-            settings = read_launch_file(Path(path))
-            kind, version = settings.get("distributed_type"), (settings.get("fsdp_config") or {}).get("fsdp_version", 1)
-            if kind not in SPREAD or (kind == "FSDP" and str(version) != "2"):
-                raise ConfigError(
-                    f"models.{model}.accelerate: '{path}' asks for distributed_type {kind}"
-                    f"{f' with fsdp_version {version}' if kind == 'FSDP' else ''}; training can be spread by "
-                    f"{', '.join(SPREAD)}, and by FSDP only with fsdp_version 2, as in envs/accelerate-fsdp.yaml"
-                )
+    def machine(self, rule: str, model: str, state: str, here: int = 0) -> Machine:
+        """Collect the settings of a model's job that no result depends on; `state` is its folder of unfinished work."""
+        config, own, kind = self.config, self.config.models[model], GPU_RULES.get(rule)
+        found = {"state": state, "gpus": self.gpus(rule, model, here) if rule in GPU_RULES else 0}
+        if kind == "train":
+            names = ("trackers", "save_state_every", "log_gradients_every")
+            found |= {name: getattr(config, name) for name in names}
+            found |= {"accelerate": own.accelerate, "gradient_checkpointing": own.gradient_checkpointing}
+        elif kind == "evaluate":
+            found |= {"server": config.server}
+        elif rule == "fetch_model":
+            found |= {"layers": self.matched_layers().get(model, []), "modules": self.adapted_modules().get(model, [])}
+        return Machine(**found)
 
     # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
 
@@ -335,23 +284,4 @@ class Study(Runs):
             figures=figures,
             labels=self.labels,
             templates=template_digest(),
-        )
-
-
-def check_layers(model: str, layers: list[int], num_layers: int) -> None:
-    """Raise ConfigError where a layer number lies outside the model."""
-    outside = [layer for layer in layers if layer >= num_layers]
-    if outside:
-        raise ConfigError(
-            f"conditions: layers {outside} lie outside model '{model}', whose layers are 0 to {num_layers - 1}"
-        )
-
-
-def check_modules(model: str, modules: list[str], known: list[str]) -> None:
-    """Raise ConfigError where an adapter is asked for on a module that the model doesn't have."""
-    unknown = [name for name in modules if name not in known]
-    if unknown:
-        raise ConfigError(
-            f"lora.target_modules: model '{model}' has no linear module '{unknown[0]}'; it has {', '.join(known)}. Set "
-            f"models.{model}.lora.target_modules to those that should get an adapter"
         )

@@ -1,0 +1,71 @@
+# Input functions that several rules share, and those that depend on the condition.
+
+
+def when_asked_for(runs, *files):
+    """Input function: files of runs, put together for a target that is wanted and not for every one that there is."""
+    return lambda wildcards: [path for file in files for path in files_of(runs, file)]
+
+
+def in_order(first, then):
+    """A file that comes first as an order and not as data: what is there isn't stale when the file is made again.
+
+    Snakemake forgets to look whether the outputs of a job are missing where one of its `ancient` inputs is made again,
+    so the input is only that while `then`, the output of the job that comes after it, is there.
+    """
+    return ancient(first) if os.path.exists(then.replace("<results>", STUDY.config.results)) else first
+
+
+def phase_zero(wildcards):
+    """Phase 0 comes before the teacher's targets."""
+    phase = STUDY.gap_before(wildcards.model)
+    if phase is None:
+        return []
+    cache = "<results>/teachers/{model}/{teacher}/{text}/activations.safetensors".format(**wildcards)
+    return [in_order(path, cache) for path in answered_in(phase, "accuracy.csv", [wildcards.model])]
+
+
+def caches_of(wildcards):
+    """The folder of each target's cache, in the order of a condition's targets."""
+    pairs = STUDY.targets(wildcards.condition)
+    return [f"<results>/teachers/{wildcards.model}/{target.teacher}/{text}" for target, text in pairs]
+
+
+def signal_audit(wildcards):
+    """What there is to learn is measured before anything is trained."""
+    (trained,) = files_of([wildcards], "checkpoints/manifest.json")
+    return [in_order(f"{folder}/signal.json", trained) for folder in dict.fromkeys(caches_of(wildcards))]
+
+
+CACHE_FILES = {
+    "hidden_states": ("activations.safetensors", "meta.json"),
+    "logits": ("logits.safetensors", "audit.json"),
+}
+
+
+def targets(wildcards):
+    """For each target of a condition the teacher's cache, and the file that describes it."""
+    pairs = zip(STUDY.targets(wildcards.condition), caches_of(wildcards), strict=True)
+    return [f"{folder}/{name}" for (target, _), folder in pairs for name in CACHE_FILES[target.target]]
+
+
+def written_answers(wildcards):
+    """The answers of a teacher that a condition learns from."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.answers == REFERENCE:
+        return []
+    return f"<results>/teachers/{wildcards.model}/{condition.answers}/written/predictions.parquet"
+
+
+def judged_answers(wildcards):
+    """Which of them are right, for a condition that keeps no others."""
+    condition = STUDY.config.conditions[wildcards.condition]
+    if condition.keep == "all":
+        return []
+    return f"<results>/teachers/{wildcards.model}/{condition.answers}/written/judged.parquet"
+
+
+def text_read(wildcards):
+    """The answers that a teacher reads behind its prompts, where a teacher wrote them."""
+    if wildcards.text in (QUESTION, REFERENCE):
+        return []
+    return f"<results>/teachers/{wildcards.model}/{wildcards.text}/written/predictions.parquet"

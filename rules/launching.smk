@@ -1,0 +1,78 @@
+# How a job's program is started: parameters that results depend on (`spec`, `code`), those that they don't (`scripts`,
+# `machine`), threads and GPUs. Snakemake compares a job's parameters with those of the earlier run, except for
+# parameters that are derived from inputs, outputs, threads or resources.
+
+# `python` in a rule is the interpreter that runs Snakemake, unless an environment of the rule's own comes before it.
+os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+
+# The engines that may answer test questions, whose code decides what is stale.
+ENGINES = STUDY.config.evaluation.modules
+
+
+def heavy_threads():
+    """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
+    that uses every core; a cluster's profile says what a job gets there."""
+    if SNAKEMAKE.cores is None:
+        return 8
+    return max(1, SNAKEMAKE.cores // 2) if SNAKEMAKE.is_driver else SNAKEMAKE.cores
+
+
+HEAVY_THREADS = heavy_threads()
+
+
+def spec_of(job):
+    """Parameter function: the resolved spec of a job as JSON."""
+    return lambda wildcards: job(**wildcards).model_dump_json(by_alias=True)
+
+
+@functools.cache
+def code_of(program, *modules):
+    """Parameter: digest of the code that a job's results depend on; in a job of a cluster, a function that gives it.
+
+    Such a job looks at its own code only, and won't start where that isn't what was submitted.
+    """
+    if not SUBMITTED:
+        return code_digest(program, *modules)
+
+    @functools.cache
+    def digest():
+        plans.refuse(plans.edited(SUBMITTED["code"], program_digests(program, *modules)))
+        return code_digest(program, *modules)
+
+    return lambda wildcards: digest()
+
+
+def training_code(wildcards):
+    """Parameter function: the code of the trainer and of the losses that the condition uses; others may change."""
+    chosen = STUDY.config.conditions[wildcards.condition].all_targets
+    return code_of("train.py", *sorted({f"student.losses.{target.target}.{target.loss}" for target in chosen}))
+
+
+def optional(**files):
+    """Parameter: arguments for files that some jobs have and others don't."""
+    return " ".join(f"--{name} {shlex.quote(str(file))}" for name, file in files.items() if file)
+
+
+def scripts(wildcards, output):
+    """Parameter function: the folder of the programs, which may be moved."""
+    return SCRIPTS
+
+
+def machine(rule):
+    """Parameter function: the settings of a rule's job that no result depends on, as JSON."""
+
+    @functools.cache
+    def settings(model):
+        return STUDY.machine(rule, model, STATE, GPUS_HERE).model_dump_json(exclude_defaults=True)
+
+    return lambda wildcards, output: settings(wildcards.model)
+
+
+def gpus(rule):
+    """Resource: how many GPUs a model's job asks the cluster for; a machine with fewer gives it all that it has.
+
+    It is a function only where models differ, since Snakemake calls that for every job.
+    """
+    values = {model: STUDY.gpus(rule, model, GPUS_HERE) for model in STUDY.config.models}
+    first, *others = set(values.values())
+    return (lambda wildcards: values[wildcards.model]) if others else first

@@ -1,0 +1,85 @@
+"""Checks of the configuration against what is beside it: launch files, and models that have been fetched."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from .base import ConfigError
+from .study import Study
+
+# How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
+SHARDING = ("FSDP", "DEEPSPEED", "MULTI_GPU")
+
+
+def read_launch_file(path: Path) -> dict:
+    """A configuration file of accelerate; empty if it is none."""
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def check_fetched_models(study: Study, folder: Path) -> None:
+    """Check layers against models that are already there; `fetch_model` checks those that aren't.
+
+    Raises:
+        ConfigError: a condition matches a layer, or an adapter a module, that its model doesn't have.
+    """
+    layers, modules = study.matched_layers(), study.adapted_modules()
+    for model in study.models:
+        manifest = folder / model / "manifest.json"
+        if manifest.is_file():
+            try:
+                found = json.loads(manifest.read_text())
+            except ValueError:  # half a file, which its job will replace
+                continue
+            # A manifest of another source is about to be replaced.
+            if found["model"] == study.model_spec(model).model_dump(mode="json"):
+                check_layers(model, layers.get(model, []), found["num_layers"])
+                check_modules(model, modules.get(model, []), found.get("linear_modules", []))
+
+
+def check_launch_files(study: Study) -> None:
+    """Check the files which say how training is spread.
+
+    Raises:
+        ConfigError: a model that is trained names a missing file, or one that spreads it in a way not provided for.
+    """
+    for model in study.models:
+        path = study.config.models[model].accelerate
+        if path is None:
+            continue
+        if not Path(path).is_file():
+            raise ConfigError(
+                f"models.{model}.accelerate: there is no file '{path}'; give the path of a configuration file of "
+                "accelerate, seen from the working folder, or null"
+            )
+        settings = read_launch_file(Path(path))
+        kind, version = settings.get("distributed_type"), (settings.get("fsdp_config") or {}).get("fsdp_version", 1)
+        if kind not in SHARDING or (kind == "FSDP" and str(version) != "2"):
+            raise ConfigError(
+                f"models.{model}.accelerate: '{path}' asks for distributed_type {kind}"
+                f"{f' with fsdp_version {version}' if kind == 'FSDP' else ''}; training can be spread by "
+                f"{', '.join(SHARDING)}, and by FSDP only with fsdp_version 2, as in envs/accelerate-fsdp.yaml"
+            )
+
+
+def check_layers(model: str, layers: list[int], num_layers: int) -> None:
+    """Raise ConfigError where a layer number lies outside the model."""
+    outside = [layer for layer in layers if layer >= num_layers]
+    if outside:
+        raise ConfigError(
+            f"conditions: layers {outside} lie outside model '{model}', whose layers are 0 to {num_layers - 1}"
+        )
+
+
+def check_modules(model: str, modules: list[str], known: list[str]) -> None:
+    """Raise ConfigError where an adapter is asked for on a module that the model doesn't have."""
+    unknown = [name for name in modules if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"lora.target_modules: model '{model}' has no linear module '{unknown[0]}'; it has {', '.join(known)}. Set "
+            f"models.{model}.lora.target_modules to those that should get an adapter"
+        )

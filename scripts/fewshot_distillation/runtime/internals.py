@@ -1,0 +1,131 @@
+"""What this workflow uses of Snakemake and of its Slurm plugin beyond their documented interfaces: all of it is here.
+
+It works with the versions in `TESTED`, and others are refused at the start (`untested`).
+"""
+
+import atexit
+import functools
+import os
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+TESTED = {
+    "snakemake": "9.27.1",
+    "snakemake-executor-plugin-slurm": "2.8.0",
+    "snakemake-executor-plugin-slurm-jobstep": "0.6.1",
+}
+
+
+def untested(package: str) -> str | None:
+    """Say in a sentence that a package isn't the tested version; one that isn't in `TESTED` isn't touched."""
+    tested = TESTED.get(package)
+    if tested is None or (found := metadata.version(package)) == tested:
+        return None
+    return (
+        f"expected {package} {tested}, got {found}: this workflow relies on internals of the version with which it was "
+        f"tested; install it with `pip install {package}=={tested}`"
+    )
+
+
+class Internals:
+    """The workflow of a running Snakemake; `workflow` is the global variable of that name in a Snakefile."""
+
+    def __init__(self, workflow: Any) -> None:
+        self._workflow = workflow
+
+    # --- What Snakefiles can't ask for otherwise ----------------------------------------------------------------------
+
+    @property
+    def is_driver(self) -> bool:
+        """Whether a person has started this Snakemake; the others read the workflow again to run one job."""
+        return self._workflow.is_main_process
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether an executor has sent this Snakemake to a cluster to run one job."""
+        return self._workflow.remote_exec
+
+    @property
+    def submits(self) -> bool:
+        """Whether jobs go to a cluster."""
+        return self._workflow.non_local_exec
+
+    @property
+    def executor(self) -> str:
+        """The package that runs the jobs."""
+        return f"snakemake-executor-plugin-{self._workflow.executor_plugin.name}"
+
+    @property
+    def cores(self) -> int | None:
+        """What `--cores` says; the documented `workflow.cores` is an error where nothing says it, as on a cluster."""
+        return self._workflow.resource_settings.cores
+
+    def limit(self, resource: str) -> int:
+        """What `--resources` says of a resource; 0 if nothing."""
+        return dict(self._workflow.resource_settings.resources.unwrapped_items()).get(resource, 0)
+
+    def missing_targets(self) -> list[str]:
+        """Files that were asked for and aren't there."""
+        targets = {str(file) for job in self._workflow.dag.targetjobs for file in (job.output or job.input)}
+        return sorted(file for file in targets if not os.path.exists(file))
+
+    def outputs(self) -> set[str]:
+        """Outputs of all jobs that the targets depend on, with those that were up to date."""
+        return {str(file) for job in self._workflow.dag.jobs for file in job.output}
+
+    # --- What has to be otherwise -------------------------------------------------------------------------------------
+
+    def leave_notes_to_driver(self) -> None:
+        """Keep a cluster job's Snakemake from noting its outputs as done.
+
+        Only the driver may, since it alone writes down with which settings and code they were made. If it is dead by
+        then, the next driver starts the job again, which puts its outputs back. The documented way, a
+        `--shared-fs-usage` without `persistence`, doesn't reach the job: slurm-jobstep starts it with all of them.
+        Related: https://github.com/snakemake/snakemake/pull/3197 (markers go before records are written).
+        """
+        from snakemake.persistence import PersistenceBase
+
+        async def finished(persistence: Any, job: Any) -> None:
+            pass
+
+        def cleanup(persistence: Any, job: Any) -> None:
+            pass
+
+        PersistenceBase.finished, PersistenceBase.cleanup = finished, cleanup
+
+    def doubt_failures(self) -> None:
+        """Note what a failed job leaves as not done.
+
+        Snakemake records the new settings also for a job that failed, over outputs of the old ones that it may never
+        have touched (refused by sbatch, cancelled in the queue): https://github.com/snakemake/snakemake/issues/3808.
+        This takes it back at once, as the driver may be killed later, and at the end for jobs about which Snakemake
+        failed itself (a full disk, say). `onerror` would come too late.
+        """
+        scheduler = self._workflow.scheduler
+        handle = scheduler._handle_error
+
+        def handle_and_doubt(job: Any, **options: Any) -> None:
+            handle(job, **options)
+            self._not_done([job])
+
+        scheduler._handle_error = handle_and_doubt
+        atexit.register(lambda: self._not_done(scheduler.running))
+
+    def _not_done(self, jobs: Iterable[Any]) -> None:
+        for job in jobs:
+            for one in job.jobs if job.is_group() else [job]:
+                if any(os.path.exists(file) for file in one.output):
+                    self._workflow.persistence.started(one)
+
+    def keep_asking_slurm(self) -> None:
+        """Keep to squeue while Slurm's controller is away.
+
+        The plugin asks `scontrol` before every look at its jobs how long Slurm remembers them; without an answer it
+        turns to sacct, which many sites don't have, for as many attempts as the profile allows. No option prevents it,
+        and no issue upstream is known. The first answer holds for all looks.
+        """
+        if plugin := sys.modules.get("snakemake_executor_plugin_slurm"):
+            plugin.get_min_job_age = functools.cache(plugin.get_min_job_age)
+            plugin.get_min_job_age()
