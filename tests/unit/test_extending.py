@@ -12,7 +12,7 @@ import yaml
 
 from fewshot_distillation.config import targets
 from fewshot_distillation.config.config import load
-from fewshot_distillation.config.grid import Study
+from fewshot_distillation.config.study import Study
 from tiny import CONFIG, edited
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
