@@ -10,6 +10,7 @@ rule aggregate:
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
         teachers=teachers_in_use("meta.json"),
         signals=teachers_in_use("signal.json"),
+        validation=files_of(STUDY.runs, "validation/accuracy.csv") if STUDY.dataset.validation else [],
         metrics=files_of(STUDY.runs, "metrics.csv"),
         published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
@@ -36,7 +37,7 @@ rule aggregate:
     params:
         scripts=scripts,
         spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
-        code=code_of("aggregate.py"),
+        code=code_of("aggregate.py", *(f"analysis.tables.{table}" for table in tables.TABLES)),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
         tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
     message:

@@ -1,6 +1,8 @@
 # What the study adds up to: which files each table, figure and named target is made from.
 
-TABLES = ["main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap"] + ["published_vs_measured"] * len(PUBLISHED)
+from fewshot_distillation.analysis import tables
+
+TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED)
 
 CAPTIONS = {
     "main_comparison": "Accuracy of the base model and of every condition at the end of training.",

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fewshot_distillation.analysis.aggregate import TABLES, aggregate
+from fewshot_distillation.analysis.aggregate import aggregate
+from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.config.specs import AggregateSpec
 from fewshot_distillation.runtime.cli import job
 

@@ -6,6 +6,7 @@ from fewshot_distillation.config.specs import PlotSpec
 from fewshot_distillation.evaluation.scoring import proportion_interval
 
 LABELS = {"sft": "B · SFT", "layerwise": "C · layer-wise", "logit_kl": "D · logit KL"}
+PROMPTS = {"0shot": "Base · 0-shot", "8shot": "A · 8-shot"}
 QUESTIONS = 10
 SCORERS = {"strict": "the number after `####` equals the reference", "flexible": "its last number does"}
 # Questions that are answered right, of ten, by condition, λ, seed, schedule, step and shots.
@@ -23,6 +24,11 @@ RIGHT = {
 }
 RUN_KEYS = ("condition", "lambda", "seed", "schedule", "step", "shots")
 OWN = {"sft": 0.0, "layerwise": 0.5, "logit_kl": 0.5}
+
+
+def group(condition: str, lam: float) -> dict:
+    """What names the runs of a condition, whatever their seed."""
+    return {"model": "tiny", "condition": condition, "lambda": lam, "schedule": "short"}
 
 
 def accuracy() -> pd.DataFrame:
@@ -46,6 +52,22 @@ def judged() -> pd.DataFrame:
             run = dict(zip(RUN_KEYS, key, strict=True))
             rows.append({"model": "tiny", **run, "question_index": q, "correct": q in right})
     return pd.DataFrame(rows)
+
+
+def more_seeds() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Accuracy and judged answers of three seeds; seeds 43 and 44 answer one or two questions more the other way."""
+    first = judged()
+    parts = [first]
+    for seed in (43, 44):
+        more = first[first["condition"] != "base"].assign(seed=seed)
+        more["correct"] ^= more["question_index"] < seed - 42
+        parts.append(more)
+    answers = pd.concat(parts, ignore_index=True)
+    right = answers.groupby([*RUN_KEYS], dropna=False)["correct"].sum()
+    scores = [accuracy(), *(accuracy().query("condition != 'base'").assign(seed=seed) for seed in (43, 44))]
+    table = pd.concat(scores, ignore_index=True).drop(columns="correct")
+    table = table.merge(right.reset_index(), on=list(RUN_KEYS), how="left", validate="one_to_one")
+    return table.assign(accuracy=table["correct"] / QUESTIONS), answers
 
 
 def metrics(steps: int = 6) -> pd.DataFrame:

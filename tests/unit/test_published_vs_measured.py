@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from test_tables import GAP, spec, write_study
 
-from fewshot_distillation.analysis.aggregate import TABLES, aggregate
+from fewshot_distillation.analysis.aggregate import aggregate
 from fewshot_distillation.analysis.collect import read_published
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.published import other_differences, published_vs_measured
 from fewshot_distillation.analysis.statistics import independent_difference
+from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.config.specs import AnalysisSpec
 from study_tables import LABELS, accuracy
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_distillation.analysis.aggregate import TABLES, aggregate
+from fewshot_distillation.analysis.aggregate import aggregate
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.signal import distillation
 from fewshot_distillation.analysis.signal_section import LEAST_DISTANCE, LEAST_KL, signal_section
+from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.analysis.text import escaped
 from fewshot_distillation.config.conditions import HiddenStates, Learning, Logits
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
-from study_tables import LABELS, OWN, SCORERS, accuracy, judged, metrics
+from study_tables import LABELS, OWN, SCORERS, accuracy, group, judged, metrics
 from tiny import study
 
 HIDDEN = 8
@@ -51,9 +52,14 @@ def spec(layerwise: dict | None = None, logit_kl: dict | None = None) -> Aggrega
         dataset="problems",
         labels=LABELS,
         conditions=conditions,
+        validation=0,
+        prompts={},
         plain="sft",
+        fewshot=None,
         main={},
         sweeps={},
+        families={},
+        margin=0.02,
         confidence=0.95,
         scorers=SCORERS,
         metric="strict",
@@ -182,7 +188,7 @@ def test_summary_and_analysis_hold_it(tmp_path: Path, runs: list[Path]):
             save(path.parent / name, index=False)
     (tmp_path / "signal.json").write_text(json.dumps(AUDIT))
     outputs = {name: tmp_path / f"{name}.csv" for name in TABLES} | {"summary": tmp_path / "summary.json"}
-    main = {"tiny": [("tiny", name, lam, 42, "short") for name, lam in OWN.items()]}
+    main = {"tiny": [group(name, lam) for name, lam in OWN.items()]}
     full = spec().model_copy(update={"main": main, "sweeps": {"tiny": []}})
     aggregate(full, [path.parent for path in runs], [], [], [tmp_path / "signal.json"], [], outputs)
     summary = json.loads(outputs["summary"].read_text())

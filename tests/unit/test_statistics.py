@@ -5,9 +5,19 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+from scipy.stats import norm
+from statsmodels.stats.contingency_tables import mcnemar
 
-from fewshot_distillation.analysis.statistics import paired_difference, proportion_interval
+from fewshot_distillation.analysis.paired import (
+    PairedDifference,
+    detectable_difference,
+    mcnemar_power,
+    mcnemar_questions,
+    paired_difference,
+)
+from fewshot_distillation.analysis.statistics import proportion_interval
 
 
 def wilson(k: int, n: int, confidence: float) -> tuple[float, float]:
@@ -44,76 +54,95 @@ def pair(won: int, lost: int, both: int, neither: int) -> tuple[np.ndarray, np.n
 TABLES = [(9, 2, 40, 49), (0, 0, 5, 5), (5, 5, 10, 0), (1, 0, 0, 0), (30, 60, 300, 200)]
 
 
+def score(won: int, lost: int, n: int, difference: float) -> float:
+    """Tango's statistic with the likeliest cells found by search instead of by formula."""
+
+    def surprise(loss: float) -> float:
+        cells = np.array([loss + difference, loss, 1 - 2 * loss - difference])
+        return -float(xlogy([won, lost, n - won - lost], np.maximum(cells, 1e-300)).sum())
+
+    low, high = max(0.0, -difference), (1 - difference) / 2
+    loss = minimize_scalar(surprise, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+    loss = min((low, loss, high), key=surprise)
+    return (won - lost - n * difference) / math.sqrt(n * (2 * loss + difference - difference**2))
+
+
 @pytest.mark.parametrize("table", TABLES)
-def test_difference_and_interval(table: tuple[int, int, int, int]):
-    """The Wald interval of paired differences after half a question more in each cell (Agresti and Min, 2005)."""
-    ours, theirs = pair(*table)
-    found = paired_difference(ours, theirs, 0.95)
-    each = np.repeat([1.0, -1.0, 0.0], [table[0], table[1], table[2] + table[3]])
-    assert found["difference"] == pytest.approx(each.mean()) == pytest.approx(ours.mean() - theirs.mean())
-    values = np.array([1.0, -1.0, 0.0])
-    weights = np.array([table[0] + 0.5, table[1] + 0.5, table[2] + table[3] + 1]) / (len(each) + 2)
-    middle = (weights * values).sum()
-    half = norm.ppf(0.975) * math.sqrt((weights * (values - middle) ** 2).sum() / (len(each) + 2))
-    assert found["low"] == pytest.approx(max(-1, min(middle - half, each.mean())))
-    assert found["high"] == pytest.approx(min(1, max(middle + half, each.mean())))
-    assert found["low"] < found["high"], "no interval of questions is without width"
+@pytest.mark.parametrize("difference", [-0.3, -0.02, 0.05, 0.4])
+def test_score_is_that_of_the_likeliest_cells(table: tuple[int, int, int, int], difference: float):
+    found = paired_difference(*pair(*table)).score(difference)
+    assert found == pytest.approx(score(*table[:2], sum(table), difference), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_interval_holds_what_the_score_does_not_reject(table: tuple[int, int, int, int]):
+    found = paired_difference(*pair(*table))
+    low, high = found.interval(0.95)
+    assert low < found.value < high or abs(found.value) == 1, "no interval of questions is without width"
+    z = norm.ppf(0.975)
+    for bound, sign in ((low, 1), (high, -1)):
+        if abs(bound) < 1:
+            assert found.score(float(bound)) == pytest.approx(sign * z, abs=1e-4)
 
 
 def test_interval_of_a_difference_covers_what_it_promises():
-    n, cells = 96, [0.06, 0.03, 0.91]
-    draws = np.random.default_rng(1).multinomial(n, cells, size=2000)
-    found = [paired_difference(*pair(won, lost, same, 0), 0.95) for won, lost, same in draws[:400]]
-    covered = np.mean([f["low"] <= cells[0] - cells[1] <= f["high"] for f in found])
-    assert covered > 0.92
+    """Where conditions rarely disagree, and where one of them never loses."""
+    generator = np.random.default_rng(1)
+    for n, cells in ((96, [0.06, 0.03, 0.91]), (300, [0.15, 0.1, 0.75]), (96, [0.05, 0.0, 0.95])):
+        draws = generator.multinomial(n, cells, size=4000)
+        low, high = PairedDifference(draws[:, 0], draws[:, 1], n).interval(0.95)
+        covered = np.mean((low <= cells[0] - cells[1]) & (cells[0] - cells[1] <= high))
+        assert covered > 0.95 - 0.015, (n, cells)
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_exact_mcnemar(table: tuple[int, int, int, int]):
-    won, lost = table[:2]
-    expected = binomtest(won, won + lost, 0.5).pvalue if won + lost else 1.0
-    assert paired_difference(*pair(*table), 0.95)["p_value"] == pytest.approx(expected)
+    won, lost, both, neither = table
+    expected = mcnemar([[both, won], [lost, neither]], exact=True).pvalue
+    assert paired_difference(*pair(*table)).p_value() == pytest.approx(expected)
 
 
 def test_mcnemar_by_brute_force():
     """All ways in which five disagreements may fall, as likely as heads and tails."""
     ways = [sum(way) for way in product((0, 1), repeat=5)]
     extreme = sum(1 for won in ways if abs(won - 2.5) >= abs(4 - 2.5)) / len(ways)
-    assert paired_difference(*pair(4, 1, 10, 10), 0.95)["p_value"] == pytest.approx(extreme)
+    assert paired_difference(*pair(4, 1, 10, 10)).p_value() == pytest.approx(extreme)
 
 
 def test_swapping_the_conditions_turns_the_sign():
     ours, theirs = pair(9, 2, 40, 49)
-    one, other = paired_difference(ours, theirs, 0.95), paired_difference(theirs, ours, 0.95)
-    assert one["difference"] == -other["difference"] and one["low"] == pytest.approx(-other["high"])
-    assert one["p_value"] == other["p_value"] and one["detectable"] == other["detectable"]
+    one, other = paired_difference(ours, theirs), paired_difference(theirs, ours)
+    assert one.value == -other.value and one.interval(0.95) == pytest.approx([-x for x in other.interval(0.95)][::-1])
+    assert one.p_value() == other.p_value() and one.equivalence_p_value(0.1) == other.equivalence_p_value(0.1)
 
 
-@pytest.mark.parametrize(
-    ("n", "disagree", "tests"), [(1319, 330, 1), (1319, 330, 3), (96, 4, 1), (96, 4, 2), (192, 30, 4)]
-)
-def test_detectable_difference_is_found_four_times_out_of_five(n: int, disagree: int, tests: int):
+def test_many_studies_at_once():
+    generator = np.random.default_rng(2)
+    ours, theirs = generator.random((2, 7, 60)) < 0.6
+    together = paired_difference(ours, theirs)
+    for n in range(7):
+        alone = paired_difference(ours[n], theirs[n])
+        assert together.p_value()[n] == alone.p_value()
+        assert [bound[n] for bound in together.interval(0.9)] == pytest.approx([*map(float, alone.interval(0.9))])
+
+
+@pytest.mark.parametrize(("n", "rate", "tests"), [(1319, 0.25, 1), (1319, 0.25, 3), (96, 0.04, 2), (192, 0.16, 4)])
+def test_detectable_difference_is_found_four_times_out_of_five(n: int, rate: float, tests: int):
     """By simulation with the exact test: studies in which one condition is better by just that much."""
-    found = paired_difference(*pair(disagree // 2, disagree - disagree // 2, n - disagree, 0), 0.95, tests)[
-        "detectable"
-    ]
-    rate = max(disagree / n, found)
-    draws = np.random.default_rng(0).multinomial(n, [(rate + found) / 2, (rate - found) / 2, 1 - rate], size=1500)
-    counted = {(won, lost): 0 for won, lost, _ in draws}
-    for won, lost, _ in draws:
-        counted[won, lost] += 1
-    power = sum(
-        count
-        for (won, lost), count in counted.items()
-        if won + lost and binomtest(int(won), int(won + lost), 0.5).pvalue <= 0.05 / tests
-    )
-    assert power / len(draws) == pytest.approx(0.8, abs=0.04)
+    found = detectable_difference(rate, n, 0.05 / tests)
+    disagree = max(rate, found)
+    cells = [(disagree + found) / 2, (disagree - found) / 2, 1 - disagree]
+    draws = np.random.default_rng(0).multinomial(n, cells, size=20_000)
+    significant = PairedDifference(draws[:, 0], draws[:, 1], n).p_value() <= 0.05 / tests
+    assert significant.mean() == pytest.approx(0.8, abs=0.03)
+    assert detectable_difference(rate, n, 0.05 / tests / 2) > found, "more tests find less"
 
 
 def test_nothing_is_detectable_with_too_few_questions():
-    assert math.isnan(paired_difference(*pair(1, 1, 2, 0), 0.95)["detectable"])
+    assert math.isnan(detectable_difference(0.5, 4, 0.05))
 
 
-def test_more_tests_detect_less():
-    ours, theirs = pair(10, 10, 76, 0)
-    assert paired_difference(ours, theirs, 0.95, 4)["detectable"] > paired_difference(ours, theirs, 0.95)["detectable"]
+def test_questions_needed_are_just_enough():
+    needed = mcnemar_questions(0.05, 0.2, 0.05)
+    assert mcnemar_power(0.05, 0.2, needed, 0.05) >= 0.8
+    assert mcnemar_power(0.05, 0.2, round(0.97 * needed), 0.05) < 0.8

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from statsmodels.stats.multitest import multipletests
 
-from fewshot_distillation.analysis.aggregate import TABLES, aggregate, build_tables
+from fewshot_distillation.analysis.aggregate import aggregate, build_tables
 from fewshot_distillation.analysis.collect import last_step, read_accuracy, read_judged, read_metrics
+from fewshot_distillation.analysis.comparison import INDISTINGUISHABLE
+from fewshot_distillation.analysis.crossed import crossed_difference
 from fewshot_distillation.analysis.narrative import write_analysis
-from fewshot_distillation.analysis.tables import Comparison
+from fewshot_distillation.analysis.results import LAST, VALIDATED, Results
+from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
-from study_tables import LABELS, SCORERS, accuracy, judged
+from study_tables import LABELS, PROMPTS, RIGHT, SCORERS, accuracy, group, judged, more_seeds
 
-MAIN = [("tiny", name, lam, 42, "short") for name, lam in (("sft", 0.0), ("layerwise", 0.5), ("logit_kl", 0.5))]
-SWEEP = [("tiny", name, lam, 42, "short") for name, lam in (("sft", 0.0), ("layerwise", 0.1), ("layerwise", 0.5))]
+MAIN = [group("sft", 0.0), group("layerwise", 0.5), group("logit_kl", 0.5)]
+SWEEP = [group("sft", 0.0), group("layerwise", 0.1), group("layerwise", 0.5)]
+ENTRY = {"n": 10, "strict": 0.1, "flexible": 0.2, "unparsed": 0.1, "truncated": 0.2}
 GAP = {
     "phase": "phase0",
     "recommended": "tiny",
@@ -23,8 +26,8 @@ GAP = {
         "tiny": {
             "parameters": 5,
             "accuracy": [
-                {"shots": 0, "n": 10, "correct": 1, "accuracy": 0.1, "low": 0.0, "high": 0.4},
-                {"shots": 8, "n": 10, "correct": 4, "accuracy": 0.4, "low": 0.1, "high": 0.7},
+                {"shots": 0, "correct": 1, "accuracy": 0.1, "low": 0.0, "high": 0.4, **ENTRY},
+                {"shots": 8, "correct": 4, "accuracy": 0.4, "low": 0.1, "high": 0.7, **ENTRY},
             ],
             "gap": 0.3,
             "gap_ok": True,
@@ -34,82 +37,113 @@ GAP = {
 }
 
 
-@pytest.fixture
-def comparison() -> Comparison:
-    return Comparison(accuracy(), judged(), LABELS, "sft", 0.95)
-
-
 def spec(**changes) -> AggregateSpec:
+    pairs = [("layerwise", "sft"), ("logit_kl", "sft")]
     given = {
-        "dataset": "problems", "labels": LABELS, "conditions": {}, "plain": "sft", "main": {"tiny": MAIN},
-        "sweeps": {"tiny": SWEEP}, "confidence": 0.95, "scorers": SCORERS, "metric": "strict",
+        "dataset": "problems", "validation": 0, "labels": LABELS, "prompts": PROMPTS, "conditions": {},
+        "plain": "sft", "fewshot": "8shot", "main": {"tiny": MAIN},
+        "sweeps": {"tiny": SWEEP}, "families": {"conditions": pairs}, "margin": 0.02, "confidence": 0.95,
+        "scorers": SCORERS, "metric": "strict",
     }  # fmt: skip
     return AggregateSpec(**given | changes)
 
 
-def test_main_comparison(comparison: Comparison):
-    """Baselines, then each condition at its own λ at the end of training, in the order of the configuration."""
-    table = comparison.main_comparison("tiny", set(MAIN))
+def tables(
+    scores: pd.DataFrame | None = None, answers: pd.DataFrame | None = None, gaps: list | None = None, **changes
+) -> dict[str, pd.DataFrame]:
+    scores, answers = accuracy() if scores is None else scores, judged() if answers is None else answers
+    return build_tables(spec(**changes), Results(scores, answers, spec(**changes), gaps))
+
+
+def test_main_comparison():
+    """Base models, then each condition at its own λ at the end of training, in the order of the configuration."""
+    table = tables()["main_comparison"]
     assert list(table["label"]) == ["Base · 0-shot", "A · 8-shot", *LABELS.values()]
     assert list(table["correct"]) == [1, 4, 5, 9, 4] and list(table["step"]) == [0, 0, 6, 6, 6]
     assert list(table["lambda"].dropna()) == [0.0, 0.5, 0.5]
+    assert list(table["checkpoint"]) == ["", "", LAST, LAST, LAST]
+    assert (table["truncated"] == 0.2).all() and (table["unparsed"] == 0.1).all()
 
 
-def test_differences_from_the_few_shot_prompt(comparison: Comparison):
-    table = comparison.main_comparison("tiny", set(MAIN)).set_index("label")
-    assert table.loc["C · layer-wise", "vs_fewshot_difference"] == pytest.approx(0.5)
+def test_differences_from_the_few_shot_prompt():
+    table = tables()["main_comparison"].set_index("label")
+    row = table.loc["C · layer-wise"]
+    assert row["vs_fewshot_difference"] == pytest.approx(0.5) and row["vs_fewshot_low"] < 0.5 < row["vs_fewshot_high"]
     assert table.loc["Base · 0-shot", "vs_fewshot_difference"] == pytest.approx(-0.3)
     assert pd.isna(table.loc["A · 8-shot", "vs_fewshot_difference"])
 
 
-def test_differences_from_plain_fine_tuning(comparison: Comparison):
+def test_comparisons():
     """Question by question: 5 to 9 right only with C and 0 only with B; McNemar of 5 against 1 gives 0.21875."""
-    table = comparison.main_comparison("tiny", set(MAIN)).set_index("label")
-    row = table.loc["C · layer-wise"]
-    assert row["vs_plain_difference"] == pytest.approx(0.4) and row["vs_plain_p_value"] == pytest.approx(0.21875)
-    assert table.loc["D · logit KL", "vs_plain_difference"] == pytest.approx(-0.1)
-    assert table.loc[["Base · 0-shot", "A · 8-shot", "B · SFT"], "vs_plain_difference"].isna().all()
+    table = tables()["comparisons"]
+    assert list(table["label"]) == ["C · layer-wise", "D · logit KL"] and set(table["against"]) == {"B · SFT"}
+    row = table.iloc[0]
+    assert row["difference"] == pytest.approx(0.4) and row["low"] < 0.4 < row["high"]
+    assert row["p"] == pytest.approx(0.21875) and row["p_corrected"] == pytest.approx(2 * 0.21875)
+    assert (row["family"], row["family_size"], row["verdict"]) == ("conditions", 2, INDISTINGUISHABLE)
+    assert row["text"].startswith("Not distinguishable at this size: +40.0 points (95 % interval")
+    assert "Holm-corrected in the family “conditions” of 2" in row["text"] and "One seed" in row["text"]
+    assert table.iloc[1]["difference"] == pytest.approx(-0.1)
 
 
-def test_correction_counts_the_comparisons_of_the_table(comparison: Comparison):
-    table = comparison.checkpoint_curve("tiny")
-    tested = table["vs_plain_p_value"].notna()
-    assert len(table) == 8 and tested.sum() == 6 and (table.loc[~tested, "condition"] == "sft").all()
-    expected = multipletests(table.loc[tested, "vs_plain_p_value"], method="holm")[1]
-    assert list(table.loc[tested, "vs_plain_p_holm"]) == pytest.approx(list(expected))
-    assert table.loc[~tested, "vs_plain_p_holm"].isna().all()
+def test_only_comparisons_have_p_values():
+    """A difference that is shown in several tables is judged in one of them."""
+    for name, table in tables(gaps=[GAP]).items():
+        assert bool({"p", "p_corrected", "verdict"} & set(table)) == (name == "comparisons")
+        assert table.notna().any(axis=None), name
 
 
-def test_checkpoints_are_compared_at_their_own_step(comparison: Comparison):
-    table = comparison.checkpoint_curve("tiny").set_index(["condition", "lambda", "step"])
+def test_comparisons_with_a_prompt_of_the_base_model():
+    table = tables(families={"transfer": [("layerwise", "8shot"), ("8shot", "0shot")]})["comparisons"]
+    assert list(table["against"]) == ["A · 8-shot", "Base · 0-shot"] and table["family_size"].eq(2).all()
+    assert table["difference"].tolist() == pytest.approx([0.5, 0.3])
+
+
+def test_base_models_are_named_after_their_teachers():
+    teachers = {0: "zeroshot", 8: "shuffled"}
+    scores, answers = (
+        table.assign(teacher=table["shots"].map(teachers).where(table["condition"] == "base", None))
+        for table in (accuracy(), judged())
+    )
+    prompts = {"zeroshot": "Base", "shuffled": "Shuffled answers"}
+    table = tables(scores, answers, families={"a": [("sft", "shuffled")]}, prompts=prompts, fewshot=None)
+    assert list(table["main_comparison"]["label"])[:2] == ["Base", "Shuffled answers"]
+    assert table["main_comparison"]["vs_fewshot_difference"].isna().all()
+    assert list(table["comparisons"]["against"]) == ["Shuffled answers"]
+
+
+def test_checkpoints_are_compared_at_their_own_step():
+    table = tables()["checkpoint_curve"].set_index(["condition", "lambda", "step"])
+    assert len(table) == 8
     assert table.loc[("layerwise", 0.5, 3), "vs_plain_difference"] == pytest.approx(0.1)
     assert table.loc[("layerwise", 0.5, 6), "vs_plain_difference"] == pytest.approx(0.4)
     assert table.loc[("layerwise", 0.1, 6), "vs_plain_difference"] == pytest.approx(0.0)
+    assert table.loc["sft", "vs_plain_difference"].isna().all()
 
 
-def test_lambda_sweep(comparison: Comparison):
-    table = comparison.lambda_sweep("tiny", set(SWEEP))
+def test_lambda_sweep():
+    table = tables()["lambda_sweep"]
     assert list(zip(table["condition"], table["lambda"], table["correct"], strict=True)) == [
         ("layerwise", 0.1, 5), ("layerwise", 0.5, 9), ("sft", 0.0, 5),
     ]  # fmt: skip
+    assert tables(sweeps={"tiny": []})["lambda_sweep"].empty
 
 
 def test_without_plain_fine_tuning_there_is_nothing_to_compare_with():
-    table = Comparison(accuracy(), judged(), LABELS, None, 0.95).main_comparison("tiny", set(MAIN))
-    assert table[["vs_plain_difference", "vs_plain_p_holm"]].isna().all(axis=None)
-    assert table["vs_fewshot_difference"].notna().sum() == 4
+    found = tables(plain=None, families={})
+    assert found["main_comparison"]["vs_plain_difference"].isna().all() and found["comparisons"].empty
+    assert found["main_comparison"]["vs_fewshot_difference"].notna().sum() == 4
 
 
-def test_without_baselines():
-    trained = accuracy().query("condition != 'base'")
-    table = Comparison(trained, judged(), LABELS, "sft", 0.95).main_comparison("tiny", set(MAIN))
+def test_without_base_models():
+    table = tables(accuracy().query("condition != 'base'"))["main_comparison"]
     assert len(table) == 3 and table["vs_fewshot_difference"].isna().all()
 
 
 def test_runs_that_answered_other_questions_are_not_compared():
     fewer = judged().query("not (condition == 'layerwise' and question_index == 3)")
     with pytest.raises(ValueError, match="tiny layerwise: compared runs answered different questions"):
-        Comparison(accuracy(), fewer, LABELS, "sft", 0.95).checkpoint_curve("tiny")
+        tables(answers=fewer)
 
 
 def test_last_step_of_each_run():
@@ -117,13 +151,82 @@ def test_last_step_of_each_run():
     assert list(table["step"]) == [0, 0, 6, 6, 6, 6]
 
 
-def test_build_tables():
-    tables = build_tables(spec(), accuracy(), judged(), [GAP])
-    assert {name: len(table) for name, table in tables.items()} == {
-        "main_comparison": 5, "lambda_sweep": 3, "checkpoint_curve": 8, "icl_gap": 2,
-    }  # fmt: skip
-    assert list(tables["icl_gap"]["recommended"]) == [True, True]
-    assert build_tables(spec(sweeps={"tiny": []}), accuracy(), judged(), [])["lambda_sweep"].empty
+# --- several seeds ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pooled() -> dict[str, pd.DataFrame]:
+    return tables(*more_seeds())
+
+
+def test_seeds_are_one_row(pooled: dict[str, pd.DataFrame]):
+    table = pooled["main_comparison"].set_index("label")
+    assert len(table) == 5 and list(table["seeds"]) == [1, 1, 3, 3, 3]
+    row = table.loc["C · layer-wise"]
+    each = pooled["seeds"].query("condition == 'layerwise' and step == 6 and `lambda` == 0.5")
+    assert len(each) == 3 and row["correct"] == each["correct"].sum() and row["answers"] == 30
+    assert row["accuracy"] == pytest.approx(each["accuracy"].mean()) and row["low"] < row["accuracy"] < row["high"]
+
+
+def test_a_family_does_not_grow_with_seeds(pooled: dict[str, pd.DataFrame]):
+    """One comparison over seeds and questions together, and its estimate is that of the answers themselves."""
+    table = pooled["comparisons"]
+    assert len(table) == 2 and set(table["family_size"]) == {2} and set(table["seeds"]) == {3}
+    answers = more_seeds()[1].query("step == 6 and `lambda` != 0.1")
+    sides = [
+        answers.query("condition == @name")
+        .pivot(index="seed", columns="question_index", values="correct")
+        .to_numpy(bool)
+        for name in ("layerwise", "sft")
+    ]
+    expected = crossed_difference(*sides)
+    assert table.iloc[0]["difference"] == pytest.approx(float(expected.value))
+    assert table.iloc[0]["p"] == pytest.approx(float(expected.p_value()))
+    assert "One seed" not in table.iloc[0]["text"]
+
+
+def test_a_base_model_counts_once(pooled: dict[str, pd.DataFrame]):
+    """It has no seed, so none is guessed for it."""
+    row = pooled["main_comparison"].set_index("label").loc["A · 8-shot"]
+    assert (row["seeds"], row["correct"], row["answers"]) == (1, 4, 10)
+
+
+def validated(scores: pd.DataFrame) -> pd.DataFrame:
+    """With accuracies on validation questions: every run is best at step 3, and λ = 0.1 is better than 0.5."""
+    theirs = scores[scores["condition"] != "base"].copy()
+    theirs["accuracy"] = 0.5 + 0.2 * (theirs["step"] == 3) + 0.1 * (theirs["lambda"] == 0.1)
+    return pd.concat([scores.assign(split="test"), theirs.assign(split="validation")], ignore_index=True)
+
+
+def test_validation_chooses_checkpoints_and_the_weight():
+    """And the test questions of what was chosen are reported."""
+    found = tables(validated(accuracy()), judged().assign(split="test"))
+    table = found["main_comparison"].set_index("label")
+    row = table.loc["C · layer-wise"]
+    assert (row["lambda"], row["step"], row["checkpoint"]) == (0.1, 3, VALIDATED)
+    assert row["correct"] == len(RIGHT["layerwise", 0.1, 42, "short", 3, 0])
+    compared = found["comparisons"].set_index("label").loc["C · layer-wise"]
+    assert compared["lambda"] == 0.1 and compared["difference"] == pytest.approx(-0.1)
+    chosen = found["seeds"].query("chosen")
+    assert (chosen["step"] == 3).all() and len(chosen) == 4 and len(found["seeds"]) == 8
+
+
+def test_each_seed_has_its_own_checkpoint():
+    scores, answers = more_seeds()
+    scores = validated(scores)
+    later = (scores["split"] == "validation") & (scores["seed"] == 43) & (scores["step"] == 6)
+    scores.loc[later, "accuracy"] = 0.99
+    row = tables(scores, answers)["main_comparison"].set_index("label").loc["B · SFT"]
+    steps = {42: 3, 43: 6, 44: 3}
+    right = answers.query("condition == 'sft'")
+    assert row["correct"] == sum(right.query("seed == @s and step == @n")["correct"].sum() for s, n in steps.items())
+    assert pd.isna(row["step"])
+
+
+def test_equal_on_validation_is_the_earliest():
+    scores = validated(accuracy())
+    scores.loc[scores["split"] == "validation", "accuracy"] = 0.5
+    assert (tables(scores)["main_comparison"].query("condition != 'base'")["step"] == 3).all()
 
 
 def write_study(folder: Path) -> list[Path]:
@@ -149,9 +252,8 @@ def test_reading_what_runs_left_behind(tmp_path: Path):
     found = read_accuracy([folder / "accuracy.csv" for folder in folders])
     right = read_judged([folder / "judged.parquet" for folder in folders])
     assert len(found) == 10 and len(right) == 100 and {"lambda", "seed", "schedule", "phase"} <= set(found)
-    read = Comparison(found, right, LABELS, "sft", 0.95).main_comparison("tiny", set(MAIN))
-    expected = Comparison(accuracy(), judged(), LABELS, "sft", 0.95).main_comparison("tiny", set(MAIN))
-    pd.testing.assert_frame_equal(read, expected, check_dtype=False)
+    for name, table in tables(found, right).items():
+        pd.testing.assert_frame_equal(table, tables()[name], check_dtype=False)
 
 
 def test_metrics_carry_the_run_of_their_folder(tmp_path: Path):
@@ -183,8 +285,9 @@ def test_summary(summary: dict):
 def test_analysis_in_words(summary: dict):
     figures = {"figures/icl_gap_phase0.png": "The gap.", "figures/tiny/main_comparison.png": "All of them."}
     text = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary)
-    assert "**C · layer-wise, λ = 0.5**: 90.0 % (9 of 10;" in text and "+40.0 points" in text
-    assert "can't be told from B · SFT" in text and "differs from B" not in text
+    assert "| C · layer-wise | 0.5 | 9 of 10 | 90.0 % |" in text and "+40.0 points" in text
+    assert "The last checkpoint of every run is compared" in text
+    assert "- **C · layer-wise against B · SFT**: Not distinguishable at this size:" in text
     counted = {
         "train": {"rows": 0, "of": 9, "first": []},
         "test": {"rows": 3, "of": 10, "first": ["b.jsonl line 2: x"]},
@@ -192,7 +295,7 @@ def test_analysis_in_words(summary: dict):
     checked = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary | {"skipped_rows": counted})
     assert "**3 of 10 rows of the test split were skipped**" in checked and "train split were" not in checked
     assert "10.0 % hold no answer; right are 30.0 % by `strict`" in text, (
-        "doubtful answers are named, those of the untrained model too"
+        "doubtful answers are named, those of base models too"
     )
     assert "3 of 12 training answers were cut" in text and "a gap of +30.0 points" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text

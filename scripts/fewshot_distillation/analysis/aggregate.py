@@ -1,6 +1,7 @@
 """Tables and summary.json from everything that the runs left behind."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +12,24 @@ from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged, read_published
 from .published import other_differences, published_vs_measured
+from .results import Results
 from .signal import distillation
-from .tables import Comparison, icl_gap, result_columns
-
-TABLES = ("main_comparison", "lambda_sweep", "checkpoint_curve", "icl_gap")
+from .tables import TABLES
 
 
-def build_tables(
-    spec: AggregateSpec, accuracy: pd.DataFrame, judged: pd.DataFrame, gaps: list[dict]
-) -> dict[str, pd.DataFrame]:
+def build_tables(spec: AggregateSpec, results: Results) -> dict[str, pd.DataFrame]:
     """All tables by name; those about training are empty where nothing was trained."""
-    models = list(dict.fromkeys(accuracy.loc[accuracy["condition"] != BASE, "model"]))
-    tables = {name: pd.DataFrame(columns=result_columns(spec.scorers)) for name in TABLES}
-    tables["icl_gap"] = icl_gap(gaps)
-    if models:
-        comparison = Comparison(accuracy, judged, spec.labels, spec.plain, spec.confidence, spec.scorers)
-        main = {model: {tuple(run) for run in runs} for model, runs in spec.main.items()}
-        sweeps = {model: {tuple(run) for run in runs} for model, runs in spec.sweeps.items()}
-        tables |= {
-            "main_comparison": _stack([comparison.main_comparison(m, main[m]) for m in models]),
-            "checkpoint_curve": _stack([comparison.checkpoint_curve(m) for m in models]),
-        }
-        swept = [comparison.lambda_sweep(model, sweeps[model]) for model in models if sweeps[model]]
-        if swept:
-            tables["lambda_sweep"] = _stack(swept)
-    return {name: _whole_seeds(table) for name, table in tables.items()}
+    modules = {name: import_module(f".tables.{name}", __package__) for name in TABLES}
+    return {
+        name: _whole(pd.DataFrame(module.rows(results, spec), columns=module.columns(spec)))
+        for name, module in modules.items()
+    }
 
 
-def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(tables, ignore_index=True)
-
-
-def _whole_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Seeds as whole numbers, also where untrained models have none."""
-    return table.astype({"seed": "Int64"}) if "seed" in table else table
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Counts as whole numbers, also where some rows have none."""
+    counts = ("seed", "step", "seeds", "questions_needed", "seeds_needed")
+    return table.astype({name: "Int64" for name in counts if name in table})
 
 
 def aggregate(
@@ -60,7 +45,8 @@ def aggregate(
     """Write the tables and the summary.
 
     Args:
-        folders: of all runs and baselines, with their accuracy.csv and judged.parquet; those of runs have metrics.csv.
+        folders: of all runs and baselines, with their accuracy.csv and judged.parquet; those of runs have metrics.csv,
+            and validation/accuracy.csv where there are validation questions.
         gaps: phase 0 summaries.
         teachers: JSON files that describe teacher caches, quoted in the summary.
         signals: signal.json of each teacher that a run learns from.
@@ -69,9 +55,12 @@ def aggregate(
         dataset: meta.json of the dataset.
     """
     gap_summaries = [json.loads(path.read_text()) for path in gaps]
-    accuracy = read_accuracy([folder / "accuracy.csv" for folder in folders])
+    validation = [folder / "validation" / "accuracy.csv" for folder in folders if spec.validation]
+    scores = [*(folder / "accuracy.csv" for folder in folders), *(path for path in validation if path.exists())]
+    accuracy = read_accuracy(scores)
     judged = read_judged([folder / "judged.parquet" for folder in folders])
-    tables = build_tables(spec, accuracy, judged, gap_summaries)
+    results = Results(accuracy, judged, spec, gap_summaries)
+    tables = build_tables(spec, results)
     beside = {}
     for path in published:
         tables["published_vs_measured"], beside = _published(spec, read_published(path), accuracy, tables["icl_gap"])
@@ -92,9 +81,12 @@ def _published(
     spec: AggregateSpec, published: pd.DataFrame, accuracy: pd.DataFrame, gaps: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict]:
     """The table of published and measured accuracies, and what the summary says about them."""
+    # What was published has no controls, and no validation questions.
+    other = accuracy["teacher"].notna() & (accuracy["shots"] > 0) & (accuracy["teacher"] != spec.fewshot)
+    accuracy = accuracy[~other & accuracy["split"].isin(["test"])]
     phase_zero = gaps.assign(condition=BASE, step=0).reindex(columns=accuracy.columns)
     measured = pd.concat([part for part in (accuracy, phase_zero) if len(part)] or [accuracy], ignore_index=True)
-    table = _whole_seeds(published_vs_measured(published, measured, spec.labels, spec.dataset, spec.confidence))
+    table = _whole(published_vs_measured(published, measured, spec.labels, spec.dataset, spec.confidence))
     titles = published.drop_duplicates("table").set_index("table")[["title", "decimals"]].to_dict("index")
     entry = {"tables": titles, "rows": _records(table), "differences": other_differences(published)}
     return table, {"published": entry | {"metric": published["metric"].iloc[0]}}
@@ -106,6 +98,7 @@ def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[di
         "metric": spec.metric,
         "scorers": spec.scorers,
         "confidence": spec.confidence,
+        "equivalence_margin": spec.margin,
         "icl_gap": gaps,
         **{name: _records(tables[name]) for name in TABLES if name != "icl_gap"},
         "notes": {path: {k: v for k, v in note.items() if k not in digests} for path, note in notes.items()},

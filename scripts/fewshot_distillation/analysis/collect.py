@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..config.published import load_published
+from ..config.runs import RUN
 
 # What names a result, but for its step: a published row may stand for several steps.
 RESULT = ["model", "condition", "lambda", "schedule", "phase", "shots"]
@@ -13,12 +14,12 @@ RESULT = ["model", "condition", "lambda", "schedule", "phase", "shots"]
 def read_accuracy(paths: list[str | Path]) -> pd.DataFrame:
     """Rows of several accuracy.csv; columns that only training runs have are empty for untrained models."""
     if not paths:
-        return pd.DataFrame(columns=["model", "condition"])
+        return pd.DataFrame(columns=[*RUN, "teacher", "phase", "shots", "step", "split"])
     table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
-    for column in ("lambda", "seed", "schedule", "phase"):
+    for column in (*RUN, "teacher", "phase"):
         if column not in table:
             table[column] = None
-    return table
+    return table.assign(split=table["split"].fillna("test") if "split" in table else "test")
 
 
 def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
 
 def read_judged(paths: list[str | Path]) -> pd.DataFrame:
     """Question by question: was the answer right? One row for each question, step and run."""
-    columns = ["model", "condition", "lambda", "seed", "schedule", "step", "shots", "question_index", "correct"]
+    columns = [*RUN, "teacher", "shots", "step", "split", "question_index", "correct"]
     parts = [pd.read_parquet(path).reindex(columns=columns) for path in paths]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
-from .conditions_section import conditions_table
+from .conditions_section import comparisons_table, conditions_table
 from .costs import Cost, cost_table
 from .headline import headline
 from .method import method_section
@@ -33,7 +33,8 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost
         parts += [headline(spec, summary), *_figures(spec, models[0], MAIN_FIGURE), "## Conditions"]
     for model in models:
         parts += [f"### {model}", *(_figures(spec, model, MAIN_FIGURE) if model != models[0] else [])]
-        parts += [conditions_table(main[model], spec.plain_label), _main(summary, spec, model)]
+        parts += [conditions_table(main[model], summary["scorers"], spec.plain_label), _rule(main[model])]
+        parts.append(comparisons_table([row for row in summary["comparisons"] if row["model"] == model]))
     if models:
         parts.append("## While training")
     for model in models:
@@ -58,13 +59,31 @@ def _figures(spec: AnalysisSpec, model: str | None, only: str | None = None) -> 
 
 
 def _introduction(summary: dict[str, Any]) -> str:
-    level = f"{100 * summary['confidence']:g} %"
     right = summary["scorers"][summary["metric"]]
+    level, margin = f"{100 * summary['confidence']:g} %", f"{100 * summary['equivalence_margin']:g} points"
+    error = f"{100 * (1 - summary['confidence']):.3g} %"
     return (
-        f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}: Wilson's score "
-        "interval for an accuracy, Agresti and Min's for a paired difference. Conditions are compared question by "
-        "question with McNemar's exact test; the p-values of a model in a table are corrected with Holm's method. "
-        "Every number here comes from `summary.json` and `tables/`."
+        f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}, each for itself. With "
+        "one seed they are Wilson's for an accuracy and Tango's for a paired difference, which is tested with "
+        "McNemar's exact test. With several seeds they hold what other questions and other seeds would change (crossed "
+        "random effects, Student's t with Satterthwaite's degrees of freedom). The comparisons of a family are "
+        f"corrected together with Holm's method: with a probability of {level} none of them is wrongly called "
+        f"different. Two conditions are called equivalent if two one-sided tests at {error}, corrected likewise, "
+        f"reject a difference of {margin} either way. Sweeps over λ and curves over checkpoints are exploration: they "
+        "have intervals and no verdicts. Every number here comes from `summary.json` and `tables/`."
+    )
+
+
+def _rule(rows: list[Row]) -> str:
+    """Which checkpoints are compared."""
+    trained = [row for row in rows if row["condition"] != BASE]
+    if not trained:
+        return ""
+    if all(row["checkpoint"] == "last" for row in trained):
+        return "The last checkpoint of every run is compared, and each λ is the configuration's: nothing was chosen."
+    return (
+        "The checkpoint of every run, and λ where several were trained, are those that were best on validation "
+        "questions; all numbers are on test questions."
     )
 
 
@@ -91,54 +110,15 @@ def _phase_zero(gap: dict[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
-def _accuracy(row: Row) -> str:
-    return (
-        f"{percent(row['accuracy'])} ({row['correct']} of {row['n']}; {percent(row['low'])} to {percent(row['high'])})"
-    )
-
-
-def _verdict(row: Row, other: str) -> str:
-    """What a paired comparison allows to say."""
-    difference = row["vs_plain_difference"]
-    interval = f"{points(row['vs_plain_low'])} to {points(row['vs_plain_high'])}"
-    p, detectable = row["vs_plain_p_holm"], row["vs_plain_detectable"]
-    say = (
-        f"differs from {other}" if p < 0.05 else f"can't be told from {other}"
-    )  # 5 % is the level at which Holm's correction holds the whole table
-    found = (
-        " These are too few questions to find any difference four times out of five."
-        if detectable is None
-        else f" A true difference of {100 * detectable:.1f} points would be found four times out of five."
-    )
-    return f"{points(difference)} ({interval}; p = {p:.2g} after correction), so it {say}.{found}"
-
-
-def _main(summary: dict[str, Any], spec: AnalysisSpec, model: str) -> str:
-    rows = [row for row in summary["main_comparison"] if row["model"] == model]
-    seeds = {row["seed"] for row in rows if row["condition"] != "base"}
-    lines = []
-    for row in rows:
-        name = row["label"] + (f", λ = {row['lambda']:g}" if row["lambda"] else "")
-        name += f", seed {row['seed']:.0f}" if len(seeds) > 1 and row["condition"] != "base" else ""
-        text = f"- **{name}**: {_accuracy(row)}."
-        if row["condition"] != "base" and row["vs_fewshot_difference"] is not None:
-            text += f" Against the few-shot prompt: {points(row['vs_fewshot_difference'])}."
-        if row["vs_plain_difference"] is not None and row["condition"] != "base":
-            text += f" Against {spec.plain_label}: {_verdict(row, spec.plain_label)}"
-        lines.append(text)
-    once = {row["condition"]: len({r["seed"] for r in rows if r["condition"] == row["condition"]}) == 1 for row in rows}
-    once.pop(BASE, None)
-    caution = (
-        "A condition that was trained with one seed differs from another also by what another seed would change, which "
-        "these intervals don't hold."
-        if any(once.values())
-        else ""
-    )
-    return "\n".join(lines) + (f"\n\n{caution}" if caution else "")
-
-
 def _name(row: Row) -> str:
-    return f"{row['label']}, {row['schedule']}, seed {row['seed']:.0f}"
+    return f"{row['label']}, {row['schedule']}"
+
+
+def _against(row: Row) -> str:
+    if row["vs_plain_difference"] is None:
+        return ""
+    bounds = f"{100 * row['vs_plain_low']:+.1f} to {100 * row['vs_plain_high']:+.1f}"
+    return f" ({points(row['vs_plain_difference'])} against plain fine-tuning, {bounds})"
 
 
 def _sweep(rows: list[Row]) -> str:
@@ -149,33 +129,25 @@ def _sweep(rows: list[Row]) -> str:
             groups.setdefault(_name(row), []).append(row)
     lines = []
     for name, group in groups.items():
-        shown = ", ".join(f"{percent(row['accuracy'])} at λ = {row['lambda']:g}" for row in group)
+        shown = ", ".join(f"{percent(row['accuracy'])} at λ = {row['lambda']:g}{_against(row)}" for row in group)
         lines.append(f"Over the weight λ the accuracy of {name} is {shown}.")
-    tested = [row for row in rows if row["vs_plain_p_holm"] is not None]
-    different = [row for row in tested if row["vs_plain_p_holm"] < 0.05]
-    if different:
-        shown = ", ".join(
-            f"{_name(row)} at λ = {row['lambda']:g} ({points(row['vs_plain_difference'])})" for row in different
-        )
-        lines.append(f"After correction these differ from plain fine-tuning: {shown}.")
-    elif tested:
-        lines.append("No λ differs from plain fine-tuning by more than chance explains.")
-    return " ".join(lines)
+    return " ".join([*lines, "The best of several weights is the best by chance as well: this is exploration."])
 
 
 def _curve(rows: list[Row]) -> str:
-    tested = [row for row in rows if row["vs_plain_p_holm"] is not None]
-    different = [row for row in tested if row["vs_plain_p_holm"] < 0.05]
-    if not tested:
-        return ""
-    text = f"Over all checkpoints there are {len(tested)} comparisons with plain fine-tuning; "
-    if not different:
-        return text + "none is significant after correction."
-    shown = ", ".join(
-        f"{_name(row)}, λ = {row['lambda']:g}, step {row['step']} ({points(row['vs_plain_difference'])})"
-        for row in different
-    )
-    return text + f"significant after correction: {shown}."
+    """The range over checkpoints of each condition that has several."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_name(row) + (f", λ = {row['lambda']:g}" if row["lambda"] else ""), []).append(row)
+    lines = []
+    for name, group in groups.items():
+        low, high = (pick(group, key=lambda row: row["accuracy"]) for pick in (min, max))
+        if len(group) > 1:
+            lines.append(
+                f"- {name}: {percent(low['accuracy'])} (step {low['step']}) to {percent(high['accuracy'])} (step "
+                f"{high['step']}) over {len(group)} checkpoints"
+            )
+    return "\n".join(lines)
 
 
 def _checks(summary: dict[str, Any]) -> str:
@@ -195,15 +167,8 @@ def _checks(summary: dict[str, Any]) -> str:
             )
         elif note["truncated"]:
             lines.append(f"- **{code(path)}: {note['truncated']} of {note['examples']} training answers were cut.**")
-    rows = {
-        (r["model"], r["label"], r["schedule"], r["seed"], r["lambda"], r["step"]): r
-        for r in summary["main_comparison"]
-    }
-    rows |= {
-        (r["model"], r["label"], r["schedule"], r["seed"], r["lambda"], r["step"]): r
-        for r in summary["checkpoint_curve"]
-    }
-    for row in rows.values():
+    rows = [row for row in summary["main_comparison"] if row["condition"] == BASE] + summary["checkpoint_curve"]
+    for row in rows:
         if row["unparsed"] + row["truncated"] > DOUBTFUL:
             lines.append(
                 f"- **{row['model']}, {_described(row)}**: {percent(row['truncated'])} of the answers were cut at the "

@@ -16,6 +16,8 @@ def _ascending(name: str, values: list[Any]) -> None:
         raise ValueError(f"{name} must be ascending without repetition, not {values}")
 
 
+# A condition or a base model's prompt, and what it is compared with.
+Pair = Annotated[list[Name], Field(min_length=2, max_length=2)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -120,7 +122,18 @@ class Config(Strict):
         "each. Which there are depends on the dataset's task; every task has `strict` and `flexible`.",
     )
     metric: str = Field("strict", description="The scorer whose accuracy tables, figures and verdicts use.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="Coverage of the intervals; 1 minus it is the level of every test."
+    )
+    equivalence_margin: float = Field(
+        0.02, gt=0, lt=1, description="Difference in accuracy below which two conditions count as equivalent."
+    )
+    comparisons: Annotated[dict[Name, list[Pair]], DropNulls] = Field(
+        {},
+        description="Comparisons that get a verdict, as families of pairs: `family: [[condition, against], …]`, each a "
+        "condition, or a teacher for the base model with its prompt. The p-values of a family are corrected together. "
+        "Without any: every condition against the one without a teacher.",
+    )
     datasets: Annotated[dict[Name, Dataset], DropNulls] = Field(description="Datasets by name.")
     models: Annotated[dict[Name, Model], DropNulls] = Field(description="Models by name.")
     labelled: int | None = Field(
@@ -213,6 +226,11 @@ class Config(Strict):
             check(f"studies.{name}.conditions", study.conditions, self.conditions)
             check(f"studies.{name}.schedules", study.schedules, self.schedules)
             check(f"studies.{name}.recipes", study.recipes, self.training)
+        for family, pairs in self.comparisons.items():
+            for ours, theirs in pairs:
+                check(f"comparisons.{family}", [ours, theirs], self.teachers | self.conditions)
+                if ours == theirs:
+                    wrong.append(f"comparisons.{family}: '{ours}' is compared with itself; name two")
         if not wrong:
             wrong = [*self._labels(), *self._warm_ups(), *self._adapters(), *self._labelled(), *self._pools()]
             wrong += self._scorers()

@@ -36,6 +36,17 @@ class Run(NamedTuple):
     seed: int
     schedule: str
 
+    @property
+    def group(self) -> dict[str, str | float]:
+        """Name the run as rows of tables do, but for its seed: runs that differ in nothing else are pooled."""
+        fields = self._asdict() | {"lambda": float(self.lam)}
+        return {name: fields[name] for name in GROUP}
+
+
+# Columns that name runs which differ in nothing but their seeds, and those that name one run.
+GROUP = ["model", "condition", "lambda", "schedule"]
+RUN = ["model", "condition", "lambda", "seed", "schedule"]
+
 
 class Runs:
     """All runs that the configuration asks for."""

@@ -14,7 +14,8 @@ from .catalogue import Evaluation, Lora, Schedule, Training
 from .conditions import QUESTION, Learning, Teacher
 from .sources import DatasetSource, ModelSource
 
-RunKey = tuple[str, str, float, int, str]
+# What names runs that differ in nothing but their seeds, by column.
+Group = dict[str, str | float | int]
 Precision = Literal["bf16", "fp32"]
 
 
@@ -173,17 +174,25 @@ class PlotSpec(JobSpec):
 class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
-    `plain` is the condition that the others are measured against; `main` and `sweeps` list the runs (model, condition,
-    λ, seed, schedule) of each model's main comparison and λ sweep; `conditions` are those with a teacher; `scorers`
-    says of each scorer when it counts an answer as right.
+    `labels` names conditions and `prompts` those of base models as readers see them. `plain` is the condition that the
+    others are measured against, `fewshot` the prompt that they are shown beside. `main` and `sweeps` list the groups of
+    runs of each model's main comparison and λ sweep; `conditions` are those with a teacher. `families` are the
+    comparisons that get a verdict, each a pair of names of conditions or prompts, and `margin` is the difference below
+    which two accuracies are equivalent. `validation` counts the questions on which checkpoints and λ are chosen, and
+    `scorers` says of each scorer when it counts an answer as right.
     """
 
     dataset: str
+    validation: int
     labels: dict[str, str]
+    prompts: dict[str, str]
     conditions: dict[str, Learning]
     plain: str | None
-    main: dict[str, list[RunKey]]
-    sweeps: dict[str, list[RunKey]]
+    fewshot: str | None
+    main: dict[str, list[Group]]
+    sweeps: dict[str, list[Group]]
+    families: dict[str, list[tuple[str, str]]]
+    margin: float
     confidence: float
     scorers: dict[str, str]
     metric: str

@@ -253,18 +253,38 @@ class Study(Runs):
         """The condition without a teacher that the others are measured against."""
         return next((name for name, condition in self.trained.items() if not condition.all_targets), None)
 
+    @property
+    def families(self) -> dict[str, list[tuple[str, str]]]:
+        """The comparisons that get a verdict; without any in the configuration, every condition against SFT."""
+        if self.config.comparisons or self.plain is None:
+            return {name: [tuple(pair) for pair in pairs] for name, pairs in self.config.comparisons.items()}
+        pairs = [(name, self.plain) for name in self.trained if name != self.plain]
+        return {"conditions": pairs} if pairs else {}
+
+    @property
+    def fewshot(self) -> str | None:
+        """The prompt that every condition is shown beside: the first with the most demonstrations that are as written."""
+        prompts = {name: self.prompts.all[name] for name in self.prompts.baselines(list(self.trained))}
+        shown = [name for name, prompt in prompts.items() if prompt.shots and prompt.content == "correct"]
+        return max(shown, key=lambda name: prompts[name].shots, default=None)
+
     def aggregate(self) -> AggregateSpec:
-        def rows(runs: list[Run]) -> list[tuple[str, str, float, int, str]]:
-            return [(r.model, r.condition, float(r.lam), r.seed, r.schedule) for r in runs]
+        def groups(runs: list[Run]) -> list[dict[str, str | float | int]]:
+            return list({tuple(run.group.items()): run.group for run in runs}.values())
 
         taught = {name: condition.learning for name, condition in self.trained.items() if condition.all_targets}
         return AggregateSpec(
             dataset=self.config.dataset,
+            validation=self.dataset.validation,
             labels=self.labels,
+            prompts=self.prompts.labels,
             conditions=taught,
             plain=self.plain,
-            main={model: rows(self.main_runs(model)) for model in self.models},
-            sweeps={model: rows(self.sweep_runs(model)) for model in self.models},
+            fewshot=self.fewshot,
+            main={model: groups(self.main_runs(model)) for model in self.models},
+            sweeps={model: groups(self.sweep_runs(model)) for model in self.models},
+            families=self.families,
+            margin=self.config.equivalence_margin,
             confidence=self.config.confidence,
             scorers={name: task_of(self.dataset.task).scorers[name].right for name in self.config.scorers},
             metric=self.config.metric,

@@ -1,0 +1,97 @@
+"""Comparisons of two conditions, families of them, and what each allows to say."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from . import crossed
+from .paired import PairedDifference, detectable_difference, mcnemar_questions, paired_difference
+
+
+class Answers(NamedTuple):
+    """Right answers of one condition, (seeds, questions) booleans; `trained` if another seed would be another model."""
+
+    right: np.ndarray
+    trained: bool = True
+
+    @property
+    def seeds(self) -> int:
+        return self.right.shape[-2]
+
+
+def several_seeds(ours: Answers, theirs: Answers) -> bool:
+    """Say whether anything tells what another seed would change."""
+    return any(side.trained and side.seeds > 1 for side in (ours, theirs))
+
+
+def difference(ours: Answers, theirs: Answers) -> crossed.Difference | PairedDifference:
+    """Estimate a difference: over seeds and questions, or question by question where there is one seed."""
+    if several_seeds(ours, theirs):
+        return crossed.crossed_difference(ours.right, theirs.right, (ours.trained, theirs.trained))
+    return paired_difference(ours.right[..., 0, :], theirs.right[..., 0, :])
+
+
+class Verdicts(NamedTuple):
+    """What a family of comparisons allows to say: corrected p-values, and a word for each comparison."""
+
+    p_corrected: np.ndarray
+    equivalence_p_corrected: np.ndarray
+    words: list[str]
+
+
+# The four verdicts.
+BETTER, WORSE, EQUIVALENT, INDISTINGUISHABLE = "better", "worse", "equivalent", "not distinguishable"
+
+
+def verdicts(values: np.ndarray, p: np.ndarray, equivalence_p: np.ndarray, confidence: float) -> Verdicts:
+    """Correct a family with Holm's method, tests of differences and of equivalence each among themselves.
+
+    Args:
+        values: (comparisons,) differences.
+        p, equivalence_p: (comparisons,) uncorrected p-values of a difference, and of equivalence within the margin.
+        confidence: 1 minus the probability that any comparison of the family is wrongly called different.
+    """
+    level = 1 - confidence
+    different, equivalent = (multipletests(each, method="holm")[1] for each in (p, equivalence_p))
+    words = [
+        (BETTER if value > 0 else WORSE) if d <= level else EQUIVALENT if e <= level else INDISTINGUISHABLE
+        for value, d, e in zip(values, different, equivalent, strict=True)
+    ]
+    return Verdicts(different, equivalent, words)
+
+
+class Size(NamedTuple):
+    """What a study of this size can find; shares, and numbers that are None where no number is enough or known."""
+
+    detectable: float | None
+    questions_needed: int | None
+    seeds_needed: int | None
+
+
+def size(ours: Answers, theirs: Answers, margin: float, level: float) -> Size:
+    """Give the smallest difference that such a study finds four times out of five, and what the margin would take.
+
+    Args:
+        margin: the difference, as a share, for which the questions (with these seeds) and the seeds (of either side,
+            with these questions) are counted.
+        level: two-sided level of the test, corrected for its family.
+    """
+    questions = ours.right.shape[-1]
+    if not several_seeds(ours, theirs):
+        found = paired_difference(ours.right[0], theirs.right[0])
+        rate = float(found.won + found.lost) / questions
+        least = detectable_difference(rate, questions, level)
+        return Size(_number(least), mcnemar_questions(margin, rate, level), None)
+    trained, seeds = (ours.trained, theirs.trained), (ours.seeds, theirs.seeds)
+    parts = crossed.variances(ours.right, theirs.right, trained)
+    return Size(
+        _number(crossed.detectable(parts, seeds, questions, level)),
+        crossed.questions_needed(margin, parts, seeds, level),
+        crossed.seeds_needed(margin, parts, questions, level, trained),
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,83 @@
+"""The comparisons that the study is about: corrected families, each comparison with its verdict."""
+
+from typing import Any, NamedTuple
+
+from ...config.runs import GROUP
+from ...config.specs import AggregateSpec
+from ..comparison import Answers, difference, size, verdicts
+from ..results import Results
+from ..wording import verdict_text
+
+Row = dict[str, Any]
+
+
+class Pair(NamedTuple):
+    """Two results at their chosen checkpoints; `row` names them."""
+
+    row: Row
+    ours: Answers
+    theirs: Answers
+
+
+def columns(spec: AggregateSpec) -> list[str]:
+    """Name the columns."""
+    sides = ["label", "against", *GROUP, "against_condition", "against_lambda", "checkpoint", "seeds", "against_seeds"]
+    numbers = ["n", "difference", "low", "high", "p", "p_corrected", "margin", "equivalence_p"]
+    said = ["equivalence_p_corrected", "verdict", "detectable", "questions_needed", "seeds_needed", "text"]
+    return ["family", "family_size", *sides, *numbers, *said]
+
+
+def rows(results: Results, spec: AggregateSpec) -> list[Row]:
+    """Give a row for each declared comparison and model, as far as both sides were measured."""
+    found = []
+    for family, names in spec.families.items():
+        pairs = [_pair(results, spec, model, *pair) for model in spec.main for pair in names]
+        found += _family(family, [pair for pair in pairs if pair is not None], spec)
+    return found
+
+
+def _cell(results: Results, spec: AggregateSpec, model: str, name: str) -> tuple | None:
+    """The result that a name stands for: a condition's chosen runs, or a base model's prompt."""
+    for group in spec.main[model]:
+        if group["condition"] == name:
+            cell = results.chosen_group(group)
+            return cell if cell in results.cells else None
+    return results.of_prompt(model, name)
+
+
+def _pair(results: Results, spec: AggregateSpec, model: str, name: str, other_name: str) -> Pair | None:
+    cell, other = (_cell(results, spec, model, each) for each in (name, other_name))
+    if cell and other and not results.is_base(cell) and not results.is_base(other):
+        # Both were trained equally long: an accuracy after more steps says nothing about a condition.
+        trained = {key: results.name(cell, key) for key in GROUP if key not in ("condition", "lambda")}
+        other = results.like(other, **trained)
+    if not cell or not other or cell == other:
+        return None
+    steps, other_steps = results.chosen_steps(cell), results.chosen_steps(other)
+    row = {"label": results.label(cell), "against": results.label(other), "checkpoint": results.rule(cell)}
+    row |= {key: results.name(cell, key) for key in GROUP}
+    row |= {f"against_{key}": results.name(other, key) for key in ("condition", "lambda")}
+    return Pair(row, *results.pair(cell, steps, other, other_steps))
+
+
+def _family(family: str, pairs: list[Pair], spec: AggregateSpec) -> list[Row]:
+    """Rows of one family, corrected together; sizes are stated for its strictest test."""
+    if not pairs:
+        return []
+    found = [difference(pair.ours, pair.theirs) for pair in pairs]
+    values = [float(one.value) for one in found]
+    p = [float(one.p_value()) for one in found]
+    equivalence = [float(one.equivalence_p_value(spec.margin)) for one in found]
+    decided = verdicts(values, p, equivalence, spec.confidence)
+    level = (1 - spec.confidence) / len(pairs)
+    rows = []
+    for n, pair in enumerate(pairs):
+        low, high = (float(bound) for bound in found[n].interval(spec.confidence))
+        row = pair.row | {"family": family, "family_size": len(pairs), "n": pair.ours.right.shape[1]}
+        row |= {"seeds": pair.ours.seeds, "against_seeds": pair.theirs.seeds}
+        row |= {"difference": values[n], "low": low, "high": high, "margin": spec.margin, "verdict": decided.words[n]}
+        row |= {"p": p[n], "p_corrected": float(decided.p_corrected[n]), "equivalence_p": equivalence[n]}
+        row |= {"equivalence_p_corrected": float(decided.equivalence_p_corrected[n])}
+        row |= size(pair.ours, pair.theirs, spec.margin, level)._asdict()
+        rows.append(row | {"text": verdict_text(row, spec.confidence)})
+    return rows

@@ -1,0 +1,75 @@
+"""Sentences about comparisons, as analysis.md and report.html both show them."""
+
+from typing import Any
+
+from .comparison import BETTER, EQUIVALENT, WORSE
+
+Row = dict[str, Any]
+
+
+def verdict_text(row: Row, confidence: float) -> str:
+    """Say what a row of the table of comparisons shows, and what it would take to show more.
+
+    The row's `label` and `against` are left out, so that the text can follow either.
+    """
+    return " ".join(part for part in (_finding(row, confidence), _reach(row), _one_seed(row)) if part)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
+
+
+def _finding(row: Row, confidence: float) -> str:
+    numbers = (
+        f"{_points(row['difference'])} points ({100 * confidence:g} % interval {_points(row['low'])} to "
+        f"{_points(row['high'])}; {_p(row)})"
+    )
+    margin = f"±{100 * row['margin']:g} points"
+    if row["verdict"] in (BETTER, WORSE):
+        small = row["equivalence_p_corrected"] <= 1 - confidence
+        return (
+            f"{row['verdict'].capitalize()}, {f'by less than {margin[1:]}' if small else 'beyond chance'}: {numbers}."
+        )
+    if row["verdict"] == EQUIVALENT:
+        return f"Equivalent within {margin}: {numbers}."
+    return f"Not distinguishable at this size: {numbers}."
+
+
+def _p(row: Row) -> str:
+    family = f"in the family “{row['family']}” of {row['family_size']}"
+    if row["family_size"] == 1:
+        return f"p = {row['p']:.2g}, the only test of its family “{row['family']}”"
+    return f"p = {row['p_corrected']:.2g}, Holm-corrected {family}"
+
+
+def _reach(row: Row) -> str:
+    """The smallest difference that would have been found, and what finding one of the margin's size would take."""
+    if row["verdict"] in (BETTER, WORSE):
+        return ""
+    if row["detectable"] is None:
+        return "A study of this size finds no difference four times out of five."
+    text = f"A true difference of {100 * row['detectable']:.1f} points would have been found in 80 % of such studies"
+    if row["verdict"] == EQUIVALENT or row["detectable"] <= row["margin"]:
+        return text + "."
+    needed = []
+    if row["questions_needed"] is not None:
+        needed.append(f"{_about(row['questions_needed'])} questions")
+    if row["seeds_needed"] is not None:
+        needed.append(f"{row['seeds_needed']} seeds")
+    lacking = "more questions" if row["seeds"] == row["against_seeds"] == 1 else "more questions or seeds alone"
+    what = " or ".join(needed) if needed else f"more than {lacking} can give"
+    return f"{text}; one of {100 * row['margin']:g} points would take {what}."
+
+
+def _about(count: int) -> str:
+    """A count with two significant digits."""
+    if count < 100:
+        return str(count)
+    scale = 10 ** (len(str(count)) - 2)
+    return f"about {round(count / scale) * scale:,}"
+
+
+def _one_seed(row: Row) -> str:
+    if row["seeds"] > 1 or row["against_seeds"] > 1:
+        return ""
+    return "One seed: this is about these two models, and says nothing of what another seed would change."

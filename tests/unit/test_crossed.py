@@ -1,0 +1,138 @@
+"""Variances over seeds and questions against loops, and what they are used for."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fewshot_distillation.analysis import crossed
+from fewshot_distillation.analysis.comparison import Answers, difference, size, verdicts
+from fewshot_distillation.analysis.crossed import crossed_accuracy, crossed_difference, pooled_interval, variances
+from fewshot_distillation.analysis.paired import PairedDifference
+from fewshot_distillation.analysis.statistics import proportion_interval
+
+
+def answers(seeds: int, questions: int, share: float = 0.6, seed: int = 0) -> np.ndarray:
+    """Answers to questions of different difficulty."""
+    generator = np.random.default_rng(seed)
+    return generator.random((seeds, questions)) < generator.uniform(share - 0.3, share + 0.3, questions)
+
+
+def side(x: np.ndarray) -> tuple[float, float, int]:
+    """Variance of seeds' accuracies and mean square of residuals, as textbooks on two-way tables have them."""
+    seeds, questions = x.shape
+    total = sum(x[s, q] for s in range(seeds) for q in range(questions)) / x.size
+    rows, columns = [x[s].mean() for s in range(seeds)], [x[:, q].mean() for q in range(questions)]
+    left = sum((x[s, q] - rows[s] - columns[q] + total) ** 2 for s in range(seeds) for q in range(questions))
+    return sum((row - total) ** 2 for row in rows) / (seeds - 1), left / ((seeds - 1) * (questions - 1)), seeds
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 3), (5, 2), (3, 4)])
+def test_standard_error_by_loops(ours: int, theirs: int):
+    a, b = answers(ours, 30, 0.6, 1), answers(theirs, 30, 0.5, 2)
+    a[0] |= np.arange(30) % 3 == 0  # one seed that is better than the rest
+    each = [a[:, q].mean() - b[:, q].mean() for q in range(30)]
+    asked = sum((x - np.mean(each)) ** 2 for x in each) / 29 / 30
+    variance, uncertain = asked, asked**2 / 29
+    for between, residual, seeds in (side(a), side(b)):
+        beyond, total = max(between - residual / 30, 0) / seeds, between / seeds
+        variance += beyond
+        uncertain += (max(total, residual / 30 / seeds) if seeds == 2 else total) ** 2 / (seeds - 1)
+    found = crossed_difference(a, b)
+    assert float(found.value) == pytest.approx(np.mean(each))
+    assert float(found.error) == pytest.approx(math.sqrt(variance))
+    assert float(found.freedom) == pytest.approx(variance**2 / uncertain)
+
+
+def test_a_base_model_adds_no_variance_of_seeds():
+    """It was not trained; a condition with one seed is taken to vary as the other side does."""
+    a, b = answers(4, 40, 0.6, 1), answers(1, 40, 0.5, 2)
+    a[0] = True
+    untrained, trained = (crossed_difference(a, b, (True, is_trained)) for is_trained in (False, True))
+    between, residual, _ = side(a)
+    beyond = max(between - residual / 40, 0)
+    assert float(trained.error**2 - untrained.error**2) == pytest.approx(beyond)
+    assert trained.freedom < untrained.freedom
+
+
+def test_without_a_second_seed_there_is_nothing_to_say_of_seeds():
+    with pytest.raises(ValueError, match="expected at least two seeds of one condition, got one of each"):
+        crossed_difference(answers(1, 20), answers(1, 20, seed=1))
+    assert isinstance(difference(Answers(answers(1, 20)), Answers(answers(1, 20, seed=1))), PairedDifference)
+
+
+def test_conditions_that_never_disagree_have_a_width():
+    a = answers(3, 50)
+    found = crossed_difference(a, np.repeat(a[:1], 3, axis=0))
+    assert found.error > 0 and crossed_difference(a[:1].repeat(3, 0), a[:1].repeat(3, 0)).error > 0
+
+
+def test_many_studies_at_once():
+    a, b = (np.stack([answers(3, 25, share, s) for s in range(6)]) for share in (0.6, 0.5))
+    together = crossed_difference(a, b)
+    for n in range(6):
+        alone = crossed_difference(a[n], b[n])
+        assert [float(x) for x in alone] == pytest.approx([together[k][n] for k in range(3)])
+
+
+def test_variances_add_up_to_the_error():
+    a, b = answers(5, 200, 0.6, 1), answers(4, 200, 0.5, 2)
+    a[0] |= np.arange(200) % 4 == 0
+    parts = variances(a, b)
+    rebuilt = (parts.question + parts.residual[0] / 5 + parts.residual[1] / 4) / 200 + parts.seed[0] / 5
+    rebuilt += parts.seed[1] / 4
+    assert float(crossed_difference(a, b).error ** 2) == pytest.approx(rebuilt)
+
+
+def test_power_rises_with_effect_questions_and_seeds():
+    parts = crossed.Variances(0.02, (0.15, 0.15), (0.0001, 0.0001))
+    power = [crossed.power(effect, parts, (3, 3), 500, 0.05) for effect in (0.0, 0.02, 0.04, 0.08)]
+    assert power == sorted(power) and power[0] < 0.05 < 0.5 < power[-1]
+    least = crossed.detectable(parts, (3, 3), 500, 0.05)
+    assert crossed.power(least, parts, (3, 3), 500, 0.05) == pytest.approx(0.8, abs=1e-3)
+    assert crossed.detectable(parts, (5, 5), 500, 0.05) < least < crossed.detectable(parts, (3, 3), 500, 0.01)
+    needed = crossed.questions_needed(least, parts, (3, 3), 0.05)
+    assert needed == pytest.approx(500, rel=0.02)
+    assert crossed.seeds_needed(least, parts, 500, 0.05) == 3
+
+
+def test_some_differences_no_number_of_questions_finds():
+    """Where seeds vary by more than the difference, other questions don't help."""
+    parts = crossed.Variances(0.02, (0.15, 0.15), (0.01, 0.01))
+    assert crossed.questions_needed(0.02, parts, (3, 3), 0.05) is None
+    assert crossed.seeds_needed(0.02, parts, 500, 0.05) > 100
+
+
+def test_size_with_one_seed_knows_nothing_of_seeds():
+    ours, theirs = Answers(answers(1, 300, seed=1)), Answers(answers(1, 300, seed=2))
+    found = size(ours, theirs, 0.02, 0.05)
+    assert 0.02 < found.detectable < 0.2 and found.questions_needed > 300 and found.seeds_needed is None
+
+
+def test_pooled_interval():
+    right = answers(4, 60, seed=3)
+    low, high = pooled_interval(right, 0.95)
+    assert low < right.mean() < high and high - low < np.subtract(*proportion_interval(*_first(right), 0.95)[::-1])
+    assert pooled_interval(right[:1], 0.95) == proportion_interval(*_first(right), 0.95)
+    # Seeds that answer alike are no more answers than one seed gives.
+    alike = right[:1].repeat(4, 0)
+    assert np.subtract(*pooled_interval(alike, 0.95)[::-1]) == pytest.approx(
+        np.subtract(*proportion_interval(*_first(right), 0.95)[::-1]), rel=0.03
+    )
+    none = np.zeros((3, 20), dtype=bool)
+    assert pooled_interval(none, 0.95) == proportion_interval(0, 20, 0.95)
+    assert crossed_accuracy(none)[0] > 0
+
+
+def _first(right: np.ndarray) -> tuple[int, int]:
+    return int(right[0].sum()), right.shape[1]
+
+
+def test_words():
+    """A difference comes before an equivalence; Holm's correction is that of each kind of test."""
+    values, p = np.array([0.05, -0.05, 0.001, 0.01]), np.array([0.001, 0.012, 0.9, 0.5])
+    found = verdicts(values, p, np.array([0.9, 0.9, 0.01, 0.2]), 0.95)
+    assert found.words == ["better", "worse", "equivalent", "not distinguishable"]
+    assert list(found.p_corrected) == pytest.approx([0.004, 0.036, 1.0, 1.0])
+    assert found.equivalence_p_corrected[2] == pytest.approx(0.04)
+    assert verdicts(values, p, np.ones(4), 0.99).words == ["better", *["not distinguishable"] * 3]
