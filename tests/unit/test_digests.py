@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.config import digests
 from fewshot_distillation.config.base import neutral
 from fewshot_distillation.config.normal_form import normal_form
@@ -40,6 +41,7 @@ def all_digests() -> dict[str, str]:
             found[f"{program} {engine}"] = digests.code_digest(program, f"evaluation.backends.{engine}_backend")
     for figure in ("accuracy_curve", "lambda_sweep"):
         found[f"plot {figure}"] = digests.code_digest("plot.py", f"analysis.figures.{figure}")
+    found["aggregate tables"] = digests.code_digest("aggregate.py", *(f"analysis.tables.{name}" for name in TABLES))
     for task, generator in (("gsm8k", "word_problems"), ("multiple_choice", "arithmetic_choices")):
         scorers = task_modules(task, ["strict", "flexible"])
         found[f"score {task}"] = digests.code_digest("score.py", *scorers)
@@ -210,7 +212,8 @@ EFFECTS = {
     "signal audit": ("teacher/signal.py", {"audit_signal.py"}),
     "one figure": ("analysis/figures/accuracy_curve.py", {"plot accuracy_curve"}),
     "narrative": ("analysis/narrative.py", {"write_analysis.py"}),
-    "tables": ("analysis/tables.py", {"aggregate.py"}),
+    "results": ("analysis/results.py", {"aggregate.py", "aggregate tables"}),
+    "one table": ("analysis/tables/lambda_sweep.py", {"aggregate tables"}),
 }
 
 

@@ -23,6 +23,7 @@ FIGURES = ("main_comparison", "accuracy_curve", "loss_curves")
 # Phase 0 twice with three models and three numbers of shots; two models with base, A, B, C, D; four λ and B; 16
 # checkpoints of each model.
 ROWS = {"icl_gap": 2 * 3 * 3, "main_comparison": 2 * 5, "lambda_sweep": 5, "checkpoint_curve": 16 + 16}
+ROWS |= {"comparisons": 2 * 2, "seeds": 16 + 16}
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rehearsal")]
 

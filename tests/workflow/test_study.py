@@ -30,7 +30,10 @@ def test_summary_and_analysis_agree(finished: Project):
     summary = json.loads(finished.path("summary.json").read_text())
     text = finished.path("analysis.md").read_text()
     for row in summary["main_comparison"]:
-        assert f"({row['correct']} of {row['n']};" in text
+        assert f"| {row['correct']} of {row['answers']} |" in text
+    assert [row["label"] for row in summary["comparisons"]] == ["C", "D"]
+    for row in summary["comparisons"]:
+        assert f"against {row['against']}**: {row['text']}" in text
     for figure in FIGURES:
         assert f"(figures/tiny/{figure}.png)" in text
 
