@@ -20,14 +20,14 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all test-slurm test-vllm slurm orphans docs lint schema
+.PHONY: demo test test-all test-slurm test-vllm slurm chromium orphans docs lint schema
 demo: .venv/ready
 	snakemake all --profile profiles/demo
 
 test: .venv/ready-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow and not slurm and not vllm"
 
-test-all: .venv/ready-dev slurm
+test-all: .venv/ready-dev slurm chromium
 	$(PYTEST) -n $(WORKERS) -m "not vllm"
 	$(MAKE) test-vllm
 
@@ -41,6 +41,11 @@ test-slurm: .venv/ready-dev slurm
 slurm:
 	@if ! { command -v slurmctld && command -v munged; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
+
+# For the tests that open the report; without it they say that it is missing.
+chromium:
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core; fi
 
 orphans:
 	@python scripts/orphans.py $(CANCEL)

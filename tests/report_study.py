@@ -14,6 +14,7 @@ from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec, ReportSpec
 from fewshot_distillation.evaluation.scoring import proportion_interval
 from fewshot_distillation.report.page import build
+from study_tables import LABELS, SCORERS
 
 # Each would leave `pwned` behind, or a request, if a browser took it for more than text.
 HOSTILE = (
@@ -25,8 +26,6 @@ WORDS = """
     the of and a to in is was that for each there are how many total so then she he has had left apples boxes books
     dollars hours minutes miles pounds cost buys sells gives twice half three more than less
 """
-
-LABELS = {"sft": "B · SFT", "layerwise": "C · layer-wise", "logit_kl": "D · logit KL"}
 
 
 def sentence(draw: random.Random, words: int) -> str:
@@ -43,12 +42,12 @@ class Study:
         self.results, self.labels, self.draw = folder, labels, random.Random(7)
         self.words = words
         self.test = [
-            {"question": sentence(self.draw, 40), "answer": f"{sentence(self.draw, 30)}\n#### {n}"}
+            {"question": sentence(self.draw, 40), "answer": f"{sentence(self.draw, 30)}\n#### {n}", "reference": str(n)}
             for n in range(questions)
         ]
         if hostile:
             for n, text in enumerate(HOSTILE):
-                self.test[n] = {"question": f"{text} How many? {n}", "answer": f"{text}\n#### {n}"}
+                self.test[n] = {"question": f"{text} How many? {n}", "answer": f"{text}\n#### {n}", "reference": str(n)}
         self.hostile = hostile
         path = self.results / "data" / "problems" / "test.jsonl"
         path.parent.mkdir(parents=True)
@@ -77,7 +76,7 @@ class Study:
                 found = None if cut and not right[q] else str(given)
                 where = {"question_index": q, "shots": shots, "step": step}
                 rates = {"strict": right[q], "flexible": right[q], "unparsed": found is None, "truncated": cut}
-                judged.append(where | {"gold": str(q), "strict_answer": found, "flexible_answer": found, **rates,
+                judged.append(where | {"reference": str(q), "strict_answer": found, "flexible_answer": found, **rates,
                                        "tokens": self.words, "correct": right[q], **identity})  # fmt: skip
                 predictions.append(where | {"question": row["question"], "text": text, "tokens": self.words})
             k, n = sum(right), len(right)
@@ -125,7 +124,7 @@ class Study:
         outputs["summary"] = self.results / "summary.json"
         spec = AggregateSpec(
             dataset="problems", labels=self.labels, conditions={}, plain="sft", main={"tiny": self.runs},
-            sweeps={"tiny": []}, confidence=0.95, metric="strict",
+            sweeps={"tiny": []}, confidence=0.95, metric="strict", scorers=SCORERS,
         )  # fmt: skip
         aggregate(spec, self.folders, [], [], [], [], outputs)
         self.figures = {f"figures/tiny/{name}.png": f"Shows {name}." for name in ("main_comparison", "loss_curves")}

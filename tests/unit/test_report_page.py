@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.report.markdown import sections
-from fewshot_distillation.report.questions import columns, pack, read_test, references
+from fewshot_distillation.report.questions import columns, pack, read_test
 from report_study import HOSTILE, LABELS, Study
 
 
@@ -112,13 +112,12 @@ def test_columns_are_told_apart_by_what_differs(tmp_path: Path):
 def test_what_has_no_room_is_named(study: Study):
     test = read_test(study.results / "data" / "problems" / "test.jsonl")
     found = columns(study.folders, LABELS, "strict")
-    known = references(study.folders)
-    whole = pack(test, known, found)
+    whole = pack(test, found)
     assert not whole.left_out and len(whole.columns) == 5 and whole.questions == 40
-    some = pack(test, known, found, budget=len(whole.data) * 3 // 5)
+    some = pack(test, found, budget=len(whole.data) * 3 // 5)
     assert 1 <= len(some.columns) < 5 and len(some.data) <= len(whole.data) * 3 // 5
     assert len(some.left_out) == 5 - len(some.columns) and some.left_out[-1] == "tiny, D · logit KL"
-    assert pack(test, known, found, budget=1).columns == []
+    assert pack(test, found, budget=1).columns == []
 
 
 def test_the_same_results_give_the_same_page(study: Study, page: str):

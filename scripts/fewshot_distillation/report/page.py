@@ -14,7 +14,7 @@ from ..config.specs import ReportSpec
 from . import origin
 from .downloads import data_of, offered, picture
 from .markdown import sections
-from .questions import Packed, columns, pack, read_test, references
+from .questions import Packed, columns, pack, read_test
 
 TEMPLATES = Path(__file__).parent / "templates"
 # Commands of at most so many jobs are listed; the logs have all of them.
@@ -50,7 +50,7 @@ def build(
         data = data_of(path, results, metrics)
         return Markup(figure.render(address=address, width=width, height=height, caption=caption, path=path, data=data))
 
-    packed = pack(read_test(test), references(folders), columns(folders, spec.labels, summary["metric"]))
+    packed = pack(read_test(test), columns(folders, spec.labels, summary["metric"]))
     style, script = _own("report.css"), _own("report.js")
     logs = origin.read_logs(results)
     return environment.get_template("report.html.j2").render(

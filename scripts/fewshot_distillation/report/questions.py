@@ -94,25 +94,13 @@ def _answers(folder: Path, about: dict[str, Any], metric: str) -> dict[int, list
     return {int(q): [str(text), given, int(flag), int(tokens)] for q, text, given, flag, tokens in rows}
 
 
-def references(folders: list[Path]) -> dict[int, str]:
-    """The canonical reference of each question, as scoring read it."""
-    found: dict[int, str] = {}
-    for folder in folders:
-        path = folder / "judged.parquet"
-        name = next((name for name in ("reference", "gold") if name in pq.read_schema(path).names), None)
-        if name:
-            table = pd.read_parquet(path, columns=["question_index", name]).drop_duplicates("question_index")
-            found |= {int(q): str(v) for q, v in table.itertuples(index=False)}
-    return found
-
-
 def read_test(path: Path) -> list[dict[str, str]]:
     """Rows of the test split as they stand; scoring has looked at them."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line.strip()]
 
 
-def pack(test: list[dict[str, str]], known: dict[int, str], found: list[Column], budget: int = BUDGET) -> Packed:
+def pack(test: list[dict[str, str]], found: list[Column], budget: int = BUDGET) -> Packed:
     """Compressed data of as many columns as fit into the budget, the first ones first.
 
     Answers to one question lie side by side, because they are alike: that halves what they take.
@@ -120,7 +108,7 @@ def pack(test: list[dict[str, str]], known: dict[int, str], found: list[Column],
     kept = list(found)
     while True:
         asked = sorted({question for column in kept for question in column.answers})
-        questions = [[q, test[q]["question"], test[q]["answer"], known.get(q)] for q in asked]
+        questions = [[q, *(test[q][key] for key in ("question", "answer", "reference"))] for q in asked]
         answers = [[column.answers.get(q) for column in kept] for q in asked]
         about = [column.about for column in kept]
         text = json.dumps({"columns": about, "questions": questions, "answers": answers}, ensure_ascii=False)

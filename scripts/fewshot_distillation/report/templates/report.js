@@ -4,6 +4,7 @@
   const RIGHT = 1, CUT = 2, UNPARSED = 4, PART = 30;
   const root = document.getElementById("browser");
   if (!root) return;
+  root.replaceChildren(make("p", {}, "Unpacking the answers …"));
   const listed = JSON.parse(document.getElementById("columns").textContent);
   const models = [...new Set(listed.columns.map((column) => column.model))];
   // What is asked for: a state for each column by its number, words, one question, and whose columns are shown.
@@ -119,14 +120,14 @@
       const right = Boolean(answer[2] & RIGHT);
       const name = column.label.split(" · ")[0];
       return make("span", { class: `mark ${right ? "right" : "wrong"}`, title: column.name },
-        `${name} ${right ? "✓" : "✗"}`, make("span", { class: "hidden" }, ""));
+        `${name} ${right ? "✓" : "✗"}`);
     }));
   }
 
   function card(column, answer) {
     const right = Boolean(answer[2] & RIGHT), facts = make("p", { class: "facts" });
     facts.append(answer[1] === null ? "no answer found" : `answer ${answer[1]}`, `, ${answer[3]} tokens`);
-    const heading = make("h5", {}, `${column.name} `, make("span", { class: `mark ${right ? "right" : "wrong"}` },
+    const heading = make("h4", {}, `${column.name} `, make("span", { class: `mark ${right ? "right" : "wrong"}` },
       right ? "✓ right" : "✗ wrong"));
     if (answer[2] & CUT) heading.append(" ", make("span", { class: "mark cut" }, "cut at the length limit"));
     return make("article", {}, heading, facts, make("p", { class: "text" }, answer[0]));
@@ -141,7 +142,7 @@
       if (!details.open || details.childElementCount > 1) return;
       const columns = mine().filter((column) => data.answers[place][column.number]);
       details.append(make("div", { class: "inside" }, make("p", { class: "text" }, asked),
-        make("h4", {}, `Reference answer${value === null ? "" : `: ${value}`}`), make("p", { class: "text" }, reference),
+        make("h3", {}, `Reference answer${value === null ? "" : `: ${value}`}`), make("p", { class: "text" }, reference),
         make("p", {}, make("a", { href: `#question-${number}` }, "Link to this question")),
         make("div", { class: "answers" }, ...columns.map((column) => card(column, data.answers[place][column.number])))));
     });
@@ -152,6 +153,9 @@
     for (const place of shown.slice(drawn, drawn + PART)) parts.list.append(question(place));
     drawn = Math.min(drawn + PART, shown.length);
     parts.more.hidden = drawn === shown.length;
+    // Looked at anew: it may be in view still.
+    watch.unobserve(parts.more);
+    watch.observe(parts.more);
   }
 
   function list() {
@@ -171,7 +175,6 @@
     };
     root.replaceChildren(pairs(), filters(), parts.count, parts.list, parts.more);
     watch.disconnect();
-    watch.observe(parts.more);
     list();
   }
 
@@ -182,7 +185,6 @@
 
   let opening = null;
   function open() {
-    root.hidden = false;
     opening ??= unpack().then(everything).catch((error) => {
       root.replaceChildren(make("p", {}, `This browser can't unpack the answers: ${error.message}`));
     });
