@@ -3,6 +3,7 @@
 # make test-all   all tests, with those of vLLM and Slurm, random kills and the rehearsal of the published study
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
+# make status   how far the study is, while it runs or not; RESULTS=<its results folder>
 # make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them
 # make docs   the documentation as a site, in site/
 # make lint   style and workflow checks
@@ -20,7 +21,8 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all test-slurm test-vllm slurm chromium orphans docs lint schema
+RESULTS ?= results
+.PHONY: demo status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema
 demo: .venv/ready
 	snakemake all --profile profiles/demo
 
@@ -46,6 +48,9 @@ slurm:
 chromium:
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core; fi
+
+status:
+	@python scripts/status.py --results $(RESULTS)
 
 orphans:
 	@python scripts/orphans.py $(CANCEL)

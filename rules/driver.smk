@@ -2,6 +2,7 @@
 # as a module, so that one does: `onstart: study.onstart()` and `onsuccess: study.onsuccess()`.
 from fewshot_distillation.runtime.driver import Driver
 from fewshot_distillation.runtime.workspace import remove_finished
+from fewshot_distillation.status.plan import write_plan
 
 DRIVER = Driver(Path(STATE))
 
@@ -9,6 +10,8 @@ DRIVER = Driver(Path(STATE))
 def begin():
     """Take the results folder: two drivers in one would delete each other's outputs. Snakemake's own lock outlives a
     driver that was killed; this one doesn't, so the profiles use it instead."""
+    if SNAKEMAKE.only_looks():
+        return
     if reason := untested(SNAKEMAKE.executor):
         raise WorkflowError(reason)
     if SNAKEMAKE.submits and set(f"{os.getcwd()}{HERE}") & set("'\"\\"):
@@ -21,6 +24,7 @@ def begin():
             f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
         )
     atexit.register(DRIVER.release)
+    write_plan(Path(STUDY.config.results), SNAKEMAKE.jobs(), STUDY.studies_of_runs())
     SNAKEMAKE.doubt_failures()
     SNAKEMAKE.keep_asking_slurm()
 
@@ -30,6 +34,8 @@ def end():
 
     What Snakemake forgot (see `in_order`) must not pass for done.
     """
+    if SNAKEMAKE.only_looks():
+        return
     if missing := SNAKEMAKE.missing_targets():
         raise WorkflowError(f"{missing[0]} is not there yet; run the same command again")
     atexit.unregister(DRIVER.release)

@@ -30,3 +30,19 @@ rule tables:
 rule demo:
     input:
         everything(),
+
+
+# How far the study is; it takes nothing, so it may be asked for while a driver is at work.
+rule status:
+    log:
+        "<logs>/status.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        results=STUDY.config.results,
+        program=f"{SCRIPTS}/status.py",
+    message:
+        "How far the study is"
+    shell:
+        "python {params.program:q} --results {params.results:q} 2>&1 | tee {log:q}"

@@ -27,6 +27,8 @@ WORDS = """
     dollars hours minutes miles pounds cost buys sells gives twice half three more than less
 """
 
+PROMPTS = {"zeroshot": "Base · 0-shot", "fewshot": "A · 8-shot"}
+
 
 def sentence(draw: random.Random, words: int) -> str:
     return " ".join(draw.choices(WORDS.split(), k=words)) + f" {draw.randint(2, 999)}."
@@ -90,8 +92,9 @@ class Study:
         return folder
 
     def _baseline(self, shots: int, share: float) -> Path:
-        folder = self.results / "baselines" / "tiny" / f"{shots}shot"
-        return self._answers(folder, {"model": "tiny", "condition": "base"}, (0,), shots, share)
+        name = "fewshot" if shots else "zeroshot"
+        folder = self.results / "baselines" / "tiny" / name / "all"
+        return self._answers(folder, {"model": "tiny", "condition": "base", "teacher": name}, (0,), shots, share)
 
     def _run(self, run: tuple) -> Path:
         model, condition, lam, seed, schedule = run
@@ -137,7 +140,7 @@ class Study:
         summary = json.loads((self.results / "summary.json").read_text())
         spec = AnalysisSpec(figures=self.figures, plain_label=self.labels["sft"])
         analysis = write_analysis(spec, summary, costs(self.results))
-        spec = ReportSpec(title=title, figures=self.figures, labels=self.labels, templates="")
+        spec = ReportSpec(title=title, figures=self.figures, labels=self.labels, prompts=PROMPTS, templates="")
         test = self.results / "data" / "problems" / "test.jsonl"
         return build(spec, {"dataset": "problems"}, analysis, summary, self.results, self.folders, test)
 

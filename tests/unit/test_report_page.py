@@ -11,7 +11,7 @@ import pytest
 
 from fewshot_distillation.report.markdown import sections
 from fewshot_distillation.report.questions import columns, pack, read_test
-from report_study import HOSTILE, LABELS, Study
+from report_study import HOSTILE, LABELS, PROMPTS, Study
 
 
 class Elements(HTMLParser):
@@ -105,13 +105,13 @@ def test_the_browser_has_every_answer(study: Study, page: str):
 
 
 def test_columns_are_told_apart_by_what_differs(tmp_path: Path):
-    found = columns(Study(tmp_path / "results", seeds=(1, 2)).folders, LABELS, "strict")
+    found = columns(Study(tmp_path / "results", seeds=(1, 2)).folders, LABELS, PROMPTS, "strict")
     assert [column.about["name"] for column in found][2:4] == ["B · SFT, seed 1", "B · SFT, seed 2"]
 
 
 def test_what_has_no_room_is_named(study: Study):
     test = read_test(study.results / "data" / "problems" / "test.jsonl")
-    found = columns(study.folders, LABELS, "strict")
+    found = columns(study.folders, LABELS, PROMPTS, "strict")
     whole = pack(test, found)
     assert not whole.left_out and len(whole.columns) == 5 and whole.questions == 40
     some = pack(test, found, budget=len(whole.data) * 3 // 5)

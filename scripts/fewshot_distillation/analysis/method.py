@@ -6,85 +6,104 @@ from .text import code, escape, table
 
 Entry = dict[str, Any]
 
-# What a divergence is called in a formula, before its arguments.
+# What a loss of `student/losses` is called in a formula, T² included where it is part of it.
 DIVERGENCES = {
-    "forward_kl": "KL(p_teacher ‖ p_student)",
-    "reverse_kl": "KL(p_student ‖ p_teacher)",
-    "jensen_shannon": "JS(p_teacher, p_student)",
-    "logit_mse": "mean (z_student − z_teacher)²",
+    "forward_kl": "T² KL(p_teacher ‖ p_student)",
+    "reverse_kl": "T² KL(p_student ‖ p_teacher)",
+    "jensen_shannon": "T² JS_β(p_teacher, p_student)",
+    "squared_error": "mean (z_student − z_teacher)²",
 }
 
 
 def method_section(config: Entry, metric: str) -> str:
-    """A paragraph and the objectives; `config` is the configuration as the spec holds it, and `metric` says when an
-    answer counts as right."""
+    """Return a paragraph and the objectives.
+
+    Args:
+        config: what the spec holds of the configuration; conditions as their objectives, each with a label.
+        metric: when an answer counts as right, and what intervals and tests are.
+    """
     if not config:
         return f"## Method\n\n{metric}"
     return "\n\n".join(["## Method", _paragraph(config), metric, _objectives(config)])
 
 
 def _paragraph(config: Entry) -> str:
-    training, evaluation = config.get("training", {}), config.get("evaluation", {})
-    lora = config.get("lora")
-    learner = (
-        f"the same model with a LoRA adapter of rank {lora['r']} (α = {lora['alpha']})"
-        if lora and training.get("adapter", "lora") == "lora"
-        else "a copy of the model, all of whose weights are trained,"
-    )
     schedules = ", ".join(f"{one['max_steps']} steps ({code(name)})" for name, one in config["schedules"].items())
-    batch = training.get("effective_batch_size")
-    rate = training.get("learning_rate")
-    fitted = "" if rate is None else f", at a learning rate of up to {rate:g}"
+    recipes = "; ".join(_recipe(name, one, len(config["training"])) for name, one in config["training"].items())
     return (
         "The frozen model reads each training question with demonstrations before it and, in a condition with a "
-        f"teacher, leaves targets behind. The student, {learner} reads the question alone and learns the reference "
-        f"answer (cross-entropy L_CE) and these targets, for {schedules} of {batch} examples each{fitted}. Checkpoints "
+        "teacher, leaves targets behind. The student, the same model, reads the question alone and learns an answer "
+        f"(cross-entropy L_CE) and these targets, for {schedules}. It is trained as follows: {recipes}. Checkpoints "
         f"then answer the test questions of {code(config['dataset'])} without demonstrations, by greedy decoding of at "
-        f"most {evaluation.get('max_new_tokens')} tokens."
+        f"most {config['evaluation']['max_new_tokens']} tokens."
+    )
+
+
+def _recipe(name: str, recipe: Entry, of: int) -> str:
+    lora = recipe["lora"]
+    learner = (
+        f"a LoRA adapter of rank {lora['r']} (α = {lora['alpha']}, dropout {lora['dropout']:g})"
+        if recipe["adapter"] == "lora"
+        else "all weights"
+    )
+    return (
+        f"{f'{code(name)}: ' if of > 1 else ''}{learner}, AdamW at a learning rate of up to "
+        f"{recipe['learning_rate']:g}, {recipe['warmup_steps']} steps of warm-up, then {recipe['lr_scheduler']}, "
+        f"{recipe['effective_batch_size']} examples a step"
     )
 
 
 def _objectives(config: Entry) -> str:
     rows = []
     for name, condition in config["conditions"].items():
-        terms = condition.get("targets") or ([condition] if condition.get("target", "none") != "none" else [])
-        rows.append([escape(condition["label"]), code(name), f"L = {_sum(condition, terms)}", _told(config, terms)])
-    header = ["condition", "name", "objective", "targets"]
+        told = "; ".join(_told(config, target) for target in condition["targets"]) or "none"
+        rows.append([escape(condition["label"]), code(name), f"L = {_sum(condition)}", told, _data(condition)])
+    header = ["condition", "name", "objective", "targets", "learns from"]
     return (
-        "λ weighs the distillation term; ĥ_l is the hidden state of layer l at unit norm, p a distribution over next "
-        f"tokens, T its temperature.\n\n{table(header, rows)}"
+        "λ weighs the distillation term (a sweep varies it); ĥ_l is the hidden state of layer l at unit norm, p a "
+        f"distribution over next tokens, z their logits, T a temperature.\n\n{table(header, rows)}"
     )
 
 
-def _sum(condition: Entry, terms: list[Entry]) -> str:
-    weight = condition.get("cross_entropy", 1)
-    parts = [] if weight == 0 else ["L_CE" if weight in (1, True, None) else f"{weight:g} L_CE"]
-    return " + ".join(parts + [f"{term.get('lambda', condition.get('lambda', 1)):g} · {_term(term)}" for term in terms])
+def _sum(condition: Entry) -> str:
+    weight, targets = condition["cross_entropy"], condition["targets"]
+    smoothed = f" (label smoothing {condition['label_smoothing']:g})" if condition["label_smoothing"] else ""
+    parts = [f"{'' if weight == 1 else f'{weight:g} '}L_CE{smoothed}"] if weight else []
+    terms = [("" if one["lambda"] == 1 else f"{one['lambda']:g} · ") + _term(one) for one in targets]
+    if targets:
+        parts.append(f"{condition['lambda']:g} · " + (terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"))
+    return " + ".join(parts)
 
 
-def _term(term: Entry) -> str:
-    if term["target"] == "hidden_states":
-        state = "ĥ" if term.get("normalize", True) else "h"
-        mean = "mean" if term.get("reduction") == "mean" else "Σ_l"
-        return f"{mean} ‖{state}_l(student) − {state}_l(teacher)‖²"
-    divergence = term.get("divergence", "forward_kl")
-    squared = "" if divergence == "logit_mse" else "T² "
-    return squared + DIVERGENCES.get(divergence, code(divergence))
+def _term(target: Entry) -> str:
+    if target["target"] == "logits":
+        return DIVERGENCES.get(target["divergence"], code(target["divergence"]))
+    if target["loss"] != "layerwise":
+        return code(target["loss"])
+    state, total = ("ĥ" if target["normalize"] else "h"), ("mean_l" if target["reduction"] == "mean" else "Σ_l")
+    return f"{total} ‖{state}_l(student) − {state}_l(teacher)‖²"
 
 
-def _told(config: Entry, terms: list[Entry]) -> str:
+def _told(config: Entry, target: Entry) -> str:
     """Which teacher, where, and how much of it."""
-    found = []
-    for term in terms:
-        teacher = config["teachers"].get(term.get("teacher"), {})
-        said = [f"teacher {code(term['teacher'])}"] if term.get("teacher") else []
-        said += [f"{teacher['shots']} demonstrations"] if "shots" in teacher else []
-        said += [f"answers {teacher['answers']}"] if teacher.get("answers", "correct") != "correct" else []
-        where = term.get("span") or term.get("position")
-        said += [f"at {code(where)}"] if where else []
-        if term["target"] == "logits":
-            said += [f"T = {term.get('temperature', 1):g}", f"top {term['top_k']}"]
-        elif term.get("layers", "all") != "all":
-            said.append(f"layers {', '.join(map(str, term['layers']))}")
-        found.append(", ".join(said))
-    return "; ".join(found) or "none"
+    teacher = config["teachers"].get(target["teacher"], {})
+    said = [f"teacher {code(target['teacher'])}"]
+    said += [f"{teacher['shots']} demonstrations"] if "shots" in teacher else []
+    said += [teacher["content"].replace("_", " ")] if teacher.get("content", "correct") != "correct" else []
+    said.append(f"at {code(target['span'])}")
+    if target["target"] == "logits":
+        parameters = [f"{key} = {value:g}" for key, value in target["parameters"].items()]
+        said += [f"T = {target['temperature']:g}", f"top {target['top_k']}", *parameters]
+    elif target["layers"] != "all":
+        said.append(f"layers {', '.join(map(str, target['layers']))}")
+    return ", ".join(said)
+
+
+def _data(condition: Entry) -> str:
+    """Which questions, and whose answers."""
+    questions = {"all": "all training questions"}.get(condition["examples"], f"{condition['examples']} questions")
+    answers = "reference answers" if condition["answers"] == "reference" else f"answers of {code(condition['answers'])}"
+    kept = ", where right" if condition["keep"] == "correct" else ""
+    more = f"; cross-entropy on {condition['sft_examples']} ones" if condition["sft_examples"] else ""
+    window = "; distillation in steps {} to {}".format(*condition["lambda_steps"]) if condition["lambda_steps"] else ""
+    return f"{questions}, {answers}{kept}{more}{window}"

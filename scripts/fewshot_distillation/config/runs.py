@@ -54,17 +54,24 @@ class Runs:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.variants = {variant.text: variant for study in config.built.values() for variant in _variants(study)}
-        self.runs = list(dict.fromkeys(self._expand()))
+        self.runs = list(dict.fromkeys(run for study in config.built.values() for run in self._expand(study)))
 
-    def _expand(self) -> Iterator[Run]:
+    def _expand(self, study: Grid) -> Iterator[Run]:
         config = self.config
-        for study in config.built.values():
-            for model, variant, name in product(study.models, _variants(study), study.conditions):
-                condition = config.conditions[name]
-                own = not condition.all_targets or study.lambdas is None
-                for lam in [condition.lam] if own else study.lambdas:
-                    for seed in study.seeds or config.seeds:
-                        yield Run(model, name, lambda_text(lam), seed, variant.text)
+        for model, variant, name in product(study.models, _variants(study), study.conditions):
+            condition = config.conditions[name]
+            own = not condition.all_targets or study.lambdas is None
+            for lam in [condition.lam] if own else study.lambdas:
+                for seed in study.seeds or config.seeds:
+                    yield Run(model, name, lambda_text(lam), seed, variant.text)
+
+    def studies_of_runs(self) -> dict[tuple[str, ...], list[str]]:
+        """The names of the studies that ask for each run, by its wildcards as text."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for name, study in self.config.built.items():
+            for run in dict.fromkeys(self._expand(study)):
+                found.setdefault(tuple(map(str, run)), []).append(name)
+        return found
 
     # --- selections -------------------------------------------------------------------------------------------------
 

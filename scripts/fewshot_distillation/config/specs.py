@@ -210,9 +210,13 @@ class AnalysisSpec(JobSpec):
 
 
 class ReportSpec(JobSpec):
-    """The page; `figures` maps paths below the results folder to captions, `templates` is a digest of its templates."""
+    """The page; `figures` maps paths below the results folder to captions, `templates` is a digest of its templates.
+
+    `labels` and `prompts` say what readers see in the place of a condition's or of a base model's prompt's name.
+    """
 
     title: str
     figures: dict[str, str]
     labels: dict[str, str]
+    prompts: dict[str, str]
     templates: str

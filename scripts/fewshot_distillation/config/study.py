@@ -291,9 +291,17 @@ class Study(Runs):
         )
 
     def analysis(self, figures: dict[str, str]) -> AnalysisSpec:
-        told = {"dataset", "teachers", "schedules", "lora", "training", "evaluation"}
+        told = {"dataset", "teachers", "evaluation"}
         config = self.config.model_dump(mode="json", by_alias=True, include=told)
-        trained = {name: one.model_dump(mode="json", by_alias=True) for name, one in self.trained.items()}
+        used = self.variants.values()
+        for name, entries in (("schedule", self.config.schedules), ("recipe", self.config.training)):
+            names = dict.fromkeys(getattr(variant, name) for variant in used)
+            key = "schedules" if name == "schedule" else "training"
+            config[key] = {one: entries[one].model_dump(mode="json") for one in names}
+        trained = {
+            name: one.learning.model_dump(mode="json", by_alias=True) | {"label": one.label, "lambda": one.lam}
+            for name, one in self.trained.items()
+        }
         return AnalysisSpec(
             figures=figures, plain_label=self.labels.get(self.plain), config=config | {"conditions": trained}
         )
@@ -303,5 +311,6 @@ class Study(Runs):
             title=f"Few-shot distillation on {self.config.dataset}",
             figures=figures,
             labels=self.labels,
+            prompts=self.prompts.labels,
             templates=template_digest(),
         )

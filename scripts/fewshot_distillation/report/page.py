@@ -50,7 +50,7 @@ def build(
         data = data_of(path, results, metrics)
         return Markup(figure.render(address=address, width=width, height=height, caption=caption, path=path, data=data))
 
-    packed = pack(read_test(test), columns(folders, spec.labels, summary["metric"]))
+    packed = pack(read_test(test), columns(folders, spec.labels, spec.prompts, summary["metric"]))
     style, script = _own("report.css"), _own("report.js")
     logs = origin.read_logs(results)
     return environment.get_template("report.html.j2").render(

@@ -37,12 +37,12 @@ class Packed(NamedTuple):
     left_out: list[str]
 
 
-def columns(folders: list[Path], labels: dict[str, str], metric: str) -> list[Column]:
-    """The answers of the untrained models, and of the last checkpoint of each run, in the order of the folders.
+def columns(folders: list[Path], labels: dict[str, str], prompts: dict[str, str], metric: str) -> list[Column]:
+    """The answers of the base models, and of the last checkpoint of each run, in the order of the folders.
 
     Args:
         folders: of runs and baselines, with judged.parquet and predictions.parquet.
-        labels: condition names as readers see them.
+        labels, prompts: names of conditions, and of prompts of the base model, as readers see them.
         metric: the scorer whose extracted answer is shown.
     """
     found = []
@@ -54,15 +54,14 @@ def columns(folders: list[Path], labels: dict[str, str], metric: str) -> list[Co
         for about in sets.sort_values("shots").to_dict("records"):
             answers = _answers(folder, about, metric)
             right = sum(answer[2] & RIGHT for answer in answers.values())
-            found.append(Column(_about(about, labels) | {"right": right, "n": len(answers)}, answers))
+            found.append(Column(_about(about, labels, prompts) | {"right": right, "n": len(answers)}, answers))
     return _named(found)
 
 
-def _about(about: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+def _about(about: dict[str, Any], labels: dict[str, str], prompts: dict[str, str]) -> dict[str, Any]:
     """A column's model, label, and what may tell it from others of the same label, in words."""
     if about["condition"] == BASE:
-        shots = int(about["shots"])
-        label = f"Base · {shots}-shot" if shots == 0 else f"A · {shots}-shot"
+        label = prompts.get(about["teacher"], about["teacher"])
         return {"model": about["model"], "label": label, "apart": {}}
     apart = {"λ": f"λ = {about['lambda']:g}", "seed": f"seed {about['seed']:.0f}", "schedule": str(about["schedule"])}
     return {"model": about["model"], "label": labels.get(about["condition"], about["condition"]), "apart": apart}

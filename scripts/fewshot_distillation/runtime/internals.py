@@ -7,7 +7,7 @@ import atexit
 import functools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from typing import Any
 
@@ -74,6 +74,23 @@ class Internals:
     def outputs(self) -> set[str]:
         """Outputs of all jobs that the targets depend on, with those that were up to date."""
         return {str(file) for job in self._workflow.dag.jobs for file in job.output}
+
+    def only_looks(self) -> bool:
+        """Whether the only target is `status`, the one without inputs and outputs, which is to disturb nobody."""
+        return not any(job.output or job.input for job in self._workflow.dag.targetjobs)
+
+    def jobs(self) -> Iterator[dict[str, Any]]:
+        """Every job that the targets depend on, and whether it is needed or was up to date."""
+        for job in self._workflow.dag.jobs:
+            if job.output:
+                yield {
+                    "rule": job.rule.name,
+                    "wildcards": dict(job.wildcards_dict),
+                    "outputs": list(map(str, job.output)),
+                    "log": str(job.log[0]) if job.log else None,
+                    "benchmark": str(job.benchmark) if job.benchmark else None,
+                    "needed": self._workflow.dag.needrun(job),
+                }
 
     # --- What has to be otherwise -------------------------------------------------------------------------------------
 

@@ -130,6 +130,20 @@ class Lock:
                 end_process(reason)
 
 
+def look(path: Path) -> str | None:
+    """Say who has a lock, without touching it; None if nobody that lives has, as far as can be seen at once."""
+    owner = SoftFileLease(path, lease_duration=STALE).owner
+    try:
+        silent = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    if owner is None:
+        return None
+    # Of another machine only the time of the last touch is known, by clocks that may disagree a little.
+    here = owner.hostname == this_host()
+    return described(owner) if (Path(f"/proc/{owner.pid}").exists() if here else silent < STALE + 60) else None
+
+
 def _lost(loss: LeaseCompromise) -> None:
     end_process(f"{loss.lock_file} can't be touched ({loss.error})" if loss.reason == "refresh-failed" else LOST)
 

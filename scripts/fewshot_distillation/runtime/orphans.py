@@ -40,7 +40,7 @@ def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
     if not folder.is_dir():
         raise JobError(f"there is no folder {folder.resolve()}")
     named = [results / ".state"] if results else []
-    jobs = [job for job in _queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
+    jobs = [job for job in queue() if Path(job.folder) == folder.resolve() and job.comment.startswith("rule_")]
     if not jobs:
         return []
     below = {*folder.glob("*/.state"), *folder.glob("*/*/.state")}
@@ -72,7 +72,12 @@ def _seconds(local_time: str) -> float:
     return datetime.datetime.fromisoformat(local_time).timestamp()
 
 
-def _queue() -> list[QueuedJob]:
+def queue() -> list[QueuedJob]:
+    """This user's jobs in Slurm's queue.
+
+    Raises:
+        JobError: there is no Slurm here, or it doesn't answer.
+    """
     formats = "%i|%T|%V|%N|%k|%Z"
     lines = _run("squeue", "--user", getpass.getuser(), "--noheader", "--format", formats).splitlines()
     return [QueuedJob(*line.split("|", 5)) for line in lines]

@@ -1,0 +1,1 @@
+"""How far a study is, read from what drivers and jobs leave behind; nothing is taken, written or waited for."""
