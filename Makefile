@@ -22,7 +22,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 RESULTS ?= results
-.PHONY: demo status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema
+.PHONY: demo status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema screenshots
 demo: .venv/ready
 	snakemake all --profile profiles/demo
 
@@ -63,6 +63,10 @@ lint: .venv/ready-dev
 	ruff format --no-cache --check .
 	snakefmt --check Snakefile rules
 	snakemake --lint
+
+# The pictures of the report in README and docs, from the study in RESULTS.
+screenshots: .venv/ready-dev chromium
+	python docs/screenshots.py --results $(RESULTS)
 
 # The JSON schema for editors and the reference in the docs, from the configuration's classes.
 schema: .venv/ready-dev

@@ -24,6 +24,7 @@ from fewshot_distillation.config.catalogue import questions_text
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.conditions import QUESTION, REFERENCE
 from fewshot_distillation.config.config import load
+from fewshot_distillation.config.deliverables import CHOSEN, export_spec, exports, report_spec
 from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
 from fewshot_distillation.config.study import Study
 from fewshot_distillation.config.published import load_published

@@ -69,3 +69,21 @@ def text_read(wildcards):
     if wildcards.text in (QUESTION, REFERENCE):
         return []
     return f"<results>/teachers/{wildcards.model}/{wildcards.text}/written/predictions.parquet"
+
+
+EXPORTS = {model: exports(STUDY, model) for model in STUDY.models}
+
+
+def runs_to_export(file):
+    """Input function: a file of each run from which an export is chosen."""
+    return lambda wildcards: files_of(EXPORTS[wildcards.model][wildcards.export], file)
+
+
+def validated(wildcards):
+    """Input function: accuracies on the validation rows, where there are any."""
+    return runs_to_export("validation/accuracy.csv")(wildcards) if STUDY.dataset.validation else []
+
+
+def plain_runs(wildcards):
+    """Input function: accuracies of plain fine-tuning, beside which an export's stand."""
+    return files_of([run for run in STUDY.runs_of(wildcards.model) if run.condition == STUDY.plain], "accuracy.csv")

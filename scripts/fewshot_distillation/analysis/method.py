@@ -56,8 +56,8 @@ def _recipe(name: str, recipe: Entry, of: int) -> str:
 def _objectives(config: Entry) -> str:
     rows = []
     for name, condition in config["conditions"].items():
-        told = "; ".join(_told(config, target) for target in condition["targets"]) or "none"
-        rows.append([escape(condition["label"]), code(name), f"L = {_sum(condition)}", told, _data(condition)])
+        told = "; ".join(targets_of(config, condition)) or "none"
+        rows.append([escape(condition["label"]), code(name), f"L = {objective(condition)}", told, data_of(condition)])
     header = ["condition", "name", "objective", "targets", "learns from"]
     return (
         "λ weighs the distillation term (a sweep varies it); ĥ_l is the hidden state of layer l at unit norm, p a "
@@ -65,7 +65,8 @@ def _objectives(config: Entry) -> str:
     )
 
 
-def _sum(condition: Entry) -> str:
+def objective(condition: Entry) -> str:
+    """Return the right-hand side of a condition's formula."""
     weight, targets = condition["cross_entropy"], condition["targets"]
     smoothed = f" (label smoothing {condition['label_smoothing']:g})" if condition["label_smoothing"] else ""
     parts = [f"{'' if weight == 1 else f'{weight:g} '}L_CE{smoothed}"] if weight else []
@@ -84,8 +85,12 @@ def _term(target: Entry) -> str:
     return f"{total} ‖{state}_l(student) − {state}_l(teacher)‖²"
 
 
+def targets_of(config: Entry, condition: Entry) -> list[str]:
+    """Return, for each target, which teacher, where, and how much of it."""
+    return [_told(config, target) for target in condition["targets"]]
+
+
 def _told(config: Entry, target: Entry) -> str:
-    """Which teacher, where, and how much of it."""
     teacher = config["teachers"].get(target["teacher"], {})
     said = [f"teacher {code(target['teacher'])}"]
     said += [f"{teacher['shots']} demonstrations"] if "shots" in teacher else []
@@ -99,8 +104,8 @@ def _told(config: Entry, target: Entry) -> str:
     return ", ".join(said)
 
 
-def _data(condition: Entry) -> str:
-    """Which questions, and whose answers."""
+def data_of(condition: Entry) -> str:
+    """Return which questions a condition learns from, and whose answers."""
     questions = {"all": "all training questions"}.get(condition["examples"], f"{condition['examples']} questions")
     answers = "reference answers" if condition["answers"] == "reference" else f"answers of {code(condition['answers'])}"
     kept = ", where right" if condition["keep"] == "correct" else ""

@@ -41,6 +41,9 @@ class Model(Strict):
     micro_batch_tokens: int | None = Field(
         None, ge=16, description="In place of the recipes' `micro_batch_tokens`, for a model of another size."
     )
+    license: str | None = Field(
+        None, max_length=60, description="Licence of the weights, for cards of exported models, such as `apache-2.0`."
+    )
     gradient_checkpointing: bool = Field(
         False,
         description="Compute layers a second time in the backward pass instead of keeping their activations, which "
@@ -70,6 +73,9 @@ class Dataset(Strict):
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
     calculation_annotations: Literal["keep", "strip"] = Field(
         "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
+    )
+    license: str | None = Field(
+        None, max_length=60, description="Licence of the data, for cards of exported models, such as `mit`."
     )
     on_bad_rows: Literal["refuse", "skip"] = Field(
         "refuse",

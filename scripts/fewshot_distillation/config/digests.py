@@ -43,10 +43,10 @@ def program_digests(program: str = "", *extra_modules: str) -> dict[str, str]:
     return _digests({path: _meaning(path) for path in files})
 
 
-def template_digest() -> str:
-    """Digest of the files that the report is put together from and that aren't Python."""
+def template_digest(part: str) -> str:
+    """Digest of the templates of a part of the package, which aren't Python."""
     digest = hashlib.sha256()
-    for path in sorted((SCRIPTS / PACKAGE / "report" / "templates").iterdir()):
+    for path in sorted((SCRIPTS / PACKAGE / part / "templates").iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

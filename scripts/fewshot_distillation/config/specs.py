@@ -220,3 +220,39 @@ class ReportSpec(JobSpec):
     labels: dict[str, str]
     prompts: dict[str, str]
     templates: str
+
+
+class Candidate(Strict):
+    """A run that may be exported."""
+
+    condition: str
+    label: str
+    learning: Learning
+    lam: float = Field(alias="lambda")
+    seed: int
+    schedule: str
+
+
+class ExportSpec(JobSpec):
+    """What an exported model is and what its card tells; licences are what the configuration says of them.
+
+    `labels` and `prompts` name conditions and prompts of the base model, `right` says when an answer counts as right,
+    and `command` is what a person types to make it again.
+    """
+
+    templates: str
+
+    model: ModelSpec
+    license: str | None
+    dataset: DatasetSpec
+    dataset_license: str | None
+    teachers: dict[str, Teacher]
+    candidates: list[Candidate]
+    labels: dict[str, str]
+    prompts: dict[str, str]
+    evaluation: Evaluation
+    metric: str
+    right: str
+    confidence: float
+    precision: Precision
+    command: str

@@ -4,7 +4,6 @@ from ..tasks import task_modules, task_of
 from .catalogue import BASE, Lora
 from .conditions import QUESTION, REFERENCE
 from .config import Config
-from .digests import template_digest
 from .machine import Machine
 from .prompts import Prompts
 from .runs import Run, Runs
@@ -21,7 +20,6 @@ from .specs import (
     LogitsSpec,
     ModelSpec,
     PlotSpec,
-    ReportSpec,
     ScoreSpec,
     SignalSpec,
     TrainSpec,
@@ -48,7 +46,10 @@ class Study(Runs):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.prompts = Prompts(config)
-        self.dataset = DatasetSpec(name=config.dataset, **dict(config.datasets[config.dataset]))
+        chosen = dict(config.datasets[config.dataset])
+        # A licence is for readers, so it may not mark what is fetched as stale.
+        chosen.pop("license")
+        self.dataset = DatasetSpec(name=config.dataset, **chosen)
 
     @property
     def dataset_modules(self) -> list[str]:
@@ -304,13 +305,4 @@ class Study(Runs):
         }
         return AnalysisSpec(
             figures=figures, plain_label=self.labels.get(self.plain), config=config | {"conditions": trained}
-        )
-
-    def report(self, figures: dict[str, str]) -> ReportSpec:
-        return ReportSpec(
-            title=f"Few-shot distillation on {self.config.dataset}",
-            figures=figures,
-            labels=self.labels,
-            prompts=self.prompts.labels,
-            templates=template_digest(),
         )

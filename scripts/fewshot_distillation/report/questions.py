@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow.parquet as pq
 
+from ..analysis.chosen import chosen_step
 from ..config.catalogue import BASE
 
 # What names a set of answers.
@@ -38,7 +39,7 @@ class Packed(NamedTuple):
 
 
 def columns(folders: list[Path], labels: dict[str, str], prompts: dict[str, str], metric: str) -> list[Column]:
-    """The answers of the base models, and of the last checkpoint of each run, in the order of the folders.
+    """The answers of the base models, and of the checkpoint of each run that counts, in the order of the folders.
 
     Args:
         folders: of runs and baselines, with judged.parquet and predictions.parquet.
@@ -50,7 +51,7 @@ def columns(folders: list[Path], labels: dict[str, str], prompts: dict[str, str]
         names = [name for name in IDENTITY if name in pq.read_schema(folder / "judged.parquet").names]
         sets = pd.read_parquet(folder / "judged.parquet", columns=names).drop_duplicates()
         if sets["condition"].iloc[0] != BASE:
-            sets = sets[sets["step"] == sets["step"].max()]
+            sets = sets[sets["step"] == chosen_step(folder)[0]]
         for about in sets.sort_values("shots").to_dict("records"):
             answers = _answers(folder, about, metric)
             right = sum(answer[2] & RIGHT for answer in answers.values())
