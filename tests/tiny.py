@@ -5,6 +5,7 @@ knows `enable_thinking` as Qwen3's does.
 """
 
 import copy
+import functools
 import json
 import random
 from pathlib import Path
@@ -36,8 +37,8 @@ CHAT_TEMPLATE = """\
 """
 
 
-def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of 400 tokens that was trained on word problems."""
+@functools.cache
+def _trained_tokenizer() -> str:
     rows = word_problems(200, 1, seed=7)["train"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -49,8 +50,13 @@ def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
         vocab_size=400, special_tokens=SPECIAL, initial_alphabet=sorted(alphabet), show_progress=False
     )
     tokenizer.train_from_iterator((row["question"] + "\n" + row["answer"] for row in rows), trainer)
+    return tokenizer.to_str()
+
+
+def make_tokenizer(chat: bool = True) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of 400 tokens that was trained on word problems."""
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=Tokenizer.from_str(_trained_tokenizer()),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         clean_up_tokenization_spaces=False,

@@ -3,7 +3,6 @@
 One builder serves teacher, student and every evaluation backend, so the same question gives the same tokens in all.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, meta
-
+from ..config.wording import AS_IT_IS, Wording
 from ..runtime.errors import JobError
+from .limits import UNKNOWN, Limits, ends_of, limits_of, tokenizer_of
 from .rows import Row
-
-# A conversation that shows what a chat template writes around its messages.
-QUESTION, ANSWER = "QUESTION", "ANSWER"
-TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+from .templates import ChatTemplate, PlainText
 
 
 @dataclass(frozen=True)
@@ -35,104 +31,88 @@ class PromptBuilder:
 
     Args:
         tokenizer: a fast tokenizer.
-        template_arguments: arguments of the chat template, such as `enable_thinking=False`.
+        arguments: of the chat template, such as `enable_thinking=False`.
+        wording: what is said around a question.
         ends: tokens at which the model's own settings end an answer.
+        limits: how many tokens and positions the model knows; None where nobody says.
+
+    Raises:
+        JobError: the chat template can't be used, or not with these arguments.
     """
 
     def __init__(
-        self, tokenizer: Any, template_arguments: dict[str, Any] | None = None, ends: Sequence[int] = ()
-    ) -> None:
-        self.tokenizer = tokenizer
-        self.arguments = template_arguments or {}
-        self.ends = ends
+        self, tokenizer: Any, arguments: dict[str, Any] | None = None, wording: Wording = AS_IT_IS,
+        ends: Sequence[int] = (), limits: Limits = UNKNOWN,
+    ) -> None:  # fmt: skip
+        self.tokenizer, self.ends, self.limits = tokenizer, ends, limits
         self.is_chat = bool(getattr(tokenizer, "chat_template", None))
-        self._check_arguments()
+        if arguments and not self.is_chat:
+            raise JobError(f"chat_template {arguments}: the tokenizer has no chat template")
+        self.template = ChatTemplate(tokenizer, arguments or {}, wording) if self.is_chat else PlainText(wording)
 
     @classmethod
-    def of_model(cls, folder: Path, template_arguments: dict[str, Any]) -> "PromptBuilder":
-        from transformers import AutoTokenizer
+    def of_model(cls, folder: Path, arguments: dict[str, Any], wording: Wording = AS_IT_IS) -> "PromptBuilder":
+        """Read a model folder's tokenizer and what else its prompts depend on.
 
-        settings = folder / "generation_config.json"
-        ends = json.loads(settings.read_text()).get("eos_token_id") if settings.is_file() else None
-        ends = [] if ends is None else [ends] if isinstance(ends, int) else ends
-        return cls(AutoTokenizer.from_pretrained(folder, trust_remote_code=False), template_arguments, ends)
+        Raises:
+            JobError: one of its files can't be read, or the chat template can't be used.
+        """
+        tokenizer, limits = tokenizer_of(folder), limits_of(folder)
+        return cls(tokenizer, arguments, wording, ends_of(folder), limits)
 
-    def _check_arguments(self) -> None:
-        """An argument that the template doesn't read is ignored without a word, so ask the template itself."""
-        if self.arguments and not self.is_chat:
-            raise JobError(f"chat_template {self.arguments}: the tokenizer has no chat template")
-        if self.arguments:
-            known = meta.find_undeclared_variables(
-                Environment(extensions=["jinja2.ext.loopcontrols"]).parse(self._template())
-            )
-            for name in self.arguments:
-                if name not in known:
-                    raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
-
-    def _template(self) -> str:
-        """The source of the chat template, without the marks that only training frameworks read."""
-        return re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", self.tokenizer.get_chat_template())
-
-    def _render(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
-        return self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=generation_prompt, **self.arguments
-        )
-
-    @cached_property
+    @property
     def generation_prompt(self) -> str:
-        """What follows a question and asks for its answer; where a template has nothing of its own for that, as
-        Mistral's, the text that ends the question's turn."""
-        if not self.is_chat:
-            return "Answer:"
-        before, whole = self._render(TURNS[:1], False), self._render(TURNS[:1], True)
-        asking = whole.rpartition(QUESTION)[2] if whole == before else whole[len(before) :]
-        if not whole.startswith(before) or not asking.strip():
-            raise JobError("the chat template writes nothing after a question, so the question's end can't be found")
-        return asking
-
-    @cached_property
-    def _before_answer(self) -> str:
-        """What stands between the generation prompt and an answer: mostly nothing, a space in Mistral's template."""
-        if not self.is_chat:
-            return " "
-        asked, answered = self._render(TURNS[:1], True), self._render(TURNS, False)
-        return answered[len(asked) :].partition(ANSWER)[0] if answered.startswith(asked) else ""
-
-    def text(self, question: str, demonstrations: list[Row]) -> str:
-        """The prompt of a question after its demonstrations, up to and with the generation prompt."""
-        if not self.is_chat:
-            shown = "".join(f"Question: {d['question']}\nAnswer: {d['answer']}\n\n" for d in demonstrations)
-            return f"{shown}Question: {question}\n{self.generation_prompt}"
-        messages = []
-        for row in demonstrations:
-            messages += [
-                {"role": "user", "content": row["question"]},
-                {"role": "assistant", "content": row["answer"]},
-            ]
-        text = self._render([*messages, {"role": "user", "content": question}], True)
-        if not text.endswith(self.generation_prompt):
-            raise JobError("the chat template's generation prompt isn't always the same; the question's end is unclear")
-        return text
+        """The text behind a question that asks for its answer."""
+        return self.template.generation_prompt
 
     def build(self, question: str, demonstrations: list[Row] = ()) -> Prompt:
-        """The prompt of a question after its demonstrations."""
-        text = self.text(question, list(demonstrations))
+        """The prompt of a question after its demonstrations.
+
+        Raises:
+            JobError: the template or the tokenizer doesn't keep its parts apart, or the model can't read it.
+        """
+        self._check_marks(question, *(text for row in demonstrations for text in (row["question"], row["answer"])))
+        text = self.template.text(question, list(demonstrations))
         # A chat template writes its own special tokens; plain text gets what the tokenizer adds, such as <bos>.
         ids, first = self._split(text, len(text) - len(self.generation_prompt), add_special_tokens=not self.is_chat)
+        self.limits.check(len(ids), "the prompt")
         return Prompt(ids=ids, question_end=first - 1, prompt_end=len(ids) - 1)
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Tokens that the model should write after a prompt: the answer and the end of its turn."""
+        """Tokens that the model should write after a prompt: the answer and the end of its turn.
+
+        Raises:
+            JobError: as `build`.
+        """
+        self._check_marks(answer)
+        template = self.template
         # With the text before it, because some tokenizers put a space before what comes first.
-        text = self.generation_prompt + self._before_answer + answer
-        ids, first = self._split(text, len(self.generation_prompt), add_special_tokens=False)
-        return [*ids[first:], self.end_of_turn]
+        text = template.generation_prompt + template.before_answer + answer + template.ending
+        ids, first = self._split(text, len(template.generation_prompt), add_special_tokens=False)
+        return [*ids[first:], *([] if template.ending else [self.end_of_turn])]
+
+    def _check_marks(self, *texts: str) -> None:
+        """A special token in a text would end its turn, or begin another."""
+        for text in texts:
+            if mark := self._special.search(text):
+                raise JobError(
+                    f"a text holds {mark[0]!r}, which this tokenizer reads as a mark of the conversation and not as "
+                    f"text; take it out of the row: {text[:60]!r}"
+                )
+
+    @cached_property
+    def _special(self) -> re.Pattern:
+        tokens = {str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        tokens |= set(self.tokenizer.all_special_tokens)
+        tokens = sorted((token for token in tokens if token.strip()), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, tokens)) or "(?!)")
 
     def _split(self, text: str, place: int, add_special_tokens: bool) -> tuple[list[int], int]:
         """Tokens of a text, and the first of them that lies behind a place in it.
 
         Raises:
-            JobError: a token reaches over that place, or the tokenizer writes something after the text.
+            JobError: a token reaches over that place, the tokenizer writes something after the text, or the model has
+                no embedding of a token.
         """
         encoding = self.tokenizer(text, add_special_tokens=add_special_tokens)
         ids = encoding["input_ids"]
@@ -144,23 +124,34 @@ class PromptBuilder:
         last = encoding.token_to_chars(len(ids) - 1)
         if last is None or last.end != len(text):
             raise JobError(f"the tokenizer appends {self.tokenizer.decode(ids[-1:])!r} to the prompt")
+        self._check_known(max(ids))
         return ids, first
+
+    def _check_known(self, token: int) -> None:
+        if self.limits.tokens is not None and token >= self.limits.tokens:
+            raise JobError(
+                f"the tokenizer's {self.tokenizer.convert_ids_to_tokens(token)!r} is token {token}, but the model has "
+                f"{self.limits.tokens} tokens, numbered from 0; take the tokenizer that belongs to the model"
+            )
 
     @cached_property
     def end_of_turn(self) -> int:
-        """The token with which a model ends its answer: in a chat, the one that its template writes there."""
+        """The token with which a model ends its answer: in a chat, the one that its template writes there.
+
+        Raises:
+            JobError: there is none, or none that the model knows.
+        """
+        if self.template.ending:
+            return self.tokenizer(self.template.ending, add_special_tokens=False)["input_ids"][-1]
         if self.tokenizer.eos_token_id is None:
             raise JobError("the tokenizer has no end-of-sequence token, so answers would never end")
-        if not self.is_chat:
-            return self.tokenizer.eos_token_id
-        ending = self._render(TURNS, False).rpartition(ANSWER)[2].strip()
-        ids = self.tokenizer(ending, add_special_tokens=False)["input_ids"]
-        return ids[0] if ids else self.tokenizer.eos_token_id
+        self._check_known(self.tokenizer.eos_token_id)
+        return self.tokenizer.eos_token_id
 
     @property
     def stop_ids(self) -> list[int]:
         """Tokens at which generation ends."""
-        return sorted({self.end_of_turn, self.tokenizer.eos_token_id, *self.ends})
+        return sorted({self.end_of_turn, *self.ends} | ({self.tokenizer.eos_token_id} - {None}))
 
 
 def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question: str, example: str) -> None:
@@ -175,7 +166,7 @@ def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question
             break
         same += 1
     # The question's first token may merge with what stands before it, so one token of it is allowed to differ.
-    asked = len(builder.tokenizer(question, add_special_tokens=False)["input_ids"]) - 1
+    asked = len(builder.tokenizer(question.strip(), add_special_tokens=False)["input_ids"]) - 1
     behind = zero.prompt_end - zero.question_end
     if few.prompt_end - few.question_end != behind or same < asked + behind:
         raise JobError(f"{example}: the prompts of teacher and student differ within the question they should share")

@@ -1,0 +1,115 @@
+"""What a model folder says besides its weights: tokenizer, end tokens, number of tokens and of positions."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runtime.errors import JobError
+
+# Ways of scaling rotary positions whose factor `max_position_embeddings` may not have in it; with the others (llama3,
+# longrope), and where layers differ in their scaling (Gemma 3), it has.
+SCALED = ("linear", "dynamic", "yarn")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many tokens a model has embeddings for, and how many positions it knows; None where nobody says."""
+
+    tokens: int | None = None
+    positions: int | None = None
+
+    def check(self, length: int, what: str) -> None:
+        """Refuse a text that the model was not made for.
+
+        Raises:
+            JobError: there are more tokens than positions.
+        """
+        if self.positions is not None and length > self.positions:
+            raise JobError(
+                f"{what} has {length} tokens, more than the {self.positions} positions that the model knows "
+                "(max_position_embeddings)"
+            )
+
+
+UNKNOWN = Limits()
+
+
+def limits_of(folder: Path) -> Limits:
+    """Read the limits of a model folder; none of a folder that has only a tokenizer.
+
+    Raises:
+        JobError: the configuration can't be read.
+    """
+    if not (folder / "config.json").is_file():
+        return UNKNOWN
+    config = text_config_of(folder)
+    return Limits(config.vocab_size, positions_of(config))
+
+
+def text_config_of(folder: Path) -> Any:
+    """Read the configuration of a model's language part.
+
+    Raises:
+        JobError: it can't be read without running code of the model's.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    except Exception as error:  # what a class makes of values that it doesn't expect
+        raise JobError(f"{folder}/config.json can't be read without running code from the model: {error}") from None
+
+
+def positions_of(config: Any) -> int | None:
+    """Return how many positions a model knows, with what scales its rotary positions counted in."""
+    known = getattr(config, "max_position_embeddings", None)
+    if not isinstance(known, int) or known < 1:
+        return None
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") in SCALED:
+        original = rope.get("original_max_position_embeddings") or known
+        known = max(known, int(original * (rope.get("factor") or 1)))
+    return known
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """Load a folder's tokenizer.
+
+    Raises:
+        JobError: it can't be loaded without running code of the model's, or can't say which characters a token is of.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the library that reads tokenizer.json raises plain ones
+        words = " ".join(str(error).split())[:300]
+        raise JobError(
+            f"{folder}: the tokenizer can't be loaded without running code from the model: {words}"
+        ) from None
+    if not tokenizer.is_fast:
+        raise JobError(
+            f"{folder}: the tokenizer has no tokenizer.json, so it can't say which characters a token is of; convert "
+            "it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+        )
+    return tokenizer
+
+
+def ends_of(folder: Path) -> list[int]:
+    """Read the tokens at which a model's generation settings end an answer.
+
+    Raises:
+        JobError: they can't be read.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return []
+    try:
+        ends = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+    except (ValueError, AttributeError) as error:
+        raise JobError(f"{path} can't be read as JSON: {error}") from None
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if not all(isinstance(end, int) for end in ends):
+        raise JobError(f"{path}: eos_token_id must be a token's number or a list of them, not {ends}")
+    return ends
