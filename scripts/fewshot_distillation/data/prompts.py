@@ -76,6 +76,8 @@ class PromptBuilder:
         # A chat template writes its own special tokens; plain text gets what the tokenizer adds, such as <bos>.
         ids, first = self._split(text, len(text) - len(self.generation_prompt), add_special_tokens=not self.is_chat)
         self.limits.check(len(ids), "the prompt")
+        if first == 0:
+            raise JobError("there is no token before the generation prompt, so nothing is asked")
         return Prompt(ids=ids, question_end=first - 1, prompt_end=len(ids) - 1)
 
     def answer_ids(self, answer: str) -> list[int]:
@@ -89,6 +91,10 @@ class PromptBuilder:
         # With the text before it, because some tokenizers put a space before what comes first.
         text = template.generation_prompt + template.before_answer + answer + template.ending
         ids, first = self._split(text, len(template.generation_prompt), add_special_tokens=False)
+        if template.ending and ids[-1] != self.end_of_turn:
+            raise JobError(
+                f"the tokenizer doesn't read {template.ending!r} behind {answer[-12:]!r} as the end of a turn"
+            )
         return [*ids[first:], *([] if template.ending else [self.end_of_turn])]
 
     def _check_marks(self, *texts: str) -> None:
