@@ -1,4 +1,4 @@
-"""Simulated studies through the code that judges real ones: how often verdicts are wrong, and how often effects are found.
+"""Simulated studies through the code that judges real ones: how often verdicts are wrong, and effects found.
 
 A question has its own difficulty, which each condition shifts a little, a seed shifts all answers of its model, and the
 rest is chance. Conditions of an A/A study have the same expected accuracy.
