@@ -12,8 +12,11 @@ from fewshot_distillation.analysis import crossed
 from fewshot_distillation.analysis.comparison import BETTER, EQUIVALENT, WORSE, Answers, difference, verdicts
 from fewshot_distillation.analysis.crossed import pooled_interval, variances
 
+# Thousands of studies take minutes.
+pytestmark = pytest.mark.slow
+
 LEVEL = 0.05
-STUDIES = 1500
+STUDIES = 800
 
 
 class World:
