@@ -19,6 +19,7 @@ from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
 from ..runtime.progress import progress
 from ..runtime.workspace import Workspace
+from .compiled import compile_student
 from .examples import build_streams
 from .state import save_state
 from .targets import TargetCache
@@ -52,6 +53,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     pairs = zip(spec.learning.targets, inputs.caches, strict=True)
     caches = [TargetCache(target, *files, len(rows)) for target, files in pairs]
     trainer = Trainer(spec, model_folder, streams, caches, machine.gradient_checkpointing)
+    compile_student(trainer, work.folder.parents[1] / "compiled")
     states, checkpoints = work.folder / "steps", work["checkpoints"]
     accelerator = trainer.accelerator
     if accelerator.is_main_process:
