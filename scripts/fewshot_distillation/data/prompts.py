@@ -95,7 +95,10 @@ class PromptBuilder:
             raise JobError(
                 f"the tokenizer doesn't read {template.ending!r} behind {answer[-12:]!r} as the end of a turn"
             )
-        return [*ids[first:], *([] if template.ending else [self.end_of_turn])]
+        ids = [*ids[first:], *([] if template.ending else [self.end_of_turn])]
+        if early := set(ids[:-1]) & set(self.stop_ids):
+            raise JobError(f"an answer holds {self.tokenizer.decode(list(early))!r}, at which generation would stop")
+        return ids
 
     def _check_marks(self, *texts: str) -> None:
         """A special token in a text would end its turn, or begin another."""
