@@ -263,7 +263,7 @@ class Study(Runs):
 
     @property
     def fewshot(self) -> str | None:
-        """The prompt that every condition is shown beside: the first with the most demonstrations that are as written."""
+        """The prompt that every condition is shown beside: the first with the most demonstrations, no control."""
         prompts = {name: self.prompts.all[name] for name in self.prompts.baselines(list(self.trained))}
         shown = [name for name, prompt in prompts.items() if prompt.shots and prompt.content == "correct"]
         return max(shown, key=lambda name: prompts[name].shots, default=None)
