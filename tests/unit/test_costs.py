@@ -68,7 +68,7 @@ def test_gpus_of_a_job():
     server = study(
         models__tiny__gpus={"evaluate": 2}, evaluation__backend="server", server__url="http://localhost:1/v1"
     )
-    assert server.gpus("baseline", "tiny") == 0 == server.gpus("icl_gap", "tiny", 1)
+    assert server.gpus("baseline", "tiny") == 0 == server.gpus("write_answers", "tiny", 1)
 
 
 def test_the_table_adds_up(results: Path):

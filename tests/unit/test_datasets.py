@@ -120,7 +120,7 @@ def test_bad_rows_are_skipped_and_counted_where_that_is_asked_for(tmp_path: Path
     wrong = {"question": "Which?", "answer": "#### None"}
     test = [OTHER, *({"question": f"Number {n}?", "answer": "#### 2,5"} for n in range(7))]
     meta = fetch_files(tmp_path, [wrong, GOOD, wrong, GOOD], test, on_bad_rows="skip", limit_train=1)
-    assert meta["rows"] == {"train": 1, "test": 1}
+    assert meta["rows"] == {"train": 1, "test": 1, "validation": 0}
     assert meta["skipped"]["train"] == {
         "rows": 2,
         "of": 4,
@@ -192,7 +192,7 @@ def test_limits_keep_the_first_rows(tmp_path: Path):
     test = [{"question": f"Number {n}?", "answer": f"#### {n}"} for n in range(4)]
     meta = fetch_files(tmp_path, [GOOD], test, limit_test=2)
     assert [row["question"] for row in read_jsonl(tmp_path / "test.jsonl")] == ["Number 0?", "Number 1?"]
-    assert meta["rows"] == {"train": 1, "test": 2}
+    assert meta["rows"] == {"train": 1, "test": 2, "validation": 0}
 
 
 @pytest.mark.parametrize("marks", ["keep", "strip"])
@@ -213,5 +213,6 @@ def test_generator(tmp_path: Path):
         found = [{key: row[key] for key in ("question", "answer")} for row in read_jsonl(path)]
         assert found == word_problems(7, 3, 5)[split]
     meta = json.loads((tmp_path / "meta.json").read_text())
-    assert meta["sha256"] == {"train": sha256(train), "test": sha256(test)}
-    assert meta["rows"] == {"train": 7, "test": 3}
+    paths = {"train": train, "test": test, "validation": train.with_name("validation.jsonl")}
+    assert meta["sha256"] == {split: sha256(path) for split, path in paths.items()}
+    assert meta["rows"] == {"train": 7, "test": 3, "validation": 0}

@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
 
 from . import crossed
 from .paired import PairedDifference, detectable_difference, mcnemar_questions, paired_difference
@@ -33,33 +32,41 @@ def difference(ours: Answers, theirs: Answers) -> crossed.Difference | PairedDif
     return paired_difference(ours.right[..., 0, :], theirs.right[..., 0, :])
 
 
-class Verdicts(NamedTuple):
-    """What a family of comparisons allows to say: corrected p-values, and a word for each comparison."""
-
-    p_corrected: np.ndarray
-    equivalence_p_corrected: np.ndarray
-    words: list[str]
-
-
 # The four verdicts.
 BETTER, WORSE, EQUIVALENT, INDISTINGUISHABLE = "better", "worse", "equivalent", "not distinguishable"
 
 
+class Verdicts(NamedTuple):
+    """What families of comparisons allow to say: corrected p-values and a word each, (..., comparisons)."""
+
+    p_corrected: np.ndarray
+    equivalence_p_corrected: np.ndarray
+    words: np.ndarray
+
+
 def verdicts(values: np.ndarray, p: np.ndarray, equivalence_p: np.ndarray, confidence: float) -> Verdicts:
-    """Correct a family with Holm's method, tests of differences and of equivalence each among themselves.
+    """Correct families with Holm's method, tests of differences and of equivalence each among themselves.
 
     Args:
-        values: (comparisons,) differences.
-        p, equivalence_p: (comparisons,) uncorrected p-values of a difference, and of equivalence within the margin.
-        confidence: 1 minus the probability that any comparison of the family is wrongly called different.
+        values: (..., comparisons) differences; leading axes are studies.
+        p, equivalence_p: uncorrected p-values of a difference, and of equivalence within the margin.
+        confidence: 1 minus the probability that any comparison of a family is wrongly called different.
     """
     level = 1 - confidence
-    different, equivalent = (multipletests(each, method="holm")[1] for each in (p, equivalence_p))
-    words = [
-        (BETTER if value > 0 else WORSE) if d <= level else EQUIVALENT if e <= level else INDISTINGUISHABLE
-        for value, d, e in zip(values, different, equivalent, strict=True)
-    ]
-    return Verdicts(different, equivalent, words)
+    different, equivalent = holm(np.asarray(p)), holm(np.asarray(equivalence_p))
+    word = np.where(equivalent <= level, EQUIVALENT, INDISTINGUISHABLE)
+    word = np.where(different <= level, np.where(np.asarray(values) > 0, BETTER, WORSE), word)
+    return Verdicts(different, equivalent, word)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Correct (..., tests) p-values with Holm's (1979) step-down method, as statsmodels does one family at a time."""
+    order = np.argsort(p, axis=-1)
+    left = np.arange(p.shape[-1], 0, -1)
+    stepped = np.maximum.accumulate(np.take_along_axis(p, order, -1) * left, axis=-1)
+    corrected = np.empty_like(stepped)
+    np.put_along_axis(corrected, order, np.minimum(stepped, 1.0), axis=-1)
+    return corrected
 
 
 class Size(NamedTuple):

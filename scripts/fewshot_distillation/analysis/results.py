@@ -49,10 +49,8 @@ class Results:
         self.gaps = gaps or []
         self.rows: dict[str, dict[tuple, dict[tuple, Row]]] = {}
         for row in accuracy.to_dict("records"):
-            seed = None if pd.isna(row["seed"]) else int(row["seed"])
-            self.rows.setdefault(row.get("split", "test"), {}).setdefault(cell_of(row), {})[seed, int(row["step"])] = (
-                row
-            )
+            seed, split = None if pd.isna(row["seed"]) else int(row["seed"]), row.get("split", "test")
+            self.rows.setdefault(split, {}).setdefault(cell_of(row), {})[seed, int(row["step"])] = row
         judged = judged.reindex(columns=[*CELL, "seed", "step", "split", "question_index", "correct"])
         tested = judged[judged["split"].isna() | (judged["split"] == "test")]
         self._right: dict[tuple, pd.Series] = {}

@@ -18,7 +18,7 @@ from ..config.targets import HiddenStatesTarget, LogitsTarget
 from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.load import load_model
 from ..modeling.packed import packed_hidden, use_packed_attention
-from ..modeling.vocabulary import cross_entropy_sum, over_vocabulary
+from ..modeling.vocabulary import over_vocabulary
 from ..runtime.errors import JobError
 from .batches import Batch, Head
 from .targets import Values
@@ -125,10 +125,10 @@ class Student(nn.Module):
         return sums
 
     def _head(self, head: Head, hidden: Tensor, values: dict[int, Values]) -> dict[str, Tensor]:
-        """Sums of what is computed from logits at the same tokens, hidden states (tokens, hidden)."""
-        if not head.targets:
-            smoothing = self.learning.label_smoothing
-            return {"ce": cross_entropy_sum(self.base[0], hidden, head.labels, smoothing)}
+        """Sums of what is computed from logits at the same tokens, hidden states (tokens, hidden).
+
+        Cross-entropy alone takes the same way, so that λ = 0 equals plain fine-tuning to the bit.
+        """
         keys = [(number, key) for number in head.targets for key in values[number]]
         given = [values[number][key] for number, key in keys]
 

@@ -75,7 +75,8 @@ def _family(family: str, pairs: list[Pair], spec: AggregateSpec) -> list[Row]:
         low, high = (float(bound) for bound in found[n].interval(spec.confidence))
         row = pair.row | {"family": family, "family_size": len(pairs), "n": pair.ours.right.shape[1]}
         row |= {"seeds": pair.ours.seeds, "against_seeds": pair.theirs.seeds}
-        row |= {"difference": values[n], "low": low, "high": high, "margin": spec.margin, "verdict": decided.words[n]}
+        row |= {"difference": values[n], "low": low, "high": high, "margin": spec.margin}
+        row |= {"verdict": str(decided.words[n])}
         row |= {"p": p[n], "p_corrected": float(decided.p_corrected[n]), "equivalence_p": equivalence[n]}
         row |= {"equivalence_p_corrected": float(decided.equivalence_p_corrected[n])}
         row |= size(pair.ours, pair.theirs, spec.margin, level)._asdict()
