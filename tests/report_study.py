@@ -14,7 +14,7 @@ from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec, ReportSpec
 from fewshot_distillation.evaluation.scoring import proportion_interval
 from fewshot_distillation.report.page import build
-from study_tables import LABELS, SCORERS
+from study_tables import LABELS, SCORERS, group
 
 # Each would leave `pwned` behind, or a request, if a browser took it for more than text.
 HOSTILE = (
@@ -113,7 +113,7 @@ class Study:
             log.parent.mkdir(parents=True)
             log.write_text(
                 f'12:00:00 python /somewhere/{rule}.py --spec \'{{"label": "<b>"}}\'\n'
-                "12:00:00 on node n1, GPU numbers 0 (1 promised), torch 2; commit 0123abc\n"
+                "12:00:00 on node n1, GPU numbers 0 (1 requested), torch 2; commit 0123abc\n"
                 f"12:00:09 {rule}.py finished in 9.0 s\n"
             )
             benchmark = self.results / "benchmarks" / rule / "tiny" / "sft-0-42-short.tsv"
@@ -125,9 +125,12 @@ class Study:
     def _summary(self) -> None:
         outputs = {name: self.results / "tables" / f"{name}.csv" for name in TABLES}
         outputs["summary"] = self.results / "summary.json"
+        groups = list(dict.fromkeys((condition, lam) for _, condition, lam, _, _ in self.runs))
         spec = AggregateSpec(
-            dataset="problems", labels=self.labels, conditions={}, plain="sft", main={"tiny": self.runs},
-            sweeps={"tiny": []}, confidence=0.95, metric="strict", scorers=SCORERS,
+            dataset="problems", validation=0, labels=self.labels, prompts=PROMPTS, conditions={}, plain="sft",
+            fewshot="fewshot", main={"tiny": [group(*one) for one in groups]}, sweeps={"tiny": []},
+            families={"conditions": [("layerwise", "sft"), ("logit_kl", "sft")]}, margin=0.02, confidence=0.95,
+            scorers=SCORERS, metric="strict",
         )  # fmt: skip
         aggregate(spec, self.folders, [], [], [], [], outputs)
         self.figures = {f"figures/tiny/{name}.png": f"Shows {name}." for name in ("main_comparison", "loss_curves")}

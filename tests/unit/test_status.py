@@ -160,7 +160,7 @@ def test_progress_of_the_programs_themselves(tmp_path: Path, caplog: pytest.LogC
     """The line that `progress` writes is one that can be read."""
     from fewshot_distillation.runtime.progress import progress
 
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="fewshot_distillation"):
         list(progress(range(3, 8), "train sft", 7, 2, "step", every=0))
     (tmp_path / "a.log").write_text("\n".join(f"12:00:00 {record.message}" for record in caplog.records))
     tail = read_tail(tmp_path / "a.log")

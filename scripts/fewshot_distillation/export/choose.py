@@ -1,12 +1,12 @@
 """Which checkpoint of which run is exported, and its accuracies."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from ..analysis.chosen import chosen_step
-from ..analysis.statistics import paired_difference
+from ..analysis.paired import paired_difference
 from ..config.specs import Candidate, ExportSpec
 
 ON_VALIDATION = "It has the highest accuracy on the validation rows, which are neither trained on nor tested."
@@ -75,8 +75,10 @@ def _result(folder: Path, step: int | None, spec: ExportSpec) -> Result:
     return Result(label, step, int(row["correct"]), int(row["n"]), *shares, right)
 
 
-def difference(mine: Result, other: Result, confidence: float) -> dict[str, Any] | None:
+def difference(mine: Result, other: Result, confidence: float) -> dict[str, float] | None:
     """Return how much more often one is right than the other on the same questions; None where they had others."""
     if not mine.right.index.equals(other.right.index):
         return None
-    return paired_difference(mine.right.to_numpy(), other.right.to_numpy(), confidence)
+    found = paired_difference(mine.right.to_numpy(), other.right.to_numpy())
+    low, high = found.interval(confidence)
+    return {"difference": float(found.value), "low": float(low), "high": float(high), "p_value": float(found.p_value())}

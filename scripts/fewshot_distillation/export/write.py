@@ -1,23 +1,26 @@
 """The exported files: an adapter and a merged model that transformers, PEFT and vLLM load."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from ..config.sources import HubModel
 from ..config.specs import ExportSpec
 from ..data.checkpoints import checkpoints_of, is_adapter
 from ..data.manifest import read_manifest
+from ..modeling.adapters import adapt, probe
 from ..modeling.load import dtype_for
 from ..runtime.files import write_json, write_text
 from ..runtime.provenance import commit, versions
 from .card import card
 from .choose import choose, results
+
+log = logging.getLogger("fewshot_distillation")
 
 
 def export(
@@ -41,12 +44,12 @@ def export(
         "commit": commit(),
         "versions": versions(),
     }
-    kinds = ["adapter", "merged"] if is_adapter(checkpoint) else ["merged"]
     for kind in ("adapter", "merged"):
         work[kind].mkdir(parents=True, exist_ok=True)
+    kinds = ["merged"]
     if is_adapter(checkpoint):
         _adapter(spec, checkpoint, model, base, work["adapter"])
-        _merged(checkpoint, model, dtype, work["merged"])
+        kinds = ["adapter", *(["merged"] if _merged(checkpoint, model, dtype, work["merged"]) else [])]
     else:
         shutil.copytree(checkpoint, work["merged"], dirs_exist_ok=True)
     for kind in kinds:
@@ -75,14 +78,28 @@ def _adapter(spec: ExportSpec, checkpoint: Path, model: Path, base: dict[str, An
     _copy_tokenizer(model, target, ("config.json", "generation_config.json"))
 
 
-def _merged(checkpoint: Path, model: Path, dtype: torch.dtype, target: Path) -> None:
-    weights = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, use_safetensors=True, trust_remote_code=False)
-    merged = PeftModel.from_pretrained(weights, str(checkpoint)).merge_and_unload(safe_merge=True)
+def _merged(checkpoint: Path, model: Path, dtype: torch.dtype, target: Path) -> bool:
+    """Write the merged model; false where it would say something else than the adapter, and nothing is written."""
+    adapted = adapt(_load(model, dtype), checkpoint).eval()
+    before = probe(adapted)
+    merged = adapted.merge_and_unload(safe_merge=True)
     # The fetched file is copied instead: transformers refuses to write some of those that it reads.
     merged.generation_config = GenerationConfig()
     merged.save_pretrained(target)
     (target / "generation_config.json").unlink(missing_ok=True)
     _copy_tokenizer(model, target, ("config.json",))
+    # Read again as a user reads it, which shows what saving lost, such as a head of its own.
+    tolerance = max(1e-3, 8 * torch.finfo(dtype).eps) * before.abs().max()
+    if (probe(_load(target, dtype).eval()) - before).abs().max() <= tolerance:
+        return True
+    log.warning("a merged model would say something else than the adapter, so there is none")
+    shutil.rmtree(target)
+    target.mkdir()
+    return False
+
+
+def _load(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, trust_remote_code=False)
 
 
 def _copy_tokenizer(model: Path, target: Path, without: tuple[str, ...]) -> None:
