@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -23,9 +24,9 @@ CASES = {
     "unsorted": (("schedules", "short", "checkpoints"), [4, 2], "checkpoints must be ascending"),
     "repeated": (("schedules", "short", "checkpoints"), [2, 2], "checkpoints must be ascending"),
     "negative lambda": (("conditions", "layerwise", "lambda"), -0.5, "conditions.layerwise.lambda"),
-    "micro batch": (("training", "micro_batch_size"), 3, "micro_batch_size 3 does not divide effective_batch_size 4"),
-    "unknown key": (("training", "learn_rate"), 1e-4, "training: unknown key 'learn_rate'"),
-    "old key": (("training", "lr"), 1e-4, "training: 'lr' is now called 'learning_rate'; rename the key"),
+    "setting of no recipe": (("training", "lr"), 1e-4, "training: 'lr' is a setting of a recipe, and recipes have"),
+    "unknown key": (("training", "default", "learn_rate"), 1e-4, "training.default: unknown key 'learn_rate'"),
+    "old key": (("training", "default", "lr"), 1e-4, "training.default: 'lr' is now called 'learning_rate'; rename"),
     "launch file": (("models", "tiny", "accelerate"), "a b.yaml", "tiny.accelerate: there is no file 'a b.yaml'"),
     "hostile name": (("models", "a; rm -rf $HOME"), {"source": {"files": "x"}}, "models"),
 }  # fmt: skip
@@ -52,7 +53,8 @@ def test_a_launch_file_is_quoted_in_the_command(project: Project):
     config["models"]["tiny"] |= {"accelerate": "four gpus; $HOME.yaml", "gpus": {"train": 4}}
     project.configure(config)
     output = project.run("-n", "-p", "all")
-    assert "accelerate launch --config_file 'four gpus; $HOME.yaml' --num_machines 1 --num_processes 4 " in output
+    (machine,) = set(re.findall(r"/train\.py --machine '(\{[^']*\})' --spec ", output))
+    assert json.loads(machine)["accelerate"] == "four gpus; $HOME.yaml" and json.loads(machine)["gpus"] == 4
 
 
 def test_published_accuracies(project: Project):
@@ -95,7 +97,7 @@ GOOD = [{"question": f"How many are {n} and 1?", "answer": f"{n} + 1 = {n + 1}\n
 def test_row_without_answer(project: Project):
     use_files(project, [*GOOD[:7], {"question": "And now?"}], GOOD[10:])
     assert fetch_error(project, "results/data/problems/train.jsonl") == (
-        "error: train.jsonl line 8: the row has no 'answer'"
+        "error: train.jsonl line 8: the row has no 'answer'; a row needs 'question' and 'answer'"
     )
 
 

@@ -66,7 +66,7 @@ def _recipes(value: Any) -> Any:
     """Give every recipe what it leaves out of the default one; settings without a name are those of an old version."""
     if not isinstance(value, dict):
         return value
-    if loose := [key for key, given in value.items() if key in Training.model_fields and not isinstance(given, dict)]:
+    if loose := [key for key, given in value.items() if given is not None and not isinstance(given, dict | Training)]:
         raise ValueError(
             f"'{loose[0]}' is a setting of a recipe, and recipes have names; put it under `{DEFAULT}:`, as in "
             f"training: {{{DEFAULT}: {{{loose[0]}: …}}}}"
