@@ -21,7 +21,7 @@ def phase_zero(wildcards):
     if phase is None:
         return []
     cache = "<results>/teachers/{model}/{teacher}/{text}/activations.safetensors".format(**wildcards)
-    return [in_order(path, cache) for path in answered_in(phase, "accuracy.csv", [wildcards.model])]
+    return [in_order(path, cache) for path in answered_in(phase, "predictions.parquet", [wildcards.model])]
 
 
 def caches_of(wildcards):

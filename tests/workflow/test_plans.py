@@ -20,7 +20,6 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
         fetch_model=1,
         fetch_dataset=1,
         baseline=2,
-        score_baseline=2,
         precompute_activations=1,
         audit_signal=1,
         train=1,
@@ -220,7 +219,7 @@ def test_settings_without_influence_rerun_nothing(reconfigured, finished: Projec
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "first", ["baselines/tiny/zeroshot/first6/accuracy.csv", "teachers/tiny/fewshot/question/signal.json"]
+    "first", ["baselines/tiny/zeroshot/first6/predictions.parquet", "teachers/tiny/fewshot/question/signal.json"]
 )
 def test_what_comes_first_and_is_torn_hides_nothing_that_is_missing(finished: Project, tmp_path: Path, first: str):
     """Snakemake forgets what depends on an `ancient` file that is made again."""
