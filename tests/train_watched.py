@@ -16,19 +16,24 @@ import sys
 import weakref
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator
-from accelerate.state import PartialState
-from accelerate.utils import DistributedType
-from torch.distributed import fsdp
-from torch.distributed.tensor import DTensor
-
 TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 sys.path.insert(0, str(TRAIN.parent))
 
 from fewshot_distillation.config.machine import Machine  # noqa: E402
-from fewshot_distillation.modeling import load  # noqa: E402
 from fewshot_distillation.runtime.processes import IN_PARTS, RANK, start_processes  # noqa: E402
+
+if __name__ == "__main__":
+    machine = Machine.model_validate_json(sys.argv[sys.argv.index("--machine") + 1])
+    start_processes(machine.gpus, machine.accelerate)  # before what takes long to import
+
+import torch  # noqa: E402
+from accelerate import Accelerator  # noqa: E402
+from accelerate.state import PartialState  # noqa: E402
+from accelerate.utils import DistributedType  # noqa: E402
+from torch.distributed import fsdp  # noqa: E402
+from torch.distributed.tensor import DTensor  # noqa: E402
+
+from fewshot_distillation.modeling import load  # noqa: E402
 from fewshot_distillation.student import trainer  # noqa: E402
 
 
@@ -127,8 +132,6 @@ def compile_nothing() -> None:
 
 
 if __name__ == "__main__":
-    machine = Machine.model_validate_json(sys.argv[sys.argv.index("--machine") + 1])
-    start_processes(machine.gpus, machine.accelerate)
     if "BF16" in os.environ:
         load.dtype_for = trainer.dtype_for = lambda precision, where: torch.bfloat16
     if "KILL_BEFORE_STEP" in os.environ:

@@ -71,8 +71,8 @@ def expected(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, train
 def test_as_the_workflow_launches_it(tmp_path: Path, model_folder: Path, train: Path, expected: dict):
     text = run(tmp_path, model_folder, train, PYTHON)
     assert outputs(tmp_path) == expected
-    for line in ("teacher, process 1 of 2: 100%", "320/320", "teacher, process 2 of 2: 100%", "280/280"):
-        assert line in text, "each process tells of its own part"
+    for line in ("teacher, process 1 of 2: 100%", "teacher, process 2 of 2: 100%"):
+        assert line in text and text.count(" 5/5 ") == 2, "each process tells of its own part"
     # Finished work is put back for all processes, and nobody waits for one that has left already.
     (tmp_path / "out" / "meta.json").unlink()
     assert "putting its outputs back" in run(tmp_path, model_folder, train, PYTHON)
