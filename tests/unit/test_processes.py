@@ -62,7 +62,9 @@ def train(
         gradient_checkpointing=checkpointing,
         save_state_every=2,
     )
-    spec = setup.spec("layerwise", training__default__effective_batch_size=8, **(changes or {}))
+    # Two processes may pack a batch otherwise than one, and each pack has dropout masks of its own.
+    settings = {"training__default__effective_batch_size": 8, "training__default__lora__dropout": 0.0}
+    spec = setup.spec("layerwise", **settings | (changes or {}))
     run = folder / "run"
     arguments = {
         "--spec": [spec.model_dump_json(by_alias=True)],

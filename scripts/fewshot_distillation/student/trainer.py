@@ -1,7 +1,8 @@
 """The training loop, one for all conditions: L = w L_CE + λ Σ_t λ_t L_t.
 
-Every random draw is a function of seed, step and micro batch. So a run that continues from a saved state, or that is
-spread over more processes, sees the same examples with the same dropout masks as an undisturbed run on one.
+Every random draw is a function of seed, step and micro batch. So a run that continues from a saved state sees the same
+examples with the same dropout masks as an undisturbed one. With more processes it sees the same examples; masks are the
+same where the batch is packed into as many micro batches.
 """
 
 import contextlib
