@@ -151,6 +151,7 @@ def test_driver_killed_while_its_job_goes_on(prepared: Project, undisturbed: Pro
     assert_same(prepared, undisturbed)
 
 
+@pytest.mark.slow
 def test_driver_interrupted(project: Project, undisturbed: Project):
     project.take(undisturbed, *FETCHED)
     driver = project.start(TARGET)

@@ -1,4 +1,4 @@
-"""The README's commands that evaluate a checkpoint by itself, as they stand but for the paths."""
+"""The documented commands that evaluate a checkpoint by itself, as they stand but for the paths."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from project import ROOT, Project
 
 
 def example(**replacements: str) -> str:
-    text = (ROOT / "README.md").read_text().split("<!-- example: one checkpoint -->")[1]
+    text = (ROOT / "docs" / "running.md").read_text().split("<!-- example: one checkpoint -->")[1]
     command = re.search(r"```bash\n(.*?)```", text, re.S).group(1)
     for old, new in replacements.values():
         assert old in command, old
