@@ -1,6 +1,18 @@
 # Phase 0: what demonstrations in the prompt are worth to each candidate model, from the answers of rules/evaluate.smk.
 
 
+# The teacher waits for it; a file of its own, because other questions have other paths, and a changed set of inputs would
+# make the teacher stale.
+rule icl_gap:
+    input:
+        lambda wildcards: answered_in(wildcards.phase, "predictions.parquet", [wildcards.model]),
+    output:
+        touch("<results>/icl_gap/{phase}/{model}.done"),
+    localrule: True
+    message:
+        "Phase 0 '{wildcards.phase}' of {wildcards.model} is answered"
+
+
 rule summarise_icl_gap:
     input:
         accuracy=lambda wildcards: answered_in(wildcards.phase, "accuracy.csv"),

@@ -21,7 +21,7 @@ def phase_zero(wildcards):
     if phase is None:
         return []
     cache = "<results>/teachers/{model}/{teacher}/{text}/activations.safetensors".format(**wildcards)
-    return [in_order(path, cache) for path in answered_in(phase, "predictions.parquet", [wildcards.model])]
+    return in_order(f"<results>/icl_gap/{phase}/{wildcards.model}.done", cache)
 
 
 def caches_of(wildcards):

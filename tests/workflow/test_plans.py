@@ -20,6 +20,7 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
         fetch_model=1,
         fetch_dataset=1,
         baseline=2,
+        icl_gap=1,
         precompute_activations=1,
         audit_signal=1,
         train=1,
@@ -60,7 +61,7 @@ def test_rule_graph_reads_like_the_study(finished: Project):
     }
     chain = [
         "baseline",
-        "score_baseline",
+        "icl_gap",
         "precompute_activations",
         "precompute_logits",
         "train",
@@ -87,7 +88,7 @@ SMALL, LARGE, CANDIDATE = "qwen3-1.7b", "qwen3-8b", "qwen3-4b-instruct"
 PUBLISHED_STUDY = {
     ("fetch_dataset", None): 1,
     ("fetch_model", SMALL): 1, ("fetch_model", LARGE): 1, ("fetch_model", CANDIDATE): 1,
-    ("summarise_icl_gap", None): 2, ("plot_icl_gap", None): 2,
+    ("icl_gap", SMALL): 1, ("icl_gap", LARGE): 1, ("summarise_icl_gap", None): 2, ("plot_icl_gap", None): 2,
     ("baseline", SMALL): 6, ("baseline", LARGE): 6, ("baseline", CANDIDATE): 6,
     ("score_baseline", SMALL): 6, ("score_baseline", LARGE): 6, ("score_baseline", CANDIDATE): 6,
     ("precompute_activations", SMALL): 1, ("precompute_activations", LARGE): 1,
