@@ -232,6 +232,14 @@ def test_recipes_and_subsets_are_runs_of_their_own():
     assert identity["recipe"] == "tuned" and identity["train_examples"] == 4
 
 
+def test_the_main_comparison_is_of_most_examples():
+    """Of equally long runs, whatever the order in which a study lists their sizes."""
+    grid = {"models": ["tiny"], "conditions": ["sft"], "schedules": ["short"], "train_examples": [8, 4]}
+    assert {run.schedule for run in study(studies={"only": grid}).main_runs("tiny")} == {"short@n8"}
+    every = study(studies={"only": grid, "all": grid | {"train_examples": None}})
+    assert {run.schedule for run in every.main_runs("tiny")} == {"short"}
+
+
 def test_phase_0_and_baselines_share_answers():
     """What a teacher's prompt with other shots is called, and that 0 and 2 shots are asked for once."""
     prompts = study(icl_gap__phase0__shots=[0, 1, 2]).prompts

@@ -104,14 +104,19 @@ class Runs:
         return [run for run in runs if run.lam == chosen[run.condition]]
 
     def main_runs(self, model: str) -> list[Run]:
-        """Of the default runs those with each condition's longest schedule."""
+        """Of the default runs those with each condition's longest schedule, and of these those with most examples."""
         runs = self.default_runs(model)
         longest: dict[str, str] = {}
         for run in runs:
             best = longest.setdefault(run.condition, run.schedule)
-            if self.steps(run.schedule) > self.steps(best):
+            if self._size(run.schedule) > self._size(best):
                 longest[run.condition] = run.schedule
         return [run for run in runs if run.schedule == longest[run.condition]]
+
+    def _size(self, variant: str) -> tuple[int, float]:
+        """Steps and training examples of a variant; all of them are more than any number."""
+        examples = self.variants[variant].train_examples
+        return self.steps(variant), float("inf") if examples is None else examples
 
     def sweep_runs(self, model: str) -> list[Run]:
         """Runs of conditions with several λ, with the plain fine-tuning that they are measured against.
