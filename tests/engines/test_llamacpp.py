@@ -37,6 +37,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NEW = 48
 SHOTS, QUESTIONS = 3, 6
 
+# A server of a real model takes minutes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> tuple[Path, Path]:
