@@ -27,6 +27,7 @@ include: "rules/plot.smk"
 include: "rules/aggregate.smk"
 include: "rules/report.smk"
 include: "rules/targets.smk"
+include: "rules/plan.smk"
 
 
 rule all:

@@ -11,18 +11,23 @@ from safetensors.numpy import load_file
 OWN = ("general.architecture", "general.file_type")
 
 
-def in_float32(source: Path, target: Path) -> Path:
-    """A copy of a model in float32, which is what `fetch_model` makes of the same file for transformers."""
+def first_layers(source: Path, target: Path, layers: int) -> Path:
+    """The first layers of a model, in float32."""
     reader = GGUFReader(source)
-    writer = GGUFWriter(target, reader.fields["general.architecture"].contents())
+    architecture = reader.fields["general.architecture"].contents()
+    writer = GGUFWriter(target, architecture)
     for name, field in reader.fields.items():
-        if not name.startswith("GGUF.") and name not in OWN:
+        if name == f"{architecture}.block_count":
+            writer.add_block_count(layers)
+        elif not name.startswith("GGUF.") and name not in OWN:
             inner = field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
             writer.add_key_value(name, field.contents(), field.types[0], sub_type=inner)
     writer.add_file_type(0)
     for tensor in reader.tensors:
-        values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        writer.add_tensor(tensor.name, values.reshape([int(size) for size in reversed(tensor.shape)]))
+        place = tensor.name.split(".")
+        if place[0] != "blk" or int(place[1]) < layers:
+            values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            writer.add_tensor(tensor.name, values.reshape([int(size) for size in reversed(tensor.shape)]))
     _write(writer)
     return target
 

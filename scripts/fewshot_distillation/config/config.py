@@ -9,6 +9,7 @@ from ..tasks import task_of
 from .base import ConfigError, DropNulls, LocalPath, Name, Strict, explain, suggest
 from .catalogue import BASE, Dataset, Evaluation, Model, Questions, Schedule, Server, Training
 from .conditions import QUESTION, REFERENCE, Condition, Teacher
+from .plan import Plan
 
 
 def _ascending(name: str, values: list[Any]) -> None:
@@ -188,6 +189,7 @@ class Config(Strict):
         pattern=r"^[A-Za-z0-9./][A-Za-z0-9._:/@+-]*$",
         description="Container image of all jobs with `--sdm apptainer`, a file or an address; see envs/container.def.",
     )
+    plan: Plan = Field(Plan(), description="Assumptions of `snakemake plan`.")
     plots: Plots = Field(Plots(), description="Looks of the figures.")
 
     @field_validator("results")

@@ -76,8 +76,16 @@ class Internals:
         return {str(file) for job in self._workflow.dag.jobs for file in job.output}
 
     def only_looks(self) -> bool:
-        """Whether the only target is `status`, the one without inputs and outputs, which is to disturb nobody."""
+        """Whether the targets are `status` and `plan`, which have no inputs and outputs and are to disturb nobody."""
         return not any(job.output or job.input for job in self._workflow.dag.targetjobs)
+
+    def files(self) -> dict[str, tuple[list[str], str | None]]:
+        """The outputs and the benchmark file of each rule that has outputs, with wildcards."""
+        return {
+            rule.name: (list(map(str, rule.output)), str(rule.benchmark) if rule.benchmark else None)
+            for rule in self._workflow.rules
+            if rule.output
+        }
 
     def jobs(self) -> Iterator[dict[str, Any]]:
         """Every job that the targets depend on, and whether it is needed or was up to date."""

@@ -224,7 +224,7 @@ def recognised(client: OpenAI, url: str, tokenizer: Any, model: Any) -> OpenAIPr
     kinds = {"vllm": VllmProtocol, "llamacpp": LlamaCppProtocol}
     protocol = kinds.get(getattr(model, "owned_by", None), OpenAIProtocol)(client, url, tokenizer, model.id)
     stored = (getattr(model, "meta", None) or {}).get("ftype") if isinstance(protocol, LlamaCppProtocol) else None
-    if stored and stored not in ("F32", "F16", "BF16"):
+    if stored and stored.removeprefix("all ") not in ("F32", "F16", "BF16"):
         log.warning("the server's weights are quantised (%s), so its answers aren't those of the full weights", stored)
     try:
         version = f" {protocol._get('/version')['version']}" if isinstance(protocol, VllmProtocol) else ""

@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
 
-from ...modeling.adapters import load_checkpoint
 from ...modeling.attention import use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
-from ...modeling.load import device
+from ...modeling.load import device, load_model
 from ...modeling.prefix import PrefixReader
 from .base import Generation, Setting
 
@@ -54,7 +53,12 @@ class TransformersBackend:
     def use(self, checkpoint: Path | None) -> None:
         # Loaded afresh each time: taking a merged adapter out again doesn't give back the same weights in bfloat16.
         self.model = None
-        self.model = load_checkpoint(self.model_folder, checkpoint, self.precision)
+        if checkpoint is None:
+            self.model = load_model(self.model_folder, self.precision)
+        else:
+            from ...modeling.adapters import load_checkpoint  # with PEFT, which takes seconds to import
+
+            self.model = load_checkpoint(self.model_folder, checkpoint, self.precision)
         # What a model's authors sample with (temperature, penalties) would be taken over where nothing is said.
         self.model.generation_config = GenerationConfig()
         if not self.padded:
