@@ -158,8 +158,3 @@ use rule score as score_validation with:
     message:
         "Scoring the validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed"
         " {wildcards.seed}, schedule {wildcards.schedule}"
-
-
-# Snakemake doesn't apply constraints of wildcards within path variables, so `<run>` could be a folder below another.
-ruleorder: eval_validation > eval_checkpoint
-ruleorder: score_validation > score

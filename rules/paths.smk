@@ -1,34 +1,45 @@
 # Where files are: names of folders in rules (`<run>`), the values of wildcards, and the files of runs and baselines.
 
 
-pathvars:
-    results=STUDY.config.results,
-    logs="<results>/logs",
-    benchmarks="<results>/benchmarks",
-    weights="<results>/models/{model}",
-    data=f"<results>/data/{STUDY.config.dataset}",
-    teacher="<results>/teachers/{model}/{teacher}/{text}",
-    written="<results>/teachers/{model}/{teacher}/written",
-    baseline="<results>/baselines/{model}/{prompt}/{questions}",
-    run="<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}",
-
-
 def any_of(names):
     return "|".join(re.escape(str(name)) for name in sorted(names)) or "(?!)"
 
 
+ALLOWED = {
+    "model": any_of(STUDY.config.models),
+    "dataset": any_of([STUDY.config.dataset]),
+    "phase": any_of(STUDY.config.icl_gap),
+    "teacher": any_of(STUDY.config.teachers),
+    "text": any_of([QUESTION, REFERENCE, *STUDY.config.teachers]),
+    "prompt": any_of(STUDY.prompts.all),
+    "questions": any_of(STUDY.prompts.questions),
+    "condition": any_of(STUDY.config.conditions),
+    "schedule": any_of(STUDY.variants),
+    "lam": any_of({run.lam for run in STUDY.runs}),
+    "seed": any_of({run.seed for run in STUDY.runs}),
+}
+
+
+def constrained(path):
+    """A path in which every wildcard bears its constraint: Snakemake applies the global ones before it puts path
+    variables in their places."""
+    return re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]},{ALLOWED[found[1]]}}}", path)
+
+
+pathvars:
+    results=STUDY.config.results,
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
+    weights=constrained("<results>/models/{model}"),
+    data=f"<results>/data/{STUDY.config.dataset}",
+    teacher=constrained("<results>/teachers/{model}/{teacher}/{text}"),
+    written=constrained("<results>/teachers/{model}/{teacher}/written"),
+    baseline=constrained("<results>/baselines/{model}/{prompt}/{questions}"),
+    run=constrained("<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}"),
+
+
 wildcard_constraints:
-    model=any_of(STUDY.config.models),
-    dataset=any_of([STUDY.config.dataset]),
-    phase=any_of(STUDY.config.icl_gap),
-    teacher=any_of(STUDY.config.teachers),
-    text=any_of([QUESTION, REFERENCE, *STUDY.config.teachers]),
-    prompt=any_of(STUDY.prompts.all),
-    questions=any_of(STUDY.prompts.questions),
-    condition=any_of(STUDY.config.conditions),
-    schedule=any_of(STUDY.variants),
-    lam=any_of({run.lam for run in STUDY.runs}),
-    seed=any_of({run.seed for run in STUDY.runs}),
+    **ALLOWED,
 
 
 def files_of(runs, file):

@@ -29,6 +29,14 @@ def test_named_target_needs_only_its_run(finished: Project, tmp_path):
     assert fresh.planned("eval_sft_0_tiny")["eval_checkpoint"] == 1
 
 
+def test_validation_rows_are_answered_beside_the_test_questions(finished: Project, tmp_path):
+    """Their files are in a folder of the run, which is no run of its own: `<run>` fits a run's folder alone."""
+    config = copy.deepcopy(finished.config)
+    config["datasets"]["problems"]["validation"] = 4
+    plan = Project(tmp_path, config).planned("all")
+    assert plan["eval_validation"] == plan["score_validation"] == plan["train"] == plan["eval_checkpoint"] > 0
+
+
 def test_one_figure_needs_only_what_it_shows(finished: Project, tmp_path):
     plan = Project(tmp_path, finished.config).planned("results/figures/tiny/lambda_sweep.png")
     assert plan["train"] == 3, "two λ and plain fine-tuning"
