@@ -7,6 +7,7 @@ from fewshot_distillation.config.targets import POSITIONS
 from fewshot_distillation.data.prompts import Prompt
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of
+from fewshot_distillation.modeling.packed import Packed, Selection, pack, packed_hidden, use_packed_attention
 from fewshot_distillation.modeling.prefix import common_length, shared_prefix
 from fewshot_distillation.teacher.reading import Reader
 from tiny import random_prompts
@@ -92,37 +93,44 @@ def test_logits_of_a_model_that_caps_them(model):
     torch.testing.assert_close(logits_of(model, hidden), 2 * torch.tanh(uncapped / 2))
 
 
+def choose(packed: Packed, *tokens: int) -> Selection:
+    return Selection(torch.tensor(tokens), packed.tokens)
+
+
+@pytest.mark.parametrize("in_one_row", [True, False], ids=["packed", "padded"])
 @torch.inference_mode()
-def test_capture_of_chosen_layers_and_positions(model):
-    """One (batch, positions, hidden) tensor a layer, in the order of the layers asked for."""
-    ids = torch.tensor(random_prompts(2, 400, 10, 10))
-    positions = torch.tensor([[2, 5, 9], [0, 1, 3]])
+def test_capture_of_chosen_layers_and_positions(model, in_one_row: bool):
+    """One (chosen, hidden) tensor a layer, in the order of the layers and tokens asked for."""
+    ids = random_prompts(2, 400, 10, 10)
     decoder = decoder_of(model)
-    everything = decoder(ids, output_hidden_states=True).hidden_states
-    with Capture(decoder, [0]).at(positions) as layers:
-        decoder(ids)
-    assert len(layers) == 1 and layers[0].shape == (2, 3, 32)
-    torch.testing.assert_close(layers[0][1], everything[1][1, [0, 1, 3]])
+    everything = decoder(torch.tensor(ids), output_hidden_states=True).hidden_states
+    if in_one_row:
+        use_packed_attention(decoder)
+    packed = pack(ids)
+    with Capture(decoder, [0]).of(packed, choose(packed, 2, 5, 9, 10, 11, 13)) as layers:
+        packed_hidden(decoder, packed)
+    assert len(layers) == 1 and layers[0].shape == (6, 32)
+    torch.testing.assert_close(layers[0][3:], everything[1][1, [0, 1, 3]])
+    torch.testing.assert_close(layers[0][:3], everything[1][0, [2, 5, 9]])
 
 
 @torch.inference_mode()
 def test_what_was_captured_first_counts(model):
     """Gradient checkpointing runs layers a second time."""
-    decoder = decoder_of(model)
-    with Capture(decoder).at(torch.tensor([[1]])) as layers:
-        decoder(torch.tensor([[5, 6]]))
+    decoder, packed = decoder_of(model), pack([[5, 6]])
+    with Capture(decoder).of(packed, choose(packed, 1)) as layers:
+        packed_hidden(decoder, packed)
         first = [layer.clone() for layer in layers]
-        decoder(torch.tensor([[7, 8]]))
+        packed_hidden(decoder, pack([[7, 8]]))
     assert len(layers) == 2 and all(torch.equal(a, b) for a, b in zip(layers, first, strict=True))
 
 
 @torch.inference_mode()
 def test_hooks_are_gone_after_the_block(model):
-    decoder = decoder_of(model)
-    capture = Capture(decoder)
-    with pytest.raises(ZeroDivisionError), capture.at(torch.tensor([[0]])) as layers:
+    decoder, packed = decoder_of(model), pack([[5, 6]])
+    with pytest.raises(ZeroDivisionError), Capture(decoder).of(packed, choose(packed, 0)) as layers:
         raise ZeroDivisionError
-    decoder(torch.tensor([[5, 6]]))
+    packed_hidden(decoder, packed)
     assert layers == [] and not any(layer._forward_hooks for layer in decoder.layers)
 
 

@@ -4,26 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from fewshot_distillation.modeling.hidden_states import decoder_of
+from operations import Operations
 from training import Setup
 
 # Operations that launch something, of a step of the tiny model of two layers: a few more than there are now.
 MOST = {"sft": 890, "layerwise": 970, "logit_kl": 1010}
-
-
-class Operations(TorchDispatchMode):
-    """Counts operations that compute something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, operation, types, arguments=(), settings=None):
-        if not operation.is_view:
-            self.counts[operation.name()] += 1
-        return operation(*arguments, **(settings or {}))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from fewshot_distillation.modeling import vocabulary
 from fewshot_distillation.modeling.hidden_states import logits_of
-from fewshot_distillation.modeling.vocabulary import cross_entropy, cross_entropy_sum, over_vocabulary
+from fewshot_distillation.modeling.vocabulary import over_vocabulary
 
 TOKENS, HIDDEN, VOCABULARY = 11, 8, 50
 
@@ -49,6 +49,15 @@ def both(logits: Tensor, targets: Tensor, teacher: Tensor) -> Tensor:
     )
 
 
+def cross_entropy(
+    model: Model, hidden: Tensor, targets: Tensor, smoothing: float = 0.0, chunk: int | None = None
+) -> Tensor:
+    def loss(logits: Tensor, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(logits, wanted, reduction="none", label_smoothing=smoothing)
+
+    return over_vocabulary(model, loss, hidden, targets, chunk=chunk)
+
+
 @pytest.fixture
 def data() -> dict[str, Tensor]:
     torch.manual_seed(0)
@@ -84,14 +93,6 @@ class TestAgainstAllLogitsAtOnce:
         expected = F.cross_entropy(logits, data["targets"], reduction="none", label_smoothing=smoothing)
         self.check(model, found, expected, hidden, data["weights"])
 
-    @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-    def test_its_sum(self, data, trained: bool, cap: float | None, chunk: int | None, smoothing: float):
-        model, hidden = Model(trained, cap), data["hidden"].requires_grad_()
-        found = cross_entropy_sum(model, hidden, data["targets"], smoothing, chunk)
-        logits = logits_of(model, hidden)
-        expected = F.cross_entropy(logits, data["targets"], reduction="sum", label_smoothing=smoothing)
-        self.check(model, found, expected, hidden, torch.tensor(0.3))
-
     def test_a_divergence(self, data, trained: bool, cap: float | None, chunk: int | None):
         model, hidden = Model(trained, cap), data["hidden"].requires_grad_()
         found = over_vocabulary(model, kl, hidden, data["teacher"], chunk=chunk)
@@ -119,7 +120,6 @@ def test_no_tokens(trained: bool):
     values = cross_entropy(Model(trained, None), hidden, torch.zeros(0, dtype=torch.long))
     assert values.shape == (0,)
     values.sum().backward()
-    assert cross_entropy_sum(Model(trained, None), hidden, torch.zeros(0, dtype=torch.long)) == 0
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
@@ -127,16 +127,12 @@ def test_under_autocast(data, trained: bool):
     """The head's product is made in bfloat16, the loss in float32, as without chunks."""
     model, hidden = Model(trained, None), data["hidden"].requires_grad_()
 
-    def check(reduction: str, found: Tensor) -> None:
-        expected = F.cross_entropy(logits_of(model, hidden), data["targets"], reduction=reduction)
-        assert found.dtype == torch.float32
-        pairs = zip(*(results(model, v, hidden, torch.tensor(1.0)) for v in (found, expected)), strict=True)
-        for one, other in pairs:
-            torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2)
-
     with torch.autocast("cpu", torch.bfloat16):
-        check("none", cross_entropy(model, hidden, data["targets"], chunk=4))
-        check("sum", cross_entropy_sum(model, hidden, data["targets"], chunk=4))
+        found = cross_entropy(model, hidden, data["targets"], chunk=4)
+        expected = F.cross_entropy(logits_of(model, hidden), data["targets"], reduction="none")
+    assert found.dtype == torch.float32
+    for one, other in zip(*(results(model, v, hidden, torch.tensor(1.0)) for v in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2)
 
 
 def test_the_default_chunk(data, monkeypatch):
@@ -155,14 +151,13 @@ def peak(step) -> int:
 
 
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen head", "trained head"])
-@pytest.mark.parametrize("function", [cross_entropy, cross_entropy_sum])
-def test_memory_grows_with_the_chunk_and_not_with_the_batch(function, trained: bool):
+def test_memory_grows_with_the_chunk_and_not_with_the_batch(trained: bool):
     vocabulary_size = 20_000
     model = Model(trained, None, (HIDDEN, vocabulary_size))
 
     def held(tokens: int, chunk: int) -> int:
         hidden, targets = torch.randn(tokens, HIDDEN, requires_grad=True), torch.zeros(tokens, dtype=torch.long)
-        return peak(lambda: function(model, hidden, targets, chunk=chunk).sum().backward())
+        return peak(lambda: cross_entropy(model, hidden, targets, chunk=chunk).sum().backward())
 
     logits = 4 * vocabulary_size  # bytes a token
     assert held(256, 32) - held(64, 32) < 20 * logits

@@ -1,4 +1,4 @@
-"""Hidden states of every layer at one position per sequence, before the final norm, and logits from them."""
+"""Hidden states of layers at chosen tokens, before the final norm, and logits from them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from .packed_attention import is_packed
 
 
 class Capture:
-    """Collects the output of chosen decoder layers at chosen positions during a forward pass.
+    """Collects the output of chosen decoder layers at chosen tokens during a forward pass.
 
     A layer's output is taken *before* the final norm (`output_hidden_states=True` returns the last one after it), so
     that logits can be computed from it as `lm_head(norm(h))`.
@@ -21,32 +21,6 @@ class Capture:
     def __init__(self, decoder: nn.Module, layers: list[int] | None = None) -> None:
         self.decoder = decoder
         self.blocks = [decoder.layers[i] for i in (range(len(decoder.layers)) if layers is None else layers)]
-
-    @contextlib.contextmanager
-    def at(self, positions: Tensor) -> Iterator[list[Tensor]]:
-        """Within the block, forward passes append one (batch, positions, hidden) tensor a layer to the list.
-
-        Args:
-            positions: (batch, positions) token indices.
-        """
-        found: list[Tensor] = []
-        rows = torch.arange(positions.shape[0], device=positions.device).unsqueeze(1)
-
-        def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple) -> None:
-            # Gradient checkpointing runs a layer again in the backward pass; what it captured first is what counts.
-            if len(found) < len(self.blocks):
-                hidden = output[0] if isinstance(output, tuple) else output
-                # It also counts the tensors that a layer saves, and this hook, which isn't there the second time, saves
-                # its indices: they are kept from it.
-                with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
-                    found.append(hidden[rows, positions])
-
-        handles = [block.register_forward_hook(hook) for block in self.blocks]
-        try:
-            yield found
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @contextlib.contextmanager
     def of(self, packed: Packed, chosen: Selection) -> Iterator[list[Tensor]]:
@@ -60,7 +34,8 @@ class Capture:
             chosen = Selection(packed.padded_places()[chosen.index], (len(packed.cu_seq_lens) - 1) * packed.max_length)
 
         def hook(_module: nn.Module, _inputs: tuple, output: Tensor | tuple) -> None:
-            if len(found) < len(self.blocks):  # gradient checkpointing, as above
+            # Gradient checkpointing runs a layer again in the backward pass; what it captured first is what counts.
+            if len(found) < len(self.blocks):
                 hidden = output[0] if isinstance(output, tuple) else output
                 found.append(chosen.of(hidden.flatten(0, 1)))
 

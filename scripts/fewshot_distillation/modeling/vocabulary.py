@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from .hidden_states import logit_cap, logits_of
+from .hidden_states import logits_of
 
 # In a chunk, in float32: 256 MB. Loss and gradient make about four matrices of that size.
 LOGITS = 2**26
@@ -90,39 +89,3 @@ class _FrozenHead(torch.autograd.Function):
         tokens, values, _ = ctx.slopes.shape
         total = (ctx.slopes * gradient.reshape(tokens, values, 1)).sum(1)
         return total.to(ctx.slopes.dtype), None, None, None
-
-
-def cross_entropy(
-    model: PreTrainedModel,
-    hidden: Tensor,
-    targets: Tensor,
-    label_smoothing: float = 0.0,
-    chunk: int | None = None,
-) -> Tensor:
-    """−log probability of each target token in nats, (tokens,) float32; with smoothing as PyTorch defines it."""
-
-    def loss(logits: Tensor, wanted: Tensor) -> Tensor:
-        return F.cross_entropy(logits, wanted, reduction="none", label_smoothing=label_smoothing)
-
-    return over_vocabulary(model, loss, hidden, targets, chunk=chunk)
-
-
-def cross_entropy_sum(
-    model: PreTrainedModel,
-    hidden: Tensor,
-    targets: Tensor,
-    label_smoothing: float = 0.0,
-    chunk: int | None = None,
-) -> Tensor:
-    """The sum of `cross_entropy` over tokens, a scalar, by PyTorch's own function where that can."""
-    head = model.get_output_embeddings()
-    # DeepSpeed's weights (stage 3) are there only within a module's call.
-    plain = head.bias is None and not hasattr(head.weight, "ds_id") and len(hidden) > 0
-    if not plain or label_smoothing or logit_cap(model) is not None:
-        return cross_entropy(model, hidden, targets, label_smoothing, chunk).sum()
-    # It doesn't follow autocast. Its own choice of a chunk, 8 tokens for a batch of 1,024, made it four times as slow.
-    where, dtype = hidden.device.type, head.weight.dtype
-    dtype = torch.get_autocast_dtype(where) if torch.is_autocast_enabled(where) else dtype
-    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=chunk or _chunk(model), chunking_method=None)
-    total = F.linear_cross_entropy(hidden.to(dtype), head.weight.to(dtype), targets, reduction="sum", options=options)
-    return total.float()
