@@ -36,7 +36,7 @@ rule aggregate:
         "../envs/analysis.yaml"
     params:
         scripts=scripts,
-        spec=lambda wildcards: STUDY.aggregate().model_dump_json(),
+        spec=lambda wildcards: aggregate_spec(STUDY).model_dump_json(),
         code=code_of("aggregate.py", *(f"analysis.tables.{table}" for table in tables.TABLES)),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
         tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
@@ -65,7 +65,7 @@ rule write_analysis:
         "../envs/analysis.yaml"
     params:
         scripts=scripts,
-        spec=lambda wildcards: STUDY.analysis(figure_captions()).model_dump_json(),
+        spec=lambda wildcards: analysis_spec(STUDY, figure_captions()).model_dump_json(),
         code=code_of("write_analysis.py"),
         results=lambda wildcards, output: os.path.dirname(output[0]),
     message:

@@ -45,8 +45,8 @@ def metrics_of_figure(figure):
     )
 
 
-def plot_spec(figure):
-    return lambda wildcards: STUDY.plot(figure, wildcards.model).model_dump_json()
+def spec_of_figure(figure):
+    return lambda wildcards: plot_spec(STUDY, figure, wildcards.model).model_dump_json()
 
 
 def figures_of(model):

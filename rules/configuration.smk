@@ -19,16 +19,17 @@ HERE = Path(str(workflow.current_basedir)).parent
 SCRIPTS = str(HERE / "scripts")
 sys.path.insert(0, SCRIPTS)
 
+from fewshot_distillation.config.analysis import aggregate_spec, analysis_spec, plot_spec
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.catalogue import questions_text
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.conditions import QUESTION, REFERENCE
-from fewshot_distillation.config.config import load
 from fewshot_distillation.config.deliverables import CHOSEN, export_spec, exports, report_spec
 from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
-from fewshot_distillation.config.study import Study
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
+from fewshot_distillation.config.study import Study
 from fewshot_distillation.runtime import plans
 from fewshot_distillation.runtime.internals import Internals, untested
 

@@ -26,7 +26,7 @@ for figure in MODEL_FIGURES:
         params:
             scripts=scripts,
             figure=figure,
-            spec=plot_spec(figure),
+            spec=spec_of_figure(figure),
             code=code_of("plot.py", f"analysis.figures.{figure}"),
         message:
             "Drawing {params.figure} of {wildcards.model}"
@@ -56,7 +56,7 @@ rule plot_icl_gap:
         "../envs/analysis.yaml"
     params:
         scripts=scripts,
-        spec=lambda wildcards: STUDY.plot("icl_gap").model_dump_json(),
+        spec=lambda wildcards: plot_spec(STUDY, "icl_gap").model_dump_json(),
         code=code_of("plot.py", "analysis.figures.icl_gap"),
     message:
         "Drawing the in-context gap, phase 0 '{wildcards.phase}'"

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from fewshot_distillation.config.base import ConfigError
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.study import Study
 from fewshot_distillation.runtime.errors import JobError
 

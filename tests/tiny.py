@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.sources import FilesModel, GeneratedDataset
 from fewshot_distillation.config.specs import DatasetSpec, ModelSpec, TrainSpec
 from fewshot_distillation.config.study import Study

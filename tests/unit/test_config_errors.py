@@ -7,7 +7,7 @@ import yaml
 
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.checks import check_layers
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.specs import TrainSpec
 from tiny import edited, study
 

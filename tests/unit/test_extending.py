@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fewshot_distillation.config import targets
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.study import Study
 from tiny import CONFIG, edited
 

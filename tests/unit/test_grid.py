@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_distillation.config.analysis import aggregate_spec
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.runs import Run, lambda_text
 from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.config.study import Study
@@ -290,14 +291,14 @@ def test_a_condition_is_shown_at_its_own_lambda_or_one_above_zero(lambdas, shown
 
 
 def test_aggregate_names_plain_fine_tuning_and_the_sweep():
-    spec = study().aggregate()
+    spec = aggregate_spec(study())
     main, sweep = (
         {(group["condition"], group["lambda"], group["schedule"]) for group in groups["tiny"]}
         for groups in (spec.main, spec.sweeps)
     )
     assert spec.plain == "sft" and ("layerwise", 0.5, "short") in main
     assert ("layerwise", 0.1, "short") in sweep and len(sweep) == 4
-    assert study(studies={"main": grid(conditions=["layerwise"])}).aggregate().plain is None
+    assert study(studies={"main": grid(conditions=["layerwise"])}).plain is None
 
 
 def test_order_of_keys_does_not_matter():

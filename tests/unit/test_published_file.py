@@ -8,7 +8,7 @@ import yaml
 
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.catalogue import BASE
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.published import Published, load_published
 
 ROOT = Path(__file__).resolve().parents[2]

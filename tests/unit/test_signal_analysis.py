@@ -11,6 +11,7 @@ from fewshot_distillation.analysis.signal import distillation
 from fewshot_distillation.analysis.signal_section import LEAST_DISTANCE, LEAST_KL, signal_section
 from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.analysis.text import escaped
+from fewshot_distillation.config.analysis import aggregate_spec
 from fewshot_distillation.config.conditions import HiddenStates, Learning, Logits
 from fewshot_distillation.config.specs import AggregateSpec, AnalysisSpec
 from study_tables import LABELS, OWN, SCORERS, accuracy, group, judged, metrics
@@ -204,6 +205,6 @@ def test_specs_name_what_is_in_use():
     assert (audit.top_k, audit.temperatures) == ([16], [1.0, 2.0])
     unused = found.audit_signal("tiny", "fixed", "question")
     assert (unused.top_k, unused.temperatures) == ([1024], [1.0]), "an entry that no study uses changes nothing"
-    assert set(found.aggregate().conditions) == {"layerwise", "logit_kl"}
-    relabelled = study(conditions__layerwise__lambda=0.25).aggregate().conditions
-    assert relabelled == found.aggregate().conditions
+    assert set(aggregate_spec(found).conditions) == {"layerwise", "logit_kl"}
+    relabelled = aggregate_spec(study(conditions__layerwise__lambda=0.25)).conditions
+    assert relabelled == aggregate_spec(found).conditions

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fewshot_distillation.config.base import ConfigError
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.data.arithmetic_choices import arithmetic_choices
 from fewshot_distillation.data.datasets import check_disjoint, written_rows
 from fewshot_distillation.tasks import TASKS, task_of

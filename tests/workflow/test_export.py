@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from fewshot_distillation.config.config import load
 from fewshot_distillation.config.deliverables import export_spec, exports
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.study import Study
 from fewshot_distillation.export.choose import LAST, ON_VALIDATION, choose
 from project import Project

@@ -61,7 +61,7 @@ def test_commands_quote_every_value(tmp_path: Path, config: dict):
 
 def test_a_container_that_a_shell_would_misread_is_refused(tiny_source: Path):
     from fewshot_distillation.config.base import ConfigError
-    from fewshot_distillation.config.config import load
+    from fewshot_distillation.config.load import load
 
     for image in ("study.sif", "/images/study-1.0.sif", "docker://ghcr.io/someone/study@sha256:0a1b"):
         assert load(tiny_config(tiny_source) | {"container": image}).container == image
@@ -76,7 +76,7 @@ def test_a_container_that_a_shell_would_misread_is_refused(tiny_source: Path):
 )
 def test_hostile_names_are_refused(tiny_source: Path, catalogue: str, name: str):
     from fewshot_distillation.config.base import ConfigError
-    from fewshot_distillation.config.config import load
+    from fewshot_distillation.config.load import load
 
     config = tiny_config(tiny_source)
     config[catalogue][name] = next(iter(config[catalogue].values())) | (

@@ -1,66 +1,21 @@
-"""The whole configuration, and the checks that need to see more than one entry."""
+"""The whole configuration: every key of workflow_config.yaml."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from ..tasks import task_of
-from .base import ConfigError, DropNulls, LocalPath, Name, Strict, explain, suggest
-from .catalogue import BASE, Dataset, Evaluation, Model, Questions, Schedule, Server, Training
-from .conditions import QUESTION, REFERENCE, Condition, Teacher
+from .base import DropNulls, LocalPath, Name, Strict
+from .catalogue import Dataset, Evaluation, Model, Schedule, Server, Training
+from .conditions import Condition, Teacher
+from .grid import DEFAULT, Grid, Seed
+from .icl_gap import IclGap
 from .plan import Plan
 
-
-def _ascending(name: str, values: list[Any]) -> None:
-    if values != sorted(set(values)):
-        raise ValueError(f"{name} must be ascending without repetition, not {values}")
-
+# The teacher without demonstrations.
+ZEROSHOT = "zeroshot"
 
 # A condition or a base model's prompt, and what it is compared with.
 Pair = Annotated[list[Name], Field(min_length=2, max_length=2)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-ZEROSHOT = "zeroshot"
-DEFAULT = "default"
-
-
-class IclGap(Strict):
-    """Phase 0: what demonstrations in the prompt are worth to each candidate model."""
-
-    models: list[str] = Field(min_length=1, description="Candidate models.")
-    teacher: str = Field("fewshot", description="Teacher whose prompts are used, with other numbers of shots.")
-    shots: list[Annotated[int, Field(ge=0, le=64)]] = Field([0, 4, 8], min_length=2, description="Shots to compare.")
-    questions: Questions = Field(
-        16, description="Test questions: the first so many, `{count: 16, seed: 42}` for so many drawn, or null for all."
-    )
-    min_gap: float = Field(0.05, ge=0, le=1, description="Least gain of the most shots over the fewest.")
-    min_floor: float = Field(0.05, ge=0, le=1, description="Least accuracy with the fewest shots.")
-
-    @model_validator(mode="after")
-    def _sensible(self) -> "IclGap":
-        _ascending("shots", self.shots)
-        if len(set(self.models)) != len(self.models):
-            raise ValueError(f"models must not repeat, not {self.models}")
-        return self
-
-
-class Grid(Strict):
-    """A study: every combination of its lists is one training run."""
-
-    models: list[str] = Field(min_length=1, description="Models to train.")
-    conditions: list[str] = Field(min_length=1, description="Conditions to train.")
-    schedules: list[str] = Field(min_length=1, description="Schedules to train with.")
-    recipes: list[str] = Field([DEFAULT], min_length=1, description="Training recipes.")
-    lambdas: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, min_length=1, description="Weights λ in place of each condition's own; plain fine-tuning has none."
-    )
-    train_examples: list[Annotated[int, Field(ge=1)]] | None = Field(
-        None, min_length=1, description="Numbers of training examples, each a seeded subset; null for all of them."
-    )
-    seeds: list[Seed] | None = Field(None, min_length=1, description="In place of `seeds`.")
-    optional: bool = Field(False, description="Built only where `build` names the study.")
 
 
 def _recipes(value: Any) -> Any:
@@ -199,134 +154,8 @@ class Config(Strict):
             raise ValueError("results need a folder of their own, such as 'results'")
         return results
 
-    @model_validator(mode="after")
-    def _references(self) -> "Config":
-        wrong: list[str] = []
-
-        def check(where: str, names: list[str], valid: dict[str, Any]) -> None:
-            wrong.extend(f"{where}: unknown name '{n}'; {suggest(n, valid)}" for n in names if n not in valid)
-
-        if BASE in self.conditions:
-            wrong.append(f"conditions: the name '{BASE}' is taken by the base model; choose another")
-        for name in (QUESTION, REFERENCE):
-            if name in self.teachers:
-                wrong.append(f"teachers: the name '{name}' is taken by what teachers read; choose another")
-        check("dataset", [self.dataset], self.datasets)
-        check("baselines", self.baselines or [], self.teachers)
-        check("build", self.build or [], self.studies)
-        for name, condition in self.conditions.items():
-            for n, target in enumerate(condition.all_targets):
-                place = f"targets.{n}." if condition.several else ""
-                check(f"conditions.{name}.{place}teacher", [target.teacher], self.teachers)
-            if condition.answers != REFERENCE:
-                check(f"conditions.{name}.answers", [condition.answers], self.teachers)
-        for name, gap in self.icl_gap.items():
-            check(f"icl_gap.{name}.models", gap.models, self.models)
-            check(f"icl_gap.{name}.teacher", [gap.teacher], self.teachers)
-        for name, study in self.studies.items():
-            check(f"studies.{name}.models", study.models, self.models)
-            check(f"studies.{name}.conditions", study.conditions, self.conditions)
-            check(f"studies.{name}.schedules", study.schedules, self.schedules)
-            check(f"studies.{name}.recipes", study.recipes, self.training)
-        for family, pairs in self.comparisons.items():
-            for ours, theirs in pairs:
-                check(f"comparisons.{family}", [ours, theirs], self.teachers | self.conditions)
-                if ours == theirs:
-                    wrong.append(f"comparisons.{family}: '{ours}' is compared with itself; name two")
-        if not wrong:
-            wrong = [*self._labels(), *self._warm_ups(), *self._adapters(), *self._labelled(), *self._pools()]
-            wrong += self._scorers()
-        if wrong:
-            raise ValueError("\n".join(wrong))
-        return self
-
     @property
     def built(self) -> dict[str, Grid]:
         """The studies that are built."""
         chosen = self.build or [name for name, study in self.studies.items() if not study.optional]
         return {name: self.studies[name] for name in chosen}
-
-    def _labels(self) -> Iterator[str]:
-        """Two conditions that readers can't tell apart."""
-        seen: dict[str, str] = {}
-        for name, condition in self.conditions.items():
-            if condition.label in seen:
-                yield f"conditions.{name}.label: '{condition.label}' is the label of '{seen[condition.label]}' already"
-            seen.setdefault(condition.label, name)
-
-    def _scorers(self) -> Iterator[str]:
-        """Scorers that the dataset's task doesn't have, and a metric that isn't scored."""
-        task = self.datasets[self.dataset].task
-        known = task_of(task).scorers
-        for name in self.scorers:
-            if name not in known:
-                yield f"scorers: the task {task} has no scorer '{name}'; {suggest(name, known)}"
-        if len(set(self.scorers)) != len(self.scorers):
-            yield f"scorers must not repeat, not {self.scorers}"
-        if self.metric not in self.scorers:
-            yield f"metric: '{self.metric}' is not among the scorers; {suggest(self.metric, self.scorers)}"
-
-    def _warm_ups(self) -> Iterator[str]:
-        """Schedules that would end before the learning rate is up."""
-        pairs = ((s, r) for study in self.studies.values() for s in study.schedules for r in study.recipes)
-        for schedule, recipe in dict.fromkeys(pairs):
-            steps, warmup = self.schedules[schedule].max_steps, self.training[recipe].warmup_steps
-            if warmup >= steps:
-                yield (
-                    f"training.{recipe}.warmup_steps: {warmup} is not less than max_steps {steps} of schedule "
-                    f"'{schedule}'"
-                )
-
-    def _adapters(self) -> Iterator[str]:
-        """Settings of a model's adapter that are wrong together with a recipe's."""
-        for name, model in self.models.items():
-            for recipe in self.training.values():
-                try:
-                    recipe.lora_of(model)
-                except ValidationError as error:
-                    yield from (f"models.{name}.lora.{line}" for line in explain(error).splitlines())
-                    break
-
-    def _labelled(self) -> Iterator[str]:
-        """Labelled examples that are spoken of without a number of them."""
-        if self.labelled is not None:
-            return
-        for name, teacher in self.teachers.items():
-            if teacher.pool == "labelled":
-                yield f"teachers.{name}.pool: there are no labelled examples; say how many with `labelled`"
-        for name, condition in self.conditions.items():
-            for key in ("examples", "sft_examples"):
-                if getattr(condition, key) in ("labelled", "unlabelled"):
-                    yield f"conditions.{name}.{key}: there are no labelled examples; say how many with `labelled`"
-
-    def _pools(self) -> Iterator[str]:
-        """More demonstrations than there are training examples to draw them from, as far as is known here."""
-        dataset = self.datasets[self.dataset]
-        known = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
-        train = min(known) - dataset.validation if known else None
-        if train is not None and train < 1:
-            yield f"datasets.{self.dataset}.validation: {dataset.validation} rows can't be set aside of {min(known)}"
-            return
-        if train is not None and (self.labelled or 0) > train:
-            yield f"labelled: {self.labelled} is more than the {train} training examples"
-        wanted = {f"teachers.{name}.shots": (t.shots, t.pool) for name, t in self.teachers.items()}
-        for name, gap in self.icl_gap.items():
-            wanted |= {f"icl_gap.{name}.shots": (gap.shots[-1], self.teachers[gap.teacher].pool)}
-        for where, (shots, pool) in wanted.items():
-            # One more than the demonstrations, since a training question is never shown itself.
-            most = self.labelled if pool == "labelled" else train and train - 1
-            if most is not None and shots > most:
-                held = self.labelled if pool == "labelled" else train
-                yield f"{where}: {shots} demonstrations can't be drawn from {held} training examples"
-
-
-def load(raw: dict[str, Any]) -> Config:
-    """Validate a configuration as YAML gave it.
-
-    Raises:
-        ConfigError: one sentence a line with the key, the value and what is allowed.
-    """
-    try:
-        return Config.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"The configuration is wrong:\n{explain(error)}") from None

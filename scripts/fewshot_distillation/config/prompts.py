@@ -2,7 +2,8 @@
 
 from .catalogue import Draw, questions_text
 from .conditions import REFERENCE, Teacher
-from .config import ZEROSHOT, Config, IclGap
+from .config import ZEROSHOT, Config
+from .icl_gap import IclGap
 
 
 class Prompts:

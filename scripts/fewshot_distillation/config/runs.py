@@ -5,7 +5,8 @@ from itertools import product
 from typing import NamedTuple
 
 from .conditions import Condition
-from .config import DEFAULT, Config, Grid
+from .config import Config
+from .grid import DEFAULT, Grid
 
 
 def lambda_text(lam: float) -> str:

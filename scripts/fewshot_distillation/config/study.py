@@ -1,16 +1,14 @@
 """From the configuration to jobs: which runs there are, and the spec and the machine settings of each job."""
 
-from ..tasks import task_modules, task_of
+from ..tasks import task_modules
 from .catalogue import BASE, Lora
 from .conditions import QUESTION, REFERENCE
 from .config import Config
 from .machine import Machine
 from .prompts import Prompts
-from .runs import Run, Runs
+from .runs import Runs
 from .specs import (
     ActivationsSpec,
-    AggregateSpec,
-    AnalysisSpec,
     DatasetSpec,
     EvaluateSpec,
     FetchDatasetSpec,
@@ -19,7 +17,6 @@ from .specs import (
     IclGapSummarySpec,
     LogitsSpec,
     ModelSpec,
-    PlotSpec,
     ScoreSpec,
     SignalSpec,
     TrainSpec,
@@ -236,19 +233,6 @@ class Study(Runs):
     def labels(self) -> dict[str, str]:
         return {name: condition.label for name, condition in self.config.conditions.items()}
 
-    def plot(self, figure: str, model: str | None = None) -> PlotSpec:
-        plots = self.config.plots
-        return PlotSpec(
-            figure=figure,
-            model=model,
-            labels=self.labels,
-            lambdas={name: condition.lam for name, condition in self.config.conditions.items()},
-            dpi=plots.dpi,
-            width=plots.width,
-            font_size=plots.font_size,
-            confidence=self.config.confidence,
-        )
-
     @property
     def plain(self) -> str | None:
         """The condition without a teacher that the others are measured against."""
@@ -268,41 +252,3 @@ class Study(Runs):
         prompts = {name: self.prompts.all[name] for name in self.prompts.baselines(list(self.trained))}
         shown = [name for name, prompt in prompts.items() if prompt.shots and prompt.content == "correct"]
         return max(shown, key=lambda name: prompts[name].shots, default=None)
-
-    def aggregate(self) -> AggregateSpec:
-        def groups(runs: list[Run]) -> list[dict[str, str | float | int]]:
-            return list({tuple(run.group.items()): run.group for run in runs}.values())
-
-        taught = {name: condition.learning for name, condition in self.trained.items() if condition.all_targets}
-        return AggregateSpec(
-            dataset=self.config.dataset,
-            validation=self.dataset.validation,
-            labels=self.labels,
-            prompts=self.prompts.labels,
-            conditions=taught,
-            plain=self.plain,
-            fewshot=self.fewshot,
-            main={model: groups(self.main_runs(model)) for model in self.models},
-            sweeps={model: groups(self.sweep_runs(model)) for model in self.models},
-            families=self.families,
-            margin=self.config.equivalence_margin,
-            confidence=self.config.confidence,
-            scorers={name: task_of(self.dataset.task).scorers[name].right for name in self.config.scorers},
-            metric=self.config.metric,
-        )
-
-    def analysis(self, figures: dict[str, str]) -> AnalysisSpec:
-        told = {"dataset", "teachers", "evaluation"}
-        config = self.config.model_dump(mode="json", by_alias=True, include=told)
-        used = self.variants.values()
-        for name, entries in (("schedule", self.config.schedules), ("recipe", self.config.training)):
-            names = dict.fromkeys(getattr(variant, name) for variant in used)
-            key = "schedules" if name == "schedule" else "training"
-            config[key] = {one: entries[one].model_dump(mode="json") for one in names}
-        trained = {
-            name: one.learning.model_dump(mode="json", by_alias=True) | {"label": one.label, "lambda": one.lam}
-            for name, one in self.trained.items()
-        }
-        return AnalysisSpec(
-            figures=figures, plain_label=self.labels.get(self.plain), config=config | {"conditions": trained}
-        )

@@ -1,0 +1,157 @@
+"""Read a configuration: each entry by its class, then the entries against each other."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..tasks import task_of
+from .base import ConfigError, explain, suggest
+from .catalogue import BASE
+from .conditions import QUESTION, REFERENCE
+from .config import Config
+
+
+def load(raw: dict[str, Any]) -> Config:
+    """Validate a configuration as YAML gave it.
+
+    Raises:
+        ConfigError: one sentence a line with the key, the value and what is allowed.
+    """
+    try:
+        config = Config.model_validate(raw)
+        wrong = "\n".join(_inconsistencies(config))
+    except ValidationError as error:
+        wrong = explain(error)
+    if wrong:
+        raise ConfigError(f"The configuration is wrong:\n{wrong}")
+    return config
+
+
+def _inconsistencies(config: Config) -> list[str]:
+    """One sentence for each entry that doesn't fit another; names first, since the rest looks them up."""
+    if wrong := [*_reserved_names(config), *_unknown_names(config)]:
+        return wrong
+    checks = (_labels, _warm_ups, _adapters, _labelled, _pools, _scorers)
+    return [sentence for check in checks for sentence in check(config)]
+
+
+def _reserved_names(config: Config) -> Iterator[str]:
+    if BASE in config.conditions:
+        yield f"conditions: the name '{BASE}' is taken by the base model; choose another"
+    for name in (QUESTION, REFERENCE):
+        if name in config.teachers:
+            yield f"teachers: the name '{name}' is taken by what teachers read; choose another"
+
+
+def _unknown_names(config: Config) -> Iterator[str]:
+    """Names that no catalogue defines, and comparisons of an entry with itself."""
+    for where, names, valid in _references(config):
+        yield from (f"{where}: unknown name '{name}'; {suggest(name, valid)}" for name in names if name not in valid)
+    for family, pairs in config.comparisons.items():
+        yield from (
+            f"comparisons.{family}: '{ours}' is compared with itself; name two"
+            for ours, theirs in pairs
+            if ours == theirs
+        )
+
+
+def _references(config: Config) -> Iterator[tuple[str, list[str], Iterable[str]]]:
+    """Every key that names entries of a catalogue, with the names in it and those that the catalogue has."""
+    yield "dataset", [config.dataset], config.datasets
+    yield "baselines", config.baselines or [], config.teachers
+    yield "build", config.build or [], config.studies
+    for name, condition in config.conditions.items():
+        for n, target in enumerate(condition.all_targets):
+            place = f"targets.{n}." if condition.several else ""
+            yield f"conditions.{name}.{place}teacher", [target.teacher], config.teachers
+        if condition.answers != REFERENCE:
+            yield f"conditions.{name}.answers", [condition.answers], config.teachers
+    for name, gap in config.icl_gap.items():
+        yield f"icl_gap.{name}.models", gap.models, config.models
+        yield f"icl_gap.{name}.teacher", [gap.teacher], config.teachers
+    for name, study in config.studies.items():
+        yield f"studies.{name}.models", study.models, config.models
+        yield f"studies.{name}.conditions", study.conditions, config.conditions
+        yield f"studies.{name}.schedules", study.schedules, config.schedules
+        yield f"studies.{name}.recipes", study.recipes, config.training
+    for family, pairs in config.comparisons.items():
+        yield f"comparisons.{family}", [name for pair in pairs for name in pair], config.teachers | config.conditions
+
+
+def _labels(config: Config) -> Iterator[str]:
+    """Two conditions that readers can't tell apart."""
+    seen: dict[str, str] = {}
+    for name, condition in config.conditions.items():
+        if condition.label in seen:
+            yield f"conditions.{name}.label: '{condition.label}' is the label of '{seen[condition.label]}' already"
+        seen.setdefault(condition.label, name)
+
+
+def _scorers(config: Config) -> Iterator[str]:
+    """Scorers that the dataset's task doesn't have, and a metric that isn't scored."""
+    task = config.datasets[config.dataset].task
+    known = task_of(task).scorers
+    for name in config.scorers:
+        if name not in known:
+            yield f"scorers: the task {task} has no scorer '{name}'; {suggest(name, known)}"
+    if len(set(config.scorers)) != len(config.scorers):
+        yield f"scorers must not repeat, not {config.scorers}"
+    if config.metric not in config.scorers:
+        yield f"metric: '{config.metric}' is not among the scorers; {suggest(config.metric, config.scorers)}"
+
+
+def _warm_ups(config: Config) -> Iterator[str]:
+    """Schedules that would end before the learning rate is up."""
+    pairs = ((s, r) for study in config.studies.values() for s in study.schedules for r in study.recipes)
+    for schedule, recipe in dict.fromkeys(pairs):
+        steps, warmup = config.schedules[schedule].max_steps, config.training[recipe].warmup_steps
+        if warmup >= steps:
+            yield (
+                f"training.{recipe}.warmup_steps: {warmup} is not less than max_steps {steps} of schedule '{schedule}'"
+            )
+
+
+def _adapters(config: Config) -> Iterator[str]:
+    """Settings of a model's adapter that are wrong together with a recipe's."""
+    for name, model in config.models.items():
+        for recipe in config.training.values():
+            try:
+                recipe.lora_of(model)
+            except ValidationError as error:
+                yield from (f"models.{name}.lora.{line}" for line in explain(error).splitlines())
+                break
+
+
+def _labelled(config: Config) -> Iterator[str]:
+    """Labelled examples that are spoken of without a number of them."""
+    if config.labelled is not None:
+        return
+    for name, teacher in config.teachers.items():
+        if teacher.pool == "labelled":
+            yield f"teachers.{name}.pool: there are no labelled examples; say how many with `labelled`"
+    for name, condition in config.conditions.items():
+        for key in ("examples", "sft_examples"):
+            if getattr(condition, key) in ("labelled", "unlabelled"):
+                yield f"conditions.{name}.{key}: there are no labelled examples; say how many with `labelled`"
+
+
+def _pools(config: Config) -> Iterator[str]:
+    """More demonstrations than there are training examples to draw them from, as far as is known here."""
+    dataset = config.datasets[config.dataset]
+    known = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
+    train = min(known) - dataset.validation if known else None
+    if train is not None and train < 1:
+        yield f"datasets.{config.dataset}.validation: {dataset.validation} rows can't be set aside of {min(known)}"
+        return
+    if train is not None and (config.labelled or 0) > train:
+        yield f"labelled: {config.labelled} is more than the {train} training examples"
+    wanted = {f"teachers.{name}.shots": (t.shots, t.pool) for name, t in config.teachers.items()}
+    for name, gap in config.icl_gap.items():
+        wanted |= {f"icl_gap.{name}.shots": (gap.shots[-1], config.teachers[gap.teacher].pool)}
+    for where, (shots, pool) in wanted.items():
+        # One more than the demonstrations, since a training question is never shown itconfig.
+        most = config.labelled if pool == "labelled" else train and train - 1
+        if most is not None and shots > most:
+            held = config.labelled if pool == "labelled" else train
+            yield f"{where}: {shots} demonstrations can't be drawn from {held} training examples"
