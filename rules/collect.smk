@@ -9,9 +9,12 @@ CAPTIONS = {
     "accuracy_curve": "Accuracy at every checkpoint; grey lines are the base model.",
     "lambda_sweep": "Accuracy at the end of training against the weight λ; a dashed line is plain fine-tuning.",
     "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
+    "learning_rate": "The learning rate that each optimizer step really had.",
     "icl_gap": "Accuracy of the base candidates against the number of demonstrations in the prompt.",
 }
 MODEL_FIGURES = [figure for figure in CAPTIONS if figure != "icl_gap"]
+# Those that show training itself, from metrics.csv; the others show accuracies.
+OF_TRAINING = ("loss_curves", "learning_rate")
 
 
 def runs_of_figure(figure, model):
@@ -26,7 +29,7 @@ def accuracy_of_figure(figure):
     """Input function: accuracy.csv of the runs, and of the baselines where the figure shows them."""
 
     def inputs(wildcards):
-        if figure == "loss_curves":
+        if figure in OF_TRAINING:
             return []
         baselines = [] if figure == "lambda_sweep" else baselines_of(wildcards.model, "accuracy.csv")
         return baselines + files_of(runs_of_figure(figure, wildcards.model), "accuracy.csv")
@@ -35,13 +38,13 @@ def accuracy_of_figure(figure):
 
 
 def published_of_figure(figure):
-    return [] if figure == "loss_curves" else PUBLISHED_HERE
+    return [] if figure in OF_TRAINING else PUBLISHED_HERE
 
 
 def metrics_of_figure(figure):
-    """Input function: metrics.csv of the runs, for the one figure that shows training itself."""
+    """Input function: metrics.csv of the runs, for the figures that show training itself."""
     return lambda wildcards: (
-        files_of(runs_of_figure(figure, wildcards.model), "metrics.csv") if figure == "loss_curves" else []
+        files_of(runs_of_figure(figure, wildcards.model), "metrics.csv") if figure in OF_TRAINING else []
     )
 
 

@@ -102,6 +102,17 @@ def test_loss_curves_of_a_distillation_weight_of_zero(tmp_path: Path):
     assert len(left.lines) == 2
 
 
+def test_learning_rate(tmp_path: Path):
+    """Runs with the same learning rate at every step share a line; another course has its own."""
+    same = metrics()
+    (axes,) = draw("learning_rate", same, tmp_path).axes
+    assert len(axes.lines) == 1 and legend(axes) == ["short: 3 conditions"]
+    other = same.query("condition == 'sft'").assign(schedule="short@twice", lr=[0.0, 1e-4, 0.0, 0.0, 1e-4, 2e-4])
+    (axes,) = draw("learning_rate", pd.concat([same, other], ignore_index=True), tmp_path).axes
+    assert len(axes.lines) == 2 and legend(axes)[1] == "short@twice: B · SFT"
+    assert list(axes.lines[1].get_ydata()) == [0.0, 1e-4, 0.0, 0.0, 1e-4, 2e-4]
+
+
 def test_icl_gap(tmp_path: Path):
     rows = accuracy().query("condition == 'base'")
     table = pd.concat([rows, rows.assign(model="other", accuracy=[0.1, 0.2])])

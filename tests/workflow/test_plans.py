@@ -108,6 +108,7 @@ PUBLISHED_STUDY = {
     ("plot_main_comparison", SMALL): 1, ("plot_main_comparison", LARGE): 1,
     ("plot_accuracy_curve", SMALL): 1, ("plot_accuracy_curve", LARGE): 1,
     ("plot_loss_curves", SMALL): 1, ("plot_loss_curves", LARGE): 1,
+    ("plot_learning_rate", SMALL): 1, ("plot_learning_rate", LARGE): 1,
     ("plot_lambda_sweep", SMALL): 1,
     ("aggregate", None): 1, ("write_analysis", None): 1, ("write_report", None): 1,
 }  # fmt: skip
@@ -198,6 +199,7 @@ def test_results_in_the_home_folder(finished: Project, tmp_path, monkeypatch):
 
 
 DRAWING = {"plot_main_comparison", "plot_accuracy_curve", "plot_lambda_sweep", "plot_loss_curves", "plot_icl_gap"}
+DRAWING |= {"plot_learning_rate"}
 
 
 def test_restyled_figures_are_redrawn_and_nothing_else(reconfigured):

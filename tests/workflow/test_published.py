@@ -9,6 +9,7 @@ import pytest
 from project import Project
 
 DRAWN = {"plot_main_comparison", "plot_accuracy_curve", "plot_lambda_sweep", "plot_icl_gap"}
+OF_TRAINING = {"plot_loss_curves", "plot_learning_rate"}
 TRAINED = {"model": "tiny", "condition": "layerwise", "lambda": 0.5, "schedule": "short"}
 ROWS = [
     {"model": "tiny", "condition": "base", "phase": "phase0", "shots": 4, "percent": 40},
@@ -46,7 +47,7 @@ def test_published_accuracies_beside_measured_ones(project: Project):
     assert "Rings are the published accuracies." in text
     assert not project.planned("all")
     project.configure(project.config | {"plots": {"dpi": 120}})
-    assert set(project.planned("all")) == {*DRAWN, "plot_loss_curves", "write_analysis", "write_report", "all"}
+    assert set(project.planned("all")) == {*DRAWN, *OF_TRAINING, "write_analysis", "write_report", "all"}
 
 
 def test_figures_show_no_accuracies_on_other_questions(project: Project):

@@ -19,7 +19,7 @@ DATA = ROOT.parent / "shared" / "data"
 OVERLAY = ROOT / "profiles" / "rehearsal" / "rehearsal.yaml"
 MODELS = ("qwen3-1.7b", "qwen3-4b-instruct", "qwen3-8b")
 TRAINED = {"qwen3-1.7b": 8, "qwen3-8b": 5}
-FIGURES = ("main_comparison", "accuracy_curve", "loss_curves")
+FIGURES = ("main_comparison", "accuracy_curve", "loss_curves", "learning_rate")
 # Phase 0 twice with three models and three numbers of shots; two models with base, A, B, C, D; four λ and B; 16
 # checkpoints of each model.
 ROWS = {"icl_gap": 2 * 3 * 3, "main_comparison": 2 * 5, "lambda_sweep": 5, "checkpoint_curve": 16 + 16}

@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from project import Project
 
-FIGURES = ("main_comparison", "accuracy_curve", "lambda_sweep", "loss_curves")
+FIGURES = ("main_comparison", "accuracy_curve", "lambda_sweep", "loss_curves", "learning_rate")
 
 
 def test_every_figure_and_table_is_there(finished: Project):

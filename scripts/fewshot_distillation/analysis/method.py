@@ -49,8 +49,14 @@ def _recipe(name: str, recipe: Entry, of: int) -> str:
     return (
         f"{f'{code(name)}: ' if of > 1 else ''}{learner}, AdamW at a learning rate of up to "
         f"{recipe['learning_rate']:g}, {recipe['warmup_steps']} steps of warm-up, then {recipe['lr_scheduler']}, "
-        f"{recipe['effective_batch_size']} examples a step"
+        f"{recipe['effective_batch_size']} examples a step{_stretched(recipe)}"
     )
+
+
+def _stretched(recipe: Entry) -> str:
+    """A schedule that doesn't end where training does."""
+    steps = recipe.get("scheduler_steps_per_step", 1)
+    return "" if steps == 1 else f", the schedule moved on by {steps} steps in each (figure of the learning rate)"
 
 
 def _objectives(config: Entry) -> str:

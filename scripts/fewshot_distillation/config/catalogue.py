@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..tasks import TASKS, task_of
-from .base import LocalPath, Strict
+from .base import LocalPath, Strict, neutral
 from .engines import engine_modules, engines
 from .sources import DatasetSource, ModelSource
 
@@ -131,6 +131,15 @@ class Training(Strict):
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
     lr_scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
+    scheduler_steps_per_step: int = Field(
+        1,
+        ge=1,
+        le=64,
+        exclude_if=neutral(1),
+        description="Steps of the learning-rate schedule in one optimizer step. With 1 the schedule ends where "
+        "training does. A trainer that hands its scheduler to accelerate takes one for each process: "
+        "warm-up is shorter, and a cosine is at zero early and rises again.",
+    )
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
     effective_batch_size: int = Field(32, ge=1, description="Examples in an optimizer step, over all processes.")

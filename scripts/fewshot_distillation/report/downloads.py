@@ -43,7 +43,7 @@ def data_of(figure: str, results: Path, metrics: list[Path]) -> Download | None:
     _, *folder, file = figure.split("/")
     name = file.removesuffix(".png")
     model = folder[0] if folder else None
-    if name == "loss_curves":
+    if name in ("loss_curves", "learning_rate"):
         table = _losses([path for path in metrics if path.parts[-6] == model])
     else:
         path = results / "tables" / f"{TABLE_OF.get(name, 'icl_gap' if name.startswith('icl_gap') else name)}.csv"

@@ -18,7 +18,6 @@ import torch.utils.deterministic
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch.nn.parallel import DistributedDataParallel
-from transformers import get_scheduler
 
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
@@ -32,6 +31,7 @@ from ..runtime.processes import IN_PARTS
 from .batches import collate
 from .examples import Example, Streams
 from .model import Student, model_to_train
+from .schedule import LearningRate
 from .state import load_state, save_checkpoint, save_full_checkpoint
 from .targets import TargetCache
 
@@ -62,10 +62,7 @@ class Trainer:
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
         optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
-        # The scheduler isn't given to accelerate, which would step it once per process instead of once per step.
-        # Of its schedules only "constant" would leave out the warm-up.
-        kind = "constant_with_warmup" if training.lr_scheduler == "constant" else training.lr_scheduler
-        self.schedule = get_scheduler(kind, optimizer, training.warmup_steps, spec.schedule.max_steps)
+        self.schedule = LearningRate(optimizer, training, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
         self._check_processes()
@@ -112,10 +109,9 @@ class Trainer:
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED and any(folder.glob("step-*")):
             self.step(1)  # DeepSpeed makes its moments in a step; they and the weights are replaced
         done, metrics = load_state(folder, self.student, self.optimizer.optimizer)
-        self.schedule.last_epoch = done
         groups = self.optimizer.optimizer.param_groups
-        for group, peak, factor in zip(groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True):
-            group["lr"] = peak * factor(done)
+        for group, rate in zip(groups, self.schedule.continue_after(done), strict=True):
+            group["lr"] = rate
         return done, metrics
 
     def step(self, step: int) -> dict[str, Any]:
