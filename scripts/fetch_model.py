@@ -17,7 +17,7 @@ def main() -> None:
 
         with this.workspace({"model": Path(this.paths.output)}, inputs=list(map(Path, this.paths.files))) as work:
             if work:
-                wanted = (this.machine.layers, this.machine.modules)
+                wanted = (this.machine.layers, this.machine.modules, this.machine.asked)
                 fetch_model(this.spec.model, work["model"], work.folder, *wanted)
 
 

@@ -67,7 +67,7 @@ class Setup:
 
     def trainer(self, condition: str, gradient_checkpointing: bool = False, **changes) -> Trainer:
         spec, rows = self.spec(condition, **changes), read_jsonl(self.train_path)
-        builder = PromptBuilder.of_model(self.model, spec.model.chat_template)
+        builder = PromptBuilder.of_model(self.model, spec.model.chat_template, spec.model.wording)
         streams = build_streams(spec, rows, builder)
         caches = self.inputs(condition, **changes).caches
         pairs = zip(spec.learning.targets, caches, strict=True)

@@ -117,7 +117,7 @@ class ClusterProject(Project):
         """The last step of the long run that is saved: all of them where it is finished."""
         for key in self.path(".state").glob("train/*/key.json"):
             if RUN in key.read_text():
-                saved = [int(path.name[5:]) for path in key.parent.glob("steps/step-*")]
+                saved = [int(path.name[5:]) for path in key.parent.glob("steps-*/step-*")]
                 return STEPS if (key.parent / "finished.json").exists() else max(saved, default=0)
         return 0
 

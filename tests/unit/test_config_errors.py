@@ -220,6 +220,19 @@ CASES = {
     "a quote in the folder of results": ({"results": "o'ut"}, ["results: ", "o'ut"]),
     "a wildcard in the folder of results": ({"results": "out*"}, ["results: ", "it is 'out*'"]),
     "a backslash in a path": ({"published": "a\\b.yaml"}, ["published: ", "a\\\\b.yaml"]),
+    # Wording.
+    "a message without the question": (
+        {"prompt": {"question": "Think first."}},
+        ["prompt.question: the message must have {question} exactly once", "it is 'Think first.'"],
+    ),
+    "a message with two questions": ({"prompt": {"question": "{question} {question}"}}, ["exactly once"]),
+    "an empty system message": (
+        {"prompt": {"system": "  "}},
+        ["prompt.system: the system message is empty; write null"],
+    ),
+    "a date that is none": ({"prompt": {"template_date": "2024-13-01"}}, ["prompt.template_date: ", "2024-13-01"]),
+    "a number for a date": ({"prompt": {"template_date": 20240726}}, ["prompt.template_date: expected a date such as"]),
+    "a misspelt key of the prompt": ({"prompt": {"sytem": "x"}}, ["prompt: unknown key 'sytem'", "'system'"]),
     "results beside the Snakefile": ({"results": "x/.."}, ["results: results need a folder of their own", "it is "]),
     "nothing for a path": ({"published": " "}, ["published: a path can't be empty"]),
     "a home that isn't there": (

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,8 @@ from fewshot_distillation.config.catalogue import Draw, Evaluation
 from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.data.demonstrations import Demonstrations
+from fewshot_distillation.data.limits import Limits
+from fewshot_distillation.data.prompts import PromptBuilder, digest_of
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.sequences import answer_tokens
 from fewshot_distillation.evaluation import generation
@@ -24,7 +27,7 @@ from fewshot_distillation.evaluation.generation import Request, answer, batches,
 from fewshot_distillation.modeling.attention import use_grouped_decoding
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
-from tiny import random_prompts, study
+from tiny import fetched_model, make_model, random_prompts, study
 from training import strange_adapters
 
 NEW = 12
@@ -237,6 +240,42 @@ def test_answers_resume_from_saved_batches(builder, tmp_path: Path):
     pd.testing.assert_frame_equal(answers(Counting(), "b"), resumed)
     for row in resumed.itertuples():
         assert row.text == builder.tokenizer.decode(REQUESTS[row.question_index].ids[:3])
+
+
+def test_answers_to_other_prompts_are_not_taken_up(builder, tmp_path: Path):
+    """Batches that were saved under other prompts, as a clock or an environment may change them, are left alone."""
+    first, others, again = Counting(), Counting(), Counting()
+    changed = [replace(request, ids=[*request.ids[:-1], 5]) for request in REQUESTS]
+    one = answer(REQUESTS, first, None, builder, SETTINGS, tmp_path, "answers")
+    two = answer(changed, others, None, builder, SETTINGS, tmp_path, "answers")
+    assert others.calls == first.calls > 0 and set(one["prompt_digest"]).isdisjoint(two["prompt_digest"])
+    pd.testing.assert_frame_equal(answer(REQUESTS, again, None, builder, SETTINGS, tmp_path, "answers"), one)
+    assert again.calls == 0
+    by_index = {request.question_index: digest_of([request.ids]) for request in REQUESTS}
+    assert dict(zip(one["question_index"], one["prompt_digest"], strict=True)) == by_index
+
+
+def test_a_prompt_and_its_answer_fit_into_the_model_s_positions(builder, splits):
+    asked = dict(enumerate(read_jsonl(splits[1])))
+    longest = max(len(request.ids) for request in requests_for(asked, builder, None, 0, 4096))
+    limited = PromptBuilder(builder.tokenizer, {"enable_thinking": False}, limits=Limits(400, longest + 10))
+    assert len(requests_for(asked, limited, None, 0, 4096, new_tokens=10)) == len(asked)
+    message = (
+        rf"test example \d: the 0-shot prompt with an answer of evaluation.max_new_tokens 11 has {longest + 11} "
+        rf"tokens, more than the {longest + 10} positions that the model knows"
+    )
+    with pytest.raises(JobError, match=message):
+        requests_for(asked, limited, None, 0, 4096, new_tokens=11)
+
+
+def test_an_adapter_of_another_model_is_refused_before_anything_is_loaded(
+    model_folder: Path, checkpoints: Path, splits, tmp_path: Path, monkeypatch
+):
+    """By whatever would have generated with it."""
+    other = fetched_model(make_model(tmp_path / "source", hidden_size=48), tmp_path / "other")
+    monkeypatch.setattr(generation.backends, "create", lambda *_: pytest.fail("a backend was made"))
+    with pytest.raises(JobError, match="the adapter belongs to a model of another size"):
+        evaluate(other, checkpoints, splits[1], tmp_path)
 
 
 def test_requests_are_zero_shot_without_demonstrations(builder, splits):

@@ -100,7 +100,7 @@ def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
     assert one.matched_layers() == {"tiny": [0, 1]} and study().matched_layers() == {}
     check_fetched_models(one, tmp_path)  # what isn't there is checked when it is fetched
     (tmp_path / "tiny").mkdir()
-    manifest = {"num_layers": 1, "model": one.model_spec("tiny").model_dump(mode="json")}
+    manifest = {"num_layers": 1, "model": one.fetched_model("tiny").model_dump(mode="json")}
     (tmp_path / "tiny" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=r"layers \[1\] lie outside model 'tiny'"):
         check_fetched_models(one, tmp_path)
@@ -304,3 +304,36 @@ def test_aggregate_names_plain_fine_tuning_and_the_sweep():
 def test_order_of_keys_does_not_matter():
     turned = {key: edited()[key] for key in reversed(edited())}
     assert train_specs() == {run: Study(load(turned)).train(**run._asdict()).digest() for run in study().runs}
+
+
+def test_how_the_base_model_is_asked_marks_nothing_else_as_stale():
+    before, after = study(), study(models__tiny__chat_template_base={"enable_thinking": True})
+    asked = {"model": "tiny", "prompt": "zeroshot", "questions": "all"}
+    assert before.baseline(**asked).model.chat_template == {"enable_thinking": False}
+    assert after.baseline(**asked).model.chat_template == {"enable_thinking": True}
+    assert train_specs() == train_specs(models__tiny__chat_template_base={"enable_thinking": True})
+    run = after.runs[0]._asdict()
+    assert after.eval_checkpoint(**run).model.chat_template == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": {"question": "Question: {question}"}},
+        {"prompt": {"system": "Be brief."}},
+        {"prompt": {"template_date": "2025-01-01"}},
+        {"models__tiny__prompt": {"system": "Be brief."}},
+    ],
+)
+def test_wording_is_part_of_what_everything_but_the_fetched_model_depends_on(change: dict):
+    before, after = study(), study(**change)
+    assert before.fetch_model("tiny") == after.fetch_model("tiny")
+    run, asked = before.runs[0]._asdict(), {"model": "tiny", "prompt": "zeroshot", "questions": "all"}
+    assert before.train(**run) != after.train(**run) and before.baseline(**asked) != after.baseline(**asked)
+    assert before.eval_checkpoint(**run) != after.eval_checkpoint(**run)
+
+
+def test_wording_of_a_model_comes_before_the_study_s():
+    one = study(prompt={"question": "Q: {question}"}, models__tiny__prompt={"system": "Be brief."})
+    assert one.model_spec("tiny").wording.question == "{question}"
+    assert one.model_spec("tiny").wording.system == "Be brief."

@@ -187,7 +187,9 @@ def test_cut_answers_are_counted(setup: Setup, undisturbed, tmp_path: Path):
     lengths = [len(example.sequence.ids) for example in setup.trainer("sft").streams.all]
     limit = max(lengths) - 1
     run = setup.train("sft", tmp_path, training__default__max_tokens=limit)
-    assert manifest(run) | {"files": None} == {
+    found = manifest(run)
+    assert found.pop("prompts") != manifest(undisturbed["sft"])["prompts"]
+    assert found | {"files": None} == {
         "examples": 12, "truncated": sum(n > limit for n in lengths), "dropped": 0, "files": None
     }  # fmt: skip
     assert manifest(run)["truncated"] > 0

@@ -145,11 +145,11 @@ def test_only_missing_shards_are_computed_again(tmp_path: Path, model_folder: Pa
     assert found == pytest.approx(measured["positions"]["prompt_end"]["kl"]["1.0"], rel=1e-4), "whatever the shards"
     monkeypatch.setattr(signal, "SHARD_ROWS", 5)
     shards = tmp_path / "audit"
-    for path in shards.glob("shard-*"):
+    for path in shards.rglob("shard-*"):
         path.unlink()
     audit(tmp_path, model_folder, splits[0])
     before = (tmp_path / "signal.json").read_bytes()
-    sorted(shards.glob("shard-*"))[1].unlink()
+    sorted(shards.rglob("shard-*"))[1].unlink()
     computed, one = [], signal.Auditor.values
     monkeypatch.setattr(signal.Auditor, "values", lambda *a: computed.append(a[1]) or one(*a))
     audit(tmp_path, model_folder, splits[0])
@@ -169,7 +169,7 @@ def test_a_cache_of_other_data_or_of_another_model(tmp_path: Path, model_folder:
 
 def test_a_model_that_computes_nan(tmp_path: Path, model_folder: Path, splits, monkeypatch):
     audit(tmp_path, model_folder, splits[0])
-    for path in (tmp_path / "audit").glob("shard-*"):
+    for path in (tmp_path / "audit").rglob("shard-*"):
         path.unlink()
 
     def broken(*arguments):

@@ -1,5 +1,6 @@
 """The teacher's caches: what is in them, how they are put together, and what stops a bad value."""
 
+import datetime
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.utils import chat_template_utils
 
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.modeling.load import load_model
@@ -17,13 +19,13 @@ from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.teacher import activations, logits
 from fewshot_distillation.teacher import cache as cache_module
 from fewshot_distillation.teacher.cache import TeacherCache, checked, concatenate, save_shard
-from tiny import study
+from tiny import fetched_model, make_model, make_tokenizer, study
 
 
-def precompute(folder: Path, model_folder: Path, train: Path, teacher: str = "fewshot") -> Path:
+def precompute(folder: Path, model_folder: Path, train: Path, teacher: str = "fewshot", **changes) -> Path:
     """activations.safetensors and meta.json in a folder."""
     output = folder / "activations.safetensors"
-    spec = study().precompute_activations("tiny", teacher, "question")
+    spec = study(**changes).precompute_activations("tiny", teacher, "question")
     (folder / "state").mkdir(parents=True, exist_ok=True)
     activations.precompute_activations(spec, model_folder, train, folder / "state", output, folder / "meta.json")
     return output
@@ -105,13 +107,48 @@ def test_descriptions_of_the_caches(caches, model_folder: Path, splits):
 def test_only_missing_shards_are_computed_again(tmp_path: Path, model_folder: Path, splits, monkeypatch):
     monkeypatch.setattr(activations, "SHARD_ROWS", 5)
     output = precompute(tmp_path, model_folder, splits[0])
-    before, shards = output.read_bytes(), sorted((tmp_path / "state").glob("shard-*"))
+    before, shards = output.read_bytes(), sorted((tmp_path / "state").rglob("shard-*"))
     assert len(shards) == 3
     shards[1].unlink()
     computed, one = [], activations.Reader.read
     monkeypatch.setattr(activations.Reader, "read", lambda self, rows: computed.append(rows) or one(self, rows))
     assert precompute(tmp_path, model_folder, splits[0]).read_bytes() == before
     assert computed == [[5, 6, 7, 8, 9]]
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory) -> Path:
+    """The tiny model with a template that tells it the date."""
+    folder = tmp_path_factory.mktemp("dated")
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{{- 'Today Date: ' + strftime_now('%d %b %Y') + '\n' }}\n" + tokenizer.chat_template
+    return fetched_model(make_model(folder / "source", tokenizer=tokenizer), folder / "model")
+
+
+def test_a_teacher_that_is_interrupted_before_midnight(dated: Path, tmp_path: Path, splits, monkeypatch):
+    """What is computed on the next day belongs to the same prompts; a study's own date gives others."""
+    monkeypatch.setattr(activations, "SHARD_ROWS", 5)
+    computed, one = [], activations.Reader.read
+    monkeypatch.setattr(activations.Reader, "read", lambda self, rows: computed.append(rows) or one(self, rows))
+
+    def on_day(day: int, **changes) -> tuple[bytes, str]:
+        class Clock(datetime.datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return cls(2040, 5, day)
+
+        monkeypatch.setattr(chat_template_utils, "datetime", Clock)
+        computed.clear()
+        cache = precompute(tmp_path, dated, splits[0], **changes)
+        return cache.read_bytes(), json.loads((tmp_path / "meta.json").read_text())["prompts"]
+
+    before = on_day(1)
+    assert len(computed) == 3
+    sorted((tmp_path / "state").rglob("shard-*"))[1].unlink()
+    assert on_day(2) == before and computed == [[5, 6, 7, 8, 9]]
+    after = on_day(2, prompt={"template_date": "2025-01-31"})
+    assert len(computed) == 3 and after[0] != before[0] and after[1] != before[1], "no shard of the other prompts"
+    assert on_day(3) == before and not computed, "theirs are still there"
 
 
 def test_shards_of_another_size_give_the_same_values(caches, tmp_path: Path, model_folder: Path, splits):

@@ -80,7 +80,7 @@ def test_as_the_workflow_launches_it(tmp_path: Path, model_folder: Path, train: 
 
 
 def saved(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.glob("state/*/*/shard-*.safetensors")}
+    return {path: path.stat().st_mtime_ns for path in folder.glob("state/*/*/prompts-*/shard-*.safetensors")}
 
 
 def killed(folder: Path, job: subprocess.Popen, shards_at_least: int, worker: int | None) -> None:

@@ -89,7 +89,7 @@ def states(project: Project, rule: str) -> list[Path]:
 
 
 def saved_steps(project: Project) -> list[int]:
-    return [int(p.name[5:]) for p in project.path(".state").glob("train/*/steps/step-*")]
+    return [int(p.name[5:]) for p in project.path(".state").glob("train/*/steps-*/step-*")]
 
 
 def pids_of(program: str, folder: Path) -> list[int]:

@@ -93,7 +93,7 @@ def _published(
 
 
 def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: dict[str, dict]) -> dict:
-    digests = ("files", "demonstrations", "cache", "model", "dataset")
+    digests = ("files", "prompts", "answers", "cache", "model", "dataset")
     return {
         "metric": spec.metric,
         "scorers": spec.scorers,

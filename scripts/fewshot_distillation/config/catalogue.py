@@ -8,6 +8,7 @@ from ..tasks import TASKS, task_of
 from .base import LocalPath, Strict, neutral
 from .engines import engine_modules, engines
 from .sources import DatasetSource, ModelSource
+from .wording import Wording
 
 # What tables call the base model, in the place of a condition.
 BASE = "base"
@@ -28,6 +29,12 @@ class Model(Strict):
     chat_template: dict[str, bool | int | str] = Field(
         {}, description="Arguments of the chat template, such as `enable_thinking: false`."
     )
+    chat_template_base: dict[str, bool | int | str] | None = Field(
+        None,
+        description="In the place of `chat_template` where the base model answers test questions (baselines, phase 0); "
+        "null for the same. Teachers and students are always asked alike.",
+    )
+    prompt: Wording | None = Field(None, description="In the place of the study's `prompt`, for this model.")
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
     accelerate: LocalPath | None = Field(
         None,

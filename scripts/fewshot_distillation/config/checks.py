@@ -36,7 +36,7 @@ def check_fetched_models(study: Study, folder: Path) -> None:
             except ValueError:  # half a file, which its job will replace
                 continue
             # A manifest of another source is about to be replaced.
-            if found["model"] == study.model_spec(model).model_dump(mode="json"):
+            if found["model"] == study.fetched_model(model).model_dump(mode="json"):
                 check_layers(model, layers.get(model, []), found["num_layers"])
                 check_modules(model, modules.get(model, []), found.get("linear_modules", []))
 

@@ -10,6 +10,7 @@ from .conditions import Condition, Teacher
 from .grid import DEFAULT, Grid, Seed
 from .icl_gap import IclGap
 from .plan import Plan
+from .wording import AS_IT_IS, Wording
 
 # The teacher without demonstrations.
 ZEROSHOT = "zeroshot"
@@ -70,6 +71,7 @@ class Config(Strict):
     precision: Literal["bf16", "fp32"] = Field(
         "bf16", description="bf16 where the device has it (float32 otherwise, which the log says), or fp32."
     )
+    prompt: Wording = Field(AS_IT_IS, description="What is said around a question, and the date that templates give.")
     max_prompt_tokens: int = Field(4096, ge=32, description="A prompt longer than this is an error, never cut.")
     scorers: list[str] = Field(
         ["strict", "flexible"],

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from .base import Strict
 from .catalogue import Server
+from .specs import ModelSpec
 
 
 class Machine(Strict):
@@ -22,6 +23,7 @@ class Machine(Strict):
     server: Server = Field(Server(), description="The server of `evaluation.backend: server`.")
     layers: list[int] = Field([], description="Layers that conditions match, which the fetched model must have.")
     modules: list[str] = Field([], description="Linear modules that get an adapter, which it must have too.")
+    asked: list[ModelSpec] = Field([], description="How it will be asked, which its chat template must allow.")
 
 
 # The settings of a program that a person starts without any.

@@ -13,18 +13,25 @@ from .base import Strict
 from .catalogue import Evaluation, Lora, Schedule, Training
 from .conditions import QUESTION, Learning, Teacher
 from .sources import DatasetSource, ModelSource
+from .wording import AS_IT_IS, Wording
 
 # What names runs that differ in nothing but their seeds, by column.
 Group = dict[str, str | float | int]
 Precision = Literal["bf16", "fp32"]
 
 
-class ModelSpec(Strict):
-    """A model, without what only scheduling needs."""
+class FetchedModel(Strict):
+    """A model as it is fetched; how it is asked later marks nothing of it as stale."""
 
     name: str
     source: ModelSource
+
+
+class ModelSpec(FetchedModel):
+    """A model and how it is asked, without what only scheduling needs."""
+
     chat_template: dict[str, bool | int | str]
+    wording: Wording = AS_IT_IS
 
 
 class DatasetSpec(Strict):
@@ -49,7 +56,7 @@ class JobSpec(Strict):
 
 
 class FetchModelSpec(JobSpec):
-    model: ModelSpec
+    model: FetchedModel
 
 
 class FetchDatasetSpec(JobSpec):

@@ -12,6 +12,7 @@ from .specs import (
     DatasetSpec,
     EvaluateSpec,
     FetchDatasetSpec,
+    FetchedModel,
     FetchModelSpec,
     GenerationSpec,
     IclGapSummarySpec,
@@ -79,16 +80,25 @@ class Study(Runs):
             found |= {"server": config.server}
         elif rule == "fetch_model":
             found |= {"layers": self.matched_layers().get(model, []), "modules": self.adapted_modules().get(model, [])}
+            found |= {"asked": [self.model_spec(model), self.model_spec(model, base=True)]}
         return Machine(**found)
 
     # --- specs: one method a rule, with the rule's wildcards ---------------------------------------------------------
 
-    def model_spec(self, name: str) -> ModelSpec:
+    def model_spec(self, name: str, base: bool = False) -> ModelSpec:
+        """Describe a model and how it is asked; `base` for the base model's own answers to test questions."""
         model = self.config.models[name]
-        return ModelSpec(name=name, source=model.source, chat_template=model.chat_template)
+        arguments = model.chat_template
+        if base and model.chat_template_base is not None:
+            arguments = model.chat_template_base
+        wording = model.prompt or self.config.prompt
+        return ModelSpec(name=name, source=model.source, chat_template=arguments, wording=wording)
+
+    def fetched_model(self, name: str) -> FetchedModel:
+        return FetchedModel(name=name, source=self.config.models[name].source)
 
     def fetch_model(self, model: str) -> FetchModelSpec:
-        return FetchModelSpec(model=self.model_spec(model))
+        return FetchModelSpec(model=self.fetched_model(model))
 
     def fetch_dataset(self, dataset: str) -> FetchDatasetSpec:
         return FetchDatasetSpec(dataset=self.dataset)
@@ -107,7 +117,8 @@ class Study(Runs):
 
     def baseline(self, model: str, prompt: str, questions: str) -> GenerationSpec:
         evaluation = self.config.evaluation.model_copy(update={"questions": self.prompts.questions[questions]})
-        return GenerationSpec(**self._prompt(model, prompt), split="test", evaluation=evaluation)
+        asked = self._prompt(model, prompt) | {"model": self.model_spec(model, base=True)}
+        return GenerationSpec(**asked, split="test", evaluation=evaluation)
 
     def write_answers(self, model: str, teacher: str) -> GenerationSpec:
         evaluation = self.config.evaluation.model_copy(update={"questions": None})

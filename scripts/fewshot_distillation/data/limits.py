@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.errors import JobError
+from .model_config import config_of
 
 # Ways of scaling rotary positions whose factor `max_position_embeddings` may not have in it; with the others (llama3,
 # longrope), and where layers differ in their scaling (Gemma 3), it has.
@@ -43,22 +44,8 @@ def limits_of(folder: Path) -> Limits:
     """
     if not (folder / "config.json").is_file():
         return UNKNOWN
-    config = text_config_of(folder)
+    config = config_of(folder).get_text_config()
     return Limits(config.vocab_size, positions_of(config))
-
-
-def text_config_of(folder: Path) -> Any:
-    """Read the configuration of a model's language part.
-
-    Raises:
-        JobError: it can't be read without running code of the model's.
-    """
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    except Exception as error:  # what a class makes of values that it doesn't expect
-        raise JobError(f"{folder}/config.json can't be read without running code from the model: {error}") from None
 
 
 def positions_of(config: Any) -> int | None:

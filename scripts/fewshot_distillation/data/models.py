@@ -1,35 +1,46 @@
 """A model from its source to a folder of safetensors and tokenizer files; nothing that is fetched runs as code."""
 
+import fnmatch
+import glob
+import importlib
+import json
 import logging
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..config.checks import check_layers, check_modules
 from ..config.sources import FilesModel, HubModel, WheelModel
-from ..config.specs import ModelSpec
-from ..runtime.errors import JobError
+from ..config.specs import FetchedModel, ModelSpec
+from ..runtime.errors import JobError, about
 from ..runtime.files import folder_digests, sha256, write_json
-from ..runtime.progress import progress
+from .model_config import config_of
+from .weights import check_unquantised, describe_weights, weight_files
 
 log = logging.getLogger("fewshot_distillation")
 
-# Weights as safetensors, configuration and tokenizer as text. Pickled weights and Python files stay behind.
-WANTED = ("*.safetensors", "*.json", "*.txt", "*.jinja", "*.model")
+# Configuration and tokenizer; the weights are what the loader takes. Pickled weights and Python files stay behind.
+TEXTS = ("*.json", "*.txt", "*.jinja", "*.model")
 
 
 def fetch_model(
-    spec: ModelSpec, folder: Path, state: Path, layers: list[int], modules: list[str] | None = None
-) -> None:
+    spec: FetchedModel, folder: Path, state: Path, layers: list[int], modules: list[str] | None = None,
+    asked: list[ModelSpec] | None = None,
+) -> None:  # fmt: skip
     """Fetch into `folder`, check, and add a manifest of every file; downloads are kept in `state`.
 
+    Args:
+        layers, modules: what conditions and adapters name of the model.
+        asked: the ways in which it will be asked.
+
     Raises:
-        JobError: the source can't be had, its digest differs, it isn't a causal language model, or it holds no
-            safetensors.
+        JobError: the source can't be had, its digest differs, it isn't a causal language model with all its weights in
+            safetensors, or it can't be asked in one of these ways.
         ConfigError: a condition matches a layer, or an adapter a module, that the model doesn't have.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -44,6 +55,8 @@ def fetch_model(
     manifest = {"model": spec.model_dump(mode="json"), "revision": revision, **_describe(folder)}
     check_layers(spec.name, layers, manifest["num_layers"])
     check_modules(spec.name, modules or [], manifest["linear_modules"])
+    with about(f"models.{spec.name}"):
+        _check_asked(folder, asked or [])
     log.info("computing digests of %s", ", ".join(sorted(path.name for path in folder.iterdir())))
     manifest["files"] = folder_digests(folder)
     write_json(folder / "manifest.json", manifest)
@@ -54,8 +67,14 @@ def _from_hub(source: HubModel, folder: Path) -> str:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
-        commit = HfApi().model_info(source.hub, revision=source.revision).sha
-        snapshot_download(source.hub, revision=commit, local_dir=folder, allow_patterns=list(WANTED))
+        info = HfApi().model_info(source.hub, revision=source.revision)
+        commit, names = info.sha, {file.rfilename for file in info.siblings if "/" not in file.rfilename}
+        fetch = partial(snapshot_download, source.hub, revision=commit, local_dir=folder)
+        fetch(allow_patterns=[glob.escape(name) for name in names if _is_text(name)])
+        # Before the weights, which take longest.
+        _check_config(folder, source.hub)
+        weights = weight_files(names, lambda name: (folder / name).read_text())
+        fetch(allow_patterns=[glob.escape(name) for name in weights])
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         raise JobError(f"{source.hub} at {source.revision} can't be fetched from the hub: {error}") from None
     if re.fullmatch(r"[0-9a-f]{40}", source.revision) and commit != source.revision:
@@ -66,12 +85,30 @@ def _from_hub(source: HubModel, folder: Path) -> str:
 
 def _from_files(source: FilesModel, folder: Path) -> None:
     origin = Path(source.files)
-    if not (origin / "config.json").is_file():
-        raise JobError(f"{origin}: not a model folder, there is no config.json in it")
-    wanted = {p for pattern in WANTED for p in origin.glob(pattern) if p.is_file()}
+    _check_config(origin, source.files)
+    names = {path.name for path in origin.iterdir() if path.is_file()}
+    with about(source.files):
+        weights = weight_files(names, lambda name: (origin / name).read_text())
     # A folder that was fetched once has a manifest of its own.
-    for path in sorted(p for p in wanted if p.name != "manifest.json"):
-        shutil.copyfile(path, folder / path.name)
+    for name in sorted({name for name in names if _is_text(name)} - {"manifest.json"} | set(weights)):
+        shutil.copyfile(origin / name, folder / name)
+
+
+def _is_text(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in TEXTS)
+
+
+def _check_config(folder: Path, where: str) -> None:
+    """Refuse a folder that can't be a model's, before its weights are read."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise JobError(f"{where}: not a model folder, there is no config.json in it")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JobError(f"{where}: config.json is not valid JSON ({error})") from None
+    with about(where):
+        check_unquantised(config)
 
 
 def _from_wheel(source: WheelModel, folder: Path, state: Path) -> None:
@@ -129,37 +166,28 @@ def _dequantise(gguf: Path, folder: Path) -> None:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    """Numbers of layers, features, tokens and parameters, read from the files without building the model."""
-    from safetensors import SafetensorError, safe_open
-    from transformers import AutoConfig, AutoTokenizer
+    """Numbers of layers, features, tokens and parameters."""
+    from transformers import AutoTokenizer
 
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise JobError(f"model in {folder}: there are no .safetensors weights (pickled weights are not loaded)")
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
         AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise JobError(f"the model can't be loaded without running code from it: {error}") from None
-    parameters, modules = 0, set()
-    try:
-        for path in progress(weights, "counting parameters", unit="file"):
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 (a safetensors file is not a mapping)
-                    count = 1
-                    for size in file.get_slice(name).get_shape():
-                        count *= size
-                    parameters += count
-                    if len(file.get_slice(name).get_shape()) == 2 and name.endswith(".weight"):
-                        modules.add(name.split(".")[-2])
-    except SafetensorError as error:
-        raise JobError(f"{path.name} is not a whole safetensors file: {error}") from None
+    except Exception as error:  # the library that reads tokenizer.json raises plain ones
+        words = " ".join(str(error).split())[:300]
+        raise JobError(f"the tokenizer can't be loaded without running code from the model: {words}") from None
+    config = config_of(folder).get_text_config()
+    files = weight_files({path.name for path in folder.iterdir()}, lambda name: (folder / name).read_text())
     return {
         "architecture": (config.architectures or [config.model_type])[0],
         "num_layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
         "vocab_size": config.vocab_size,
-        "parameters": parameters,
-        # Modules with a matrix of weights, embeddings among them.
-        "linear_modules": sorted(modules),
+        **describe_weights(folder, files),
     }
+
+
+def _check_asked(folder: Path, asked: list[ModelSpec]) -> None:
+    """Try each way in which the model will be asked on its own tokenizer and chat template."""
+    # By name, because how a model is asked makes nothing that was fetched stale.
+    prompts = importlib.import_module(f"{__package__}.prompts")
+    for one in asked:
+        prompts.PromptBuilder.of_model(folder, one.chat_template, one.wording).try_out()

@@ -3,8 +3,10 @@
 One builder serves teacher, student and every evaluation backend, so the same question gives the same tokens in all.
 """
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,14 @@ class Prompt:
     ids: list[int]
     question_end: int
     prompt_end: int
+
+
+def digest_of(sequences: Iterable[list[int]]) -> str:
+    """SHA-256 of token ids: of which texts were shown, in what order and in which words."""
+    digest = hashlib.sha256()
+    for ids in sequences:
+        digest.update(json.dumps(ids).encode())
+    return digest.hexdigest()
 
 
 class PromptBuilder:
@@ -99,6 +109,17 @@ class PromptBuilder:
         if early := set(ids[:-1]) & set(self.stop_ids):
             raise JobError(f"an answer holds {self.tokenizer.decode(list(early))!r}, at which generation would stop")
         return ids
+
+    def try_out(self) -> None:
+        """Build a prompt with demonstrations and an answer, so that what is wrong with the template shows.
+
+        Raises:
+            JobError: it can't be used.
+        """
+        rows = [{"question": f"How many are {n} and 1?", "answer": f"They are {n + 1}.\n#### {n + 1}"} for n in (2, 3)]
+        few, zero = self.build("How many?", rows), self.build("How many?")
+        check_same_query(self, few, zero, "How many?", "a question")
+        self.answer_ids("#### 5")
 
     def _check_marks(self, *texts: str) -> None:
         """A special token in a text would end its turn, or begin another."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..config.conditions import REFERENCE
 from ..config.targets import Span
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, about
 from .prompts import Prompt, PromptBuilder
 from .rows import Row
 
@@ -41,7 +41,11 @@ def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: P
         JobError: the written answers belong to other questions.
     """
     if text == REFERENCE:
-        return [builder.answer_ids(row["answer"]) for row in rows]
+        answers = []
+        for index, row in enumerate(rows):
+            with about(f"training example {index}"):
+                answers.append(builder.answer_ids(row["answer"]))
+        return answers
     import pandas as pd
 
     table = pd.read_parquet(written).sort_values("question_index")

@@ -1,6 +1,7 @@
 """Answers to the test questions, batch by batch, each batch saved so that an interrupted job continues after it."""
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from ..config.catalogue import Draw, Evaluation
 from ..config.machine import BY_HAND, Machine
 from ..config.sources import HubModel
 from ..config.specs import EvaluateSpec, GenerationSpec
+from ..data.checkpoints import is_adapter
 from ..data.demonstrations import Demonstrations
-from ..data.prompts import PromptBuilder
+from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import Row, read_jsonl
 from ..data.selection import drawn_questions
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, about
 from ..runtime.files import atomic_path
 from ..runtime.progress import progress
 from . import backends
@@ -37,7 +39,16 @@ class Request:
 def engine(
     spec: GenerationSpec | EvaluateSpec, model: Path, builder: PromptBuilder, checkpoints: list[Path], machine: Machine
 ) -> Iterator[Backend]:
-    """The engine that the configuration chooses for this machine."""
+    """The engine that the configuration chooses for this machine.
+
+    Raises:
+        JobError: an adapter doesn't fit the model.
+    """
+    if adapters := [checkpoint for checkpoint in checkpoints if is_adapter(checkpoint)]:
+        # By name, because a check makes no answer stale.
+        fitting = importlib.import_module("fewshot_distillation.modeling.adapters")
+        for adapter in adapters:
+            fitting.check_adapter(model, adapter)
     source = spec.model.source
     names = [spec.model.name, *([source.hub] if isinstance(source, HubModel) else [])]
     longest = spec.max_prompt_tokens + spec.evaluation.max_new_tokens
@@ -51,22 +62,28 @@ def engine(
 
 def requests_for(
     rows: dict[int, Row], builder: PromptBuilder, demonstrations: Demonstrations | None, step: int, limit: int,
-    split: str = "test",
+    split: str = "test", new_tokens: int = 0,
 ) -> list[Request]:  # fmt: skip
     """A request for each question, by its index in the split; zero-shot without demonstrations.
 
+    Args:
+        limit: the longest prompt in tokens.
+        new_tokens: the longest answer.
+
     Raises:
-        JobError: a prompt is longer than the limit.
+        JobError: a prompt is longer than the limit, or longer with its answer than what the model knows positions for.
     """
     requests = []
     for index, row in rows.items():
         shown = demonstrations.draw(split, index, row["question"]) if demonstrations else []
-        ids = builder.build(row["question"], shown).ids
-        if len(ids) > limit:
-            raise JobError(
-                f"{split} example {index}: the {len(shown)}-shot prompt has {len(ids)} tokens, "
-                f"more than max_prompt_tokens {limit}"
-            )
+        with about(f"{split} example {index}"):
+            ids = builder.build(row["question"], shown).ids
+            if len(ids) > limit:
+                raise JobError(
+                    f"the {len(shown)}-shot prompt has {len(ids)} tokens, more than max_prompt_tokens {limit}"
+                )
+            answered = f"the {len(shown)}-shot prompt with an answer of evaluation.max_new_tokens {new_tokens}"
+            builder.limits.check(len(ids) + new_tokens, answered)
         requests.append(Request(index, len(shown), step, row["question"], ids))
     return requests
 
@@ -91,8 +108,8 @@ def answer(
     state: Path, what: str,
 ) -> pd.DataFrame:  # fmt: skip
     """Answers to all requests as a table; batches found in `state` are kept."""
-    # An attempt with another engine would have other batches.
-    state = state / backend.name
+    # An attempt with another engine would have other batches, and one with other prompts other answers.
+    state = state / backend.name / f"prompts-{digest_of(request.ids for request in requests)[:16]}"
     state.mkdir(parents=True, exist_ok=True)
     cut = batches(requests, evaluation.max_new_tokens, backend.batch_tokens or evaluation.batch_tokens)
     parts = [(batch, state / f"batch-{n:05d}.parquet") for n, batch in enumerate(cut)]
@@ -109,6 +126,7 @@ def answer(
                 "question": request.question,
                 "token_ids": generation.ids,
                 "text": builder.tokenizer.decode(generation.ids, skip_special_tokens=True),
+                "prompt_digest": digest_of([request.ids]),
                 "prompt_tokens": len(request.ids),
                 "tokens": len(generation.ids),
                 "finish_reason": generation.finish_reason,
@@ -139,9 +157,10 @@ def generate_base(
 ) -> None:  # fmt: skip
     """Write the base model's answers to questions of a split, each after a teacher's demonstrations."""
     train, asked = read_jsonl(train_path), questions_of(read_jsonl(asked_path), spec.evaluation.questions)
-    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
     shown = Demonstrations(train, spec.teacher, spec.labelled) if spec.teacher.shots else None
-    requests = requests_for(asked, builder, shown, 0, spec.max_prompt_tokens, spec.split)
+    new_tokens = spec.evaluation.max_new_tokens
+    requests = requests_for(asked, builder, shown, 0, spec.max_prompt_tokens, spec.split, new_tokens)
     # Of the teacher and not of the prompt, which has fewer where a labelled question would be shown itself.
     requests = [replace(request, shots=spec.teacher.shots) for request in requests]
     what = f"{spec.model.name} {spec.teacher.shots}-shot"
@@ -156,11 +175,12 @@ def evaluate_checkpoints(
 ) -> None:  # fmt: skip
     """Write zero-shot answers of checkpoints, given by their steps."""
     asked = questions_of(read_jsonl(asked_path), spec.evaluation.questions)
-    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
     tables = []
     with engine(spec, model_folder, builder, list(checkpoints.values()), machine) as backend:
         for step, folder in checkpoints.items():
-            requests = requests_for(asked, builder, None, step, spec.max_prompt_tokens)
+            new_tokens = spec.evaluation.max_new_tokens
+            requests = requests_for(asked, builder, None, step, spec.max_prompt_tokens, new_tokens=new_tokens)
             name = f"checkpoint-{step}"
             tables.append(answer(requests, backend, folder, builder, spec.evaluation, state / name, name))
     _write(tables, output)

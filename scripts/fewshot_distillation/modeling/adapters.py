@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from peft import PeftConfig, PeftModel, PeftModelForCausalLM
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ..data.checkpoints import is_adapter
+from ..data.model_config import config_of
 from ..runtime.errors import JobError
 from .load import load_model, load_weights
 
@@ -59,8 +60,7 @@ def check_adapter(model_folder: Path, checkpoint: Path) -> None:
         JobError: as `adapt`.
     """
     with torch.device("meta"):
-        config = AutoConfig.from_pretrained(model_folder, trust_remote_code=False)
-        adapt(AutoModelForCausalLM.from_config(config, trust_remote_code=False), checkpoint)
+        adapt(AutoModelForCausalLM.from_config(config_of(model_folder), trust_remote_code=False), checkpoint)
 
 
 def adapt(model: PreTrainedModel, checkpoint: Path) -> PeftModel:

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from ..data.manifest import read_manifest
+from ..data.model_config import check_loaded, config_of
 from ..runtime.errors import JobError
 from .hidden_states import decoder_of, logits_of
 
@@ -54,18 +55,22 @@ def load_weights(folder: Path, precision: str, home: torch.device | None = None)
     """As `load_model`, of a folder without a manifest of its own, such as a checkpoint."""
     log.info("loading %s", folder)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = config_of(folder)
         # PyTorch's attention ignores a cap on its scores, and a model that was trained with one needs it.
         caps = getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
-        model = AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             folder,
+            config=config,
             dtype=dtype_for(precision, device()),
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="eager" if caps else None,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
     except (OSError, ValueError) as error:
         raise JobError(f"{folder}: can't be loaded as a causal language model: {error}") from None
+    check_loaded(info, str(folder))
     model = model.to(home or device()).eval().requires_grad_(False)
     _check_parts(model, folder)
     return model

@@ -1,5 +1,17 @@
 """The one error that a person can act on."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class JobError(RuntimeError):
     """Something about the data, the model or the machine is wrong; the message is a sentence that says what."""
+
+
+@contextlib.contextmanager
+def about(what: str) -> Iterator[None]:
+    """Let an error within the block say what it is about, such as an example."""
+    try:
+        yield
+    except JobError as error:
+        raise JobError(f"{what}: {error}") from None

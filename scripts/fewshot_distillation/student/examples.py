@@ -11,7 +11,7 @@ from ..data.prompts import PromptBuilder
 from ..data.rows import Row
 from ..data.selection import chosen_rows, labelled_rows, subset
 from ..data.sequences import Sequence, answer_tokens
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, about
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ def _right(judged: Path) -> set[int]:
 def _example(
     index: int, row: Row, answer: list[int], builder: PromptBuilder, limit: int, cross_entropy: bool, taught: bool
 ) -> Example:
-    prompt = builder.build(row["question"])
+    with about(f"training example {index}"):
+        prompt = builder.build(row["question"])
+        builder.limits.check(min(limit, len(prompt.ids) + len(answer)), "the question with its answer")
     room = limit - len(prompt.ids)
     if room < 1:
         raise JobError(

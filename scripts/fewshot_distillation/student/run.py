@@ -13,7 +13,7 @@ from accelerate.utils import ProjectConfiguration
 
 from ..config.machine import Machine
 from ..config.specs import TrainSpec
-from ..data.prompts import PromptBuilder
+from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
@@ -44,7 +44,7 @@ class TrainInputs:
 def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Workspace, machine: Machine) -> None:
     """Train, or continue; write `checkpoints` with a manifest, `metrics` and `tensorboard` of the workspace."""
     be_deterministic()
-    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
     rows = read_jsonl(inputs.train)
     streams = build_streams(spec, rows, builder, inputs.written, inputs.judged)
     cut = sum(example.sequence.cut for example in streams.all)
@@ -54,7 +54,8 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     caches = [TargetCache(target, *files, len(rows)) for target, files in pairs]
     trainer = Trainer(spec, model_folder, streams, caches, machine.gradient_checkpointing)
     compile_student(trainer, work.folder.parents[1] / "compiled")
-    states, checkpoints = work.folder / "steps", work["checkpoints"]
+    prompts = digest_of(example.sequence.ids for example in streams.all)
+    states, checkpoints = work.folder / f"steps-{prompts[:16]}", work["checkpoints"]
     accelerator = trainer.accelerator
     if accelerator.is_main_process:
         work["tensorboard"].mkdir(exist_ok=True)  # an output, even where no tracker writes files
@@ -92,7 +93,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
         pd.DataFrame(metrics).to_csv(work["metrics"], index=False)
         files = {n: f for n, f in folder_digests(checkpoints).items() if n.startswith("checkpoint-")}
         counts = {"examples": len(streams.all), "truncated": cut, "dropped": streams.dropped}
-        write_json(checkpoints / "manifest.json", counts | {"files": files})
+        write_json(checkpoints / "manifest.json", counts | {"prompts": prompts, "files": files})
 
 
 def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:

@@ -1,7 +1,5 @@
 """Hidden states of the teacher: the frozen model reading each training question after its demonstrations."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -11,11 +9,11 @@ from ..config.conditions import QUESTION
 from ..config.specs import ActivationsSpec
 from ..config.targets import POSITIONS, Span
 from ..data.demonstrations import Demonstrations
-from ..data.prompts import PromptBuilder, check_same_query
+from ..data.prompts import PromptBuilder, check_same_query, digest_of
 from ..data.rows import Row, read_jsonl
 from ..data.sequences import Sequence, answer_tokens
 from ..modeling.load import load_model
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, about
 from ..runtime.files import sha256, write_json
 from ..runtime.progress import progress
 from .cache import checked, concatenate
@@ -49,13 +47,16 @@ def teacher_sequences(
     ):
         example = f"training example {index}"
         shown = demonstrations.draw("train", index, row["question"])
-        prompt = builder.build(row["question"], shown)
+        with about(example):
+            prompt, zero = builder.build(row["question"], shown), builder.build(row["question"])
+            builder.limits.check(len(prompt.ids) + len(answer), "the prompt with its answer")
+            builder.answer_ids(row["answer"])  # what training will read is wrong now or never
         if len(prompt.ids) > spec.max_prompt_tokens:
             raise JobError(
                 f"{example}: the {spec.teacher.shots}-shot prompt has {len(prompt.ids)} tokens, "
                 f"more than max_prompt_tokens {spec.max_prompt_tokens}"
             )
-        check_same_query(builder, prompt, builder.build(row["question"]), row["question"], example)
+        check_same_query(builder, prompt, zero, row["question"], example)
         sequences.append(Sequence(prompt, answer))
     return sequences
 
@@ -96,9 +97,9 @@ def precompute_activations(
     Each process of a launch computes its share of the shards; the first one writes the outputs.
     """
     train = read_jsonl(train_path)
-    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template)
+    builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
     sequences = teacher_sequences(spec, builder, train, written)
-    shards = Shards(state, len(sequences), SHARD_ROWS)
+    shards = Shards(state, len(sequences), SHARD_ROWS, digest_of(sequence.ids for sequence in sequences))
     if shards.missing():
         shards.compute(_Values(spec, model_folder, sequences), "teacher")
     if shards.complete():
@@ -112,20 +113,12 @@ def precompute_activations(
         write_json(meta_path, meta)
 
 
-def digest_of(sequences: list[list[int]]) -> str:
-    """SHA-256 of token ids: of which demonstrations were drawn in what order, and whose answers follow."""
-    digest = hashlib.sha256()
-    for ids in sequences:
-        digest.update(json.dumps(ids).encode())
-    return digest.hexdigest()
-
-
 def _meta(spec: ActivationsSpec, builder: PromptBuilder, sequences: list[Sequence]) -> dict:
     lengths = torch.tensor([len(sequence.prompt.ids) for sequence in sequences], dtype=torch.float64)
     first = sequences[0]
     return {
-        "demonstrations": digest_of([sequence.ids for sequence in sequences]),
-        "answers": digest_of([sequence.answer for sequence in sequences]),
+        "prompts": digest_of(sequence.ids for sequence in sequences),
+        "answers": digest_of(sequence.answer for sequence in sequences),
         "teacher": spec.teacher.model_dump(),
         "text": spec.text,
         "layers": spec.layers,

@@ -17,11 +17,16 @@ log = logging.getLogger("fewshot_distillation")
 
 
 class Shards:
-    """The shards of `rows` rows, `size` in each, in a folder that outlives an interruption."""
+    """The shards of `rows` rows, `size` in each, in a folder that outlives an interruption.
 
-    def __init__(self, folder: Path, rows: int, size: int) -> None:
+    Args:
+        prompts: digest of the prompts that are read; shards of others are not found again.
+    """
+
+    def __init__(self, folder: Path, rows: int, size: int, prompts: str = "") -> None:
         self.folder, self.rows, self.size = folder, rows, size
-        self.paths = [folder / f"shard-{start:08d}.safetensors" for start in range(0, rows, size)]
+        own = folder / f"prompts-{prompts[:16]}" if prompts else folder
+        self.paths = [own / f"shard-{start:08d}.safetensors" for start in range(0, rows, size)]
         # Which process has which shard may not depend on what is there already, since they look at different times.
         self.mine = range(RANK, len(self.paths), WORLD_SIZE)
 

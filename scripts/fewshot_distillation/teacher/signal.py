@@ -14,14 +14,14 @@ from torch import Tensor
 
 from ..config.conditions import QUESTION
 from ..config.specs import SignalSpec
-from ..data.prompts import PromptBuilder
+from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
 from ..data.sequences import Sequence, answer_tokens
 from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, about
 from ..runtime.files import sha256, write_json
-from .activations import digest_of, spans_of
+from .activations import spans_of
 from .cache import TeacherCache
 from .reading import Reader
 from .shards import Shards
@@ -153,21 +153,27 @@ def audit_signal(
             raise JobError(f"{activations} was computed from another {name}")
     if cache.examples != len(train):
         raise JobError(f"{activations} has {cache.examples} examples, but there are {len(train)} training examples")
-    builder, text = PromptBuilder.of_model(model_folder, spec.activations.model.chat_template), spec.activations.text
+    model, text = spec.activations.model, spec.activations.text
+    builder = PromptBuilder.of_model(model_folder, model.chat_template, model.wording)
     answers = [[]] * len(train) if text == QUESTION else answer_tokens(text, train, builder, written)
     if digest_of(answers) != meta["answers"]:
         raise JobError(f"{activations} was computed with other answers")
     chosen = list(range(len(train)))
     if text != QUESTION:
         chosen = chosen[:: max(1, len(train) // MOST_ANSWERS)][:MOST_ANSWERS]
-    sequences = [Sequence(builder.build(train[i]["question"]), answers[i]) for i in range(len(train))]
-    shards = Shards(state, len(chosen), SHARD_ROWS)
+    sequences = []
+    for i, (row, answer) in enumerate(zip(train, answers, strict=True)):
+        with about(f"training example {i}"):
+            sequences.append(Sequence(builder.build(row["question"]), answer))
+    prompts = digest_of(sequence.ids for sequence in sequences)
+    shards = Shards(state, len(chosen), SHARD_ROWS, prompts)
     if shards.missing():
         auditor = Auditor(spec, model_folder, sequences, cache)
         shards.compute(lambda places: auditor.values([chosen[place] for place in places]), "signal")
     if shards.complete():
         width = cache.slices[f"{spans_of(text)[0]}.last"].get_shape()[-1]
         summary = {"text": text, "examples": len(chosen), "hidden_size": width, "layers": spec.activations.layers}
+        summary |= {"prompts": prompts}
         write_json(output, _summary(spec, shards.paths) | summary)
 
 

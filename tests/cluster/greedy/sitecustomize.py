@@ -11,7 +11,7 @@ AFTER_STEP = 4
 
 
 def want_more() -> None:
-    while not any(int(path.name[5:]) >= AFTER_STEP for path in Path("results/.state").glob("train/*/steps/step-*")):
+    while not any(int(path.name[5:]) >= AFTER_STEP for path in Path("results/.state").glob("train/*/steps-*/step-*")):
         time.sleep(0.01)
     held = b"x" * WANTED_BYTES
     # It keeps the interpreter to itself, so that no step is done until Slurm has looked.

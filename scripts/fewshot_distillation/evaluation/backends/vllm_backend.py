@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ...data.checkpoints import is_adapter
+from ...data.limits import limits_of
 from ...modeling.load import device, dtype_for
 from ...runtime.errors import JobError
 from .base import Generation, Setting
@@ -109,10 +110,7 @@ class VllmBackend:
 
     def _context(self, folder: Path) -> int:
         """Tokens that a prompt and its answer may take, within what the model knows positions for."""
-        from transformers import AutoConfig
-
-        known = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config().max_position_embeddings
-        return min(self.setting.max_tokens, known)
+        return min(self.setting.max_tokens, limits_of(folder).positions or self.setting.max_tokens)
 
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         from vllm import SamplingParams, TokensPrompt
