@@ -10,7 +10,7 @@ from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.load import load
 from fewshot_distillation.config.runs import Run, lambda_text
-from fewshot_distillation.config.specs import TrainSpec
+from fewshot_distillation.config.specs import ModelSpec, TrainSpec
 from fewshot_distillation.config.study import Study
 from tiny import CONFIG, edited, study
 
@@ -334,6 +334,18 @@ def test_wording_is_part_of_what_everything_but_the_fetched_model_depends_on(cha
 
 
 def test_wording_of_a_model_comes_before_the_study_s():
-    one = study(prompt={"question": "Q: {question}"}, models__tiny__prompt={"system": "Be brief."})
-    assert one.model_spec("tiny").wording.question == "{question}"
-    assert one.model_spec("tiny").wording.system == "Be brief."
+    asked = {"question": "Q: {question}", "system": "Be long."}
+    one = study(prompt=asked, models__tiny__prompt={"system": "Be brief."}).model_spec("tiny").wording
+    assert (one.question, one.system) == ("Q: {question}", "Be brief.")
+    assert study(prompt=asked, models__tiny__prompt={"system": None}).model_spec("tiny").wording.system is None
+
+
+def test_default_wording_is_no_part_of_a_spec():
+    """Results of before there was a choice stay up to date."""
+    asked = study().model_spec("tiny")
+    assert (
+        "wording" not in asked.model_dump()
+        and "wording" not in study().train(**study().runs[0]._asdict()).model_dump_json()
+    )
+    assert ModelSpec.model_validate(asked.model_dump()) == asked
+    assert "wording" in study(prompt={"system": "Be brief."}).model_spec("tiny").model_dump()

@@ -34,7 +34,10 @@ class Model(Strict):
         description="In the place of `chat_template` where the base model answers test questions (baselines, phase 0); "
         "null for the same. Teachers and students are always asked alike.",
     )
-    prompt: Wording | None = Field(None, description="In the place of the study's `prompt`, for this model.")
+    prompt: Wording | None = Field(
+        None,
+        description="What this model is told otherwise than the study's `prompt` says; the rest stays the study's.",
+    )
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
     accelerate: LocalPath | None = Field(
         None,

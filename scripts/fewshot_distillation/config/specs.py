@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from .base import Strict
+from .base import Strict, neutral
 from .catalogue import Evaluation, Lora, Schedule, Training
 from .conditions import QUESTION, Learning, Teacher
 from .sources import DatasetSource, ModelSource
@@ -31,7 +31,7 @@ class ModelSpec(FetchedModel):
     """A model and how it is asked, without what only scheduling needs."""
 
     chat_template: dict[str, bool | int | str]
-    wording: Wording = AS_IT_IS
+    wording: Wording = Field(AS_IT_IS, exclude_if=neutral(AS_IT_IS))
 
 
 class DatasetSpec(Strict):

@@ -23,6 +23,7 @@ from .specs import (
     TrainSpec,
 )
 from .targets import POSITIONS, Target
+from .wording import Wording
 
 # The rules that compute with a model, each with the entry of `models.<model>.gpus` that says on how many GPUs.
 # `precompute_logits` has none: it reads the states that the teacher has computed, and one GPU is enough.
@@ -91,7 +92,9 @@ class Study(Runs):
         arguments = model.chat_template
         if base and model.chat_template_base is not None:
             arguments = model.chat_template_base
-        wording = model.prompt or self.config.prompt
+        own = model.prompt or Wording()
+        said = {field: getattr(own, field) for field in own.model_fields_set}
+        wording = self.config.prompt.model_copy(update=said)
         return ModelSpec(name=name, source=model.source, chat_template=arguments, wording=wording)
 
     def fetched_model(self, name: str) -> FetchedModel:
