@@ -1,11 +1,14 @@
 """Hours and GPU-hours of rules, by hand."""
 
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
 
 from fewshot_distillation.analysis.costs import cost_table, costs
+from fewshot_distillation.runtime.energy import counted, told
 from fewshot_distillation.runtime.provenance import surroundings
 from tiny import study
 
@@ -73,8 +76,68 @@ def test_gpus_of_a_job():
 
 def test_the_table_adds_up(results: Path):
     text = cost_table(costs(results))
-    assert "| train | 2 | 1.50 | 3.00 | 3600 |" in text
-    assert "| **together** | 7 | 1.73 | 3.20 | |" in text
+    assert "| train | 2 | 1 h 30 min | 3.00 | 1 h 0 min |" in text
+    assert "| **together** | 7 | 1 h 43 min | 3.20 | 1 h 0 min |" in text
+    assert "Its energy isn't known" in text and "energy (Wh)" not in text
+
+
+def test_energy_is_what_the_logs_say(results: Path):
+    for name, drawn in {"train/small": 250.5, "train/big": 1000.0, "icl_gap": 1.25}.items():
+        (log,) = (results / "logs" / name).rglob("*.log")
+        log.write_text(f"{log.read_text()}12:10:00 {told(10.0, 10.0 + drawn)}\n12:10:00 x.py finished in 1.0 s\n")
+    text = cost_table(costs(results))
+    assert "| train | 2 | 1 h 30 min | 3.00 | 1250.5 | 1 h 0 min |" in text
+    assert "| score | 1 | 36 s | 0.00 |  | 36 s |" in text and "| 3.20 | 1251.8 |" in text
+    assert "isn't known" not in text
+
+
+class FakeNvml(types.ModuleType):
+    """NVML with two GPUs whose counters, in millijoules, go up with every look."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        super().__init__("pynvml")
+        self.drawn = {0: 3_600_000, 1: 7_200_000}
+
+    def nvmlInit(self) -> None:
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
+        if number not in self.drawn:
+            raise self.NVMLError
+        return number
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> int:
+        return {"GPU-a": 0, "GPU-b": 1}[name]
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
+        self.drawn[handle] += 36_000
+        return self.drawn[handle]
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "expected"),
+    [("0", 1, 1.01), ("GPU-b", 1, 2.01), ("0,1", 2, 3.02), (None, 1, 3.02), ("", 1, None), ("0", 0, None),
+     ("7", 1, None)],
+)  # fmt: skip
+def test_energy_of_the_gpus_that_a_job_sees(monkeypatch, visible: str | None, gpus: int, expected: float | None):
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    monkeypatch.delenv("ROCR_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert counted(gpus) == (expected and pytest.approx(expected))
+
+
+def test_without_nvml_nothing_is_known(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert counted(1) is None and told(None, 1.0) is None and told(2.0, 1.0) is None
 
 
 def test_nothing_measured_says_nothing(tmp_path: Path):

@@ -42,7 +42,8 @@ def page(study: Study) -> str:
 def test_sections_come_in_the_order_of_a_reader(page: str):
     titles = re.findall(r"<h2[^>]*>([^<]*)</h2>", page)
     assert titles == [
-        "Question and answer", "Conditions", "While training", "What it cost", "Method", "Questions", "Repeat it",
+        "Question and answer", "Conditions", "While training", "Checks", "What it cost", "Method", "Questions",
+        "Repeat it",
     ]  # fmt: skip
 
 

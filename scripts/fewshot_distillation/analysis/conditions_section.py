@@ -9,30 +9,45 @@ from .text import interval, percent, points, table
 Row = dict[str, Any]
 
 
-def conditions_table(rows: list[Row], scorers: Iterable[str], plain_label: str | None) -> str:
-    """Accuracies of one model, seeds pooled; `rows` are those of its main comparison, escaped."""
+def conditions_table(rows: list[Row], compared: list[Row], plain_label: str | None) -> str:
+    """Accuracies of one model with their verdicts, seeds pooled.
+
+    Args:
+        rows: those of the model in the main comparison, escaped.
+        compared: its comparisons, escaped.
+        plain_label: of plain fine-tuning.
+    """
     seeds = any(row["seeds"] > 1 for row in rows)
-    plain = plain_label or "plain fine-tuning"
     header = ["condition", *(["seeds"] if seeds else []), "λ", "right", "accuracy", "interval"]
-    header += [*scorers, "cut", "no answer", f"against {plain}", "against the few-shot prompt"]
-    return table(header, [_row(row, scorers, seeds) for row in rows], right=range(1, len(header)))
+    header += [f"against {plain_label or 'plain fine-tuning'}, points", "against the few-shot prompt, points"]
+    own = {row["label"]: [one for one in compared if one["label"] == row["label"]] for row in rows}
+    lines = [_row(row, own[row["label"]], seeds, plain_label) for row in rows]
+    return table([*header, "verdict"], lines, right=range(1, len(header)))
 
 
-def _row(row: Row, scorers: Iterable[str], seeds: bool) -> list[str]:
-    cells = [row["label"]]
-    if seeds:
-        cells.append(f"{row['seeds']}" if row["condition"] != BASE else "")
+def _row(row: Row, compared: list[Row], seeds: bool, plain_label: str | None) -> list[str]:
+    base = row["condition"] == BASE
+    cells = [row["label"], *(["" if base else f"{row['seeds']}"] if seeds else [])]
     cells += [f"{row['lambda']:g}" if row["lambda"] else ""]
     cells += [f"{row['correct']} of {row['answers']}", percent(row["accuracy"]), interval(row["low"], row["high"])]
-    cells += [percent(row[name]) for name in (*scorers, "truncated", "unparsed")]
-    return [*cells, _difference(row, "vs_plain"), _difference(row, "vs_fewshot")]
+    verdicts = []
+    for one in () if base else compared:
+        verdicts.append(one["verdict"] + ("" if one["against"] == plain_label else f" ({one['against']})"))
+    return [*cells, _difference(row, "vs_plain"), _difference(row, "vs_fewshot"), "; ".join(verdicts)]
 
 
 def _difference(row: Row, name: str) -> str:
     if row[f"{name}_difference"] is None:
         return ""
     bounds = f"{100 * row[f'{name}_low']:+.1f} to {100 * row[f'{name}_high']:+.1f}"
-    return f"{points(row[f'{name}_difference'])} ({bounds})"
+    return f"{100 * row[f'{name}_difference']:+.1f} ({bounds})"
+
+
+def reading_table(rows: list[Row], scorers: Iterable[str]) -> str:
+    """How the answers of one model were read: right by each scorer, cut at the length limit, without an answer."""
+    header = ["condition", *(f"right by `{name}`" for name in scorers), "cut at the limit", "no answer found"]
+    lines = [[row["label"], *(percent(row[key]) for key in (*scorers, "truncated", "unparsed"))] for row in rows]
+    return table(header, lines, right=range(1, len(header)))
 
 
 def comparisons_table(rows: list[Row]) -> str:

@@ -6,18 +6,24 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..runtime.energy import SAID
+from ..status.text import duration
+from .text import table
+
 # From the second line of a job's log (runtime.provenance.surroundings).
 RESERVED = re.compile(r" GPU numbers (\S.*?) \((\d+) requested\)")
 
 
 class Cost(NamedTuple):
-    """All jobs of one rule; `gpu_hours` counts the GPUs that were reserved, busy or not."""
+    """All jobs of one rule; `gpu_hours` counts the GPUs that were reserved, busy or not, and `energy_wh` what they drew
+    in those jobs that could read it, None where none could."""
 
     rule: str
     jobs: int
     hours: float
     gpu_hours: float
     longest_s: float
+    energy_wh: float | None = None
 
 
 def costs(results: Path) -> list[Cost]:
@@ -25,10 +31,12 @@ def costs(results: Path) -> list[Cost]:
     found = []
     for folder in sorted((results / "benchmarks").glob("*")):
         files = sorted(folder.rglob("*.tsv")) if folder.is_dir() else [folder]
-        each = [(_seconds(path), _gpus(results, path)) for path in files]
-        if each:
-            hours, gpu_hours = sum(s for s, _ in each) / 3600, sum(s * n for s, n in each) / 3600
-            found.append(Cost(folder.stem, len(each), hours, gpu_hours, max(s for s, _ in each)))
+        seconds, logs = [_seconds(path) for path in files], [_log(results, path) for path in files]
+        if files:
+            hours = sum(seconds) / 3600
+            gpu_hours = sum(s * _gpus(log) for s, log in zip(seconds, logs, strict=True)) / 3600
+            read = [float(said[-1]) for log in logs if (said := SAID.findall(log))]
+            found.append(Cost(folder.stem, len(files), hours, gpu_hours, max(seconds), sum(read) if read else None))
     return sorted(found, key=lambda cost: (-cost.gpu_hours, -cost.hours))
 
 
@@ -36,10 +44,15 @@ def _seconds(benchmark: Path) -> float:
     return float(pd.to_numeric(pd.read_csv(benchmark, sep="\t")["s"], errors="coerce").sum())
 
 
-def _gpus(results: Path, benchmark: Path) -> int:
-    """How many GPUs were reserved for a job, as the log of the same name says; none where there were none."""
+def _log(results: Path, benchmark: Path) -> str:
+    """The log of the same name; empty where there is none."""
     log = results / "logs" / benchmark.relative_to(results / "benchmarks").with_suffix(".log")
-    said = RESERVED.findall(log.read_text(errors="replace")) if log.is_file() else []
+    return log.read_text(errors="replace") if log.is_file() else ""
+
+
+def _gpus(log: str) -> int:
+    """How many GPUs were reserved for a job, as its log says; none where there were none."""
+    said = RESERVED.findall(log)
     return int(said[-1][1]) if said and said[-1][0] != "none" else 0
 
 
@@ -47,19 +60,27 @@ def cost_table(found: list[Cost]) -> str:
     """The section of analysis.md; empty without benchmark files."""
     if not found:
         return ""
-    rows = [f"| {c.rule} | {c.jobs} | {c.hours:.2f} | {c.gpu_hours:.2f} | {c.longest_s:.0f} |" for c in found]
-    total = f"| **together** | {sum(c.jobs for c in found)} | {sum(c.hours for c in found):.2f} "
-    total += f"| {sum(c.gpu_hours for c in found):.2f} | |"
-    return "\n".join(
-        [
-            "## What it cost",
-            "",
-            "Hours of each rule's jobs, and those hours times the GPUs reserved for them. Only a job's last attempt "
-            "counts, and where that only put back what an earlier one had finished, no more than that.",
-            "",
-            "| rule | jobs | hours | GPU-hours | longest job (s) |",
-            "| --- | ---: | ---: | ---: | ---: |",
-            *rows,
-            total,
-        ]
+    known = [cost.energy_wh for cost in found if cost.energy_wh is not None]
+    together = Cost(
+        "**together**", sum(cost.jobs for cost in found), sum(cost.hours for cost in found),
+        sum(cost.gpu_hours for cost in found), max(cost.longest_s for cost in found), sum(known) if known else None,
+    )  # fmt: skip
+    energy = (
+        "The energy is what the GPUs of a job drew while it ran, by their own counters (NVML), and leaves out "
+        "processors and cooling."
+        if known
+        else "Its energy isn't known: no job had a GPU that counts it."
     )
+    text = (
+        "The time of each rule's jobs, and GPU-hours, which are that time times the GPUs reserved for them. Only a "
+        "job's last attempt counts, and where that only put back what an earlier one had finished, no more than that."
+    )
+    header = ["rule", "jobs", "time", "GPU-hours", *(["energy (Wh)"] if known else []), "longest job"]
+    rows = [_row(cost, bool(known)) for cost in [*found, together]]
+    return f"## What it cost\n\n{text} {energy}\n\n{table(header, rows, right=range(1, len(header)))}"
+
+
+def _row(cost: Cost, energy: bool) -> list[str]:
+    cells = [cost.rule, f"{cost.jobs}", duration(3600 * cost.hours), f"{cost.gpu_hours:.2f}"]
+    cells += ["" if cost.energy_wh is None else f"{cost.energy_wh:.1f}"] if energy else []
+    return [*cells, duration(cost.longest_s)]

@@ -4,54 +4,68 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
-from .text import interval, percent
+from .text import code, interval, percent
+from .wording import certainty, verdict_in_brief
 
 Row = dict[str, Any]
 
 
 def headline(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
-    """The question in a sentence, and for each model what it answers and how sure that is; `summary` is escaped."""
+    """The question, and for each model what it answers and how sure that is; `summary` is escaped."""
     rows = summary["main_comparison"]
     models = list(dict.fromkeys(row["model"] for row in rows))
+    asked = (
+        f"the test questions of {code(spec.config['dataset'])}" if "dataset" in spec.config else "the test questions"
+    )
     question = (
-        "**Can what demonstrations in the prompt add to a language model be trained into its weights?** In this study"
-        f" a model learns from itself with demonstrations in its prompt, and is then asked {_dataset(spec)} without "
-        f"any, beside {spec.plain_label or 'the untrained model'}."
+        "**Can what demonstrations in the prompt add to a language model be trained into its weights?** Here a model "
+        f"learns from itself with demonstrations in its prompt, and is then asked {asked} without any."
     )
     answers = [_answer(spec, summary, [row for row in rows if row["model"] == model]) for model in models]
-    return "\n\n".join([question, *(answer for answer in answers if answer)])
+    named = zip(models, answers, strict=True)
+    said = [f"{f'**{model}**: ' if len(models) > 1 else ''}{answer}" for model, answer in named if answer]
+    return "\n\n".join([question, *said])
 
 
-def _dataset(spec: AnalysisSpec) -> str:
-    return f"the test questions of `{spec.config['dataset']}`" if "dataset" in spec.config else "the test questions"
+def _answer(spec: AnalysisSpec, summary: dict[str, Any], rows: list[Row]) -> str:
+    """A sentence for each family of comparisons, one for the untrained model, and one for how sure that is."""
+    trained = {row["label"]: row for row in rows if row["condition"] != BASE}
+    if not trained:
+        return ""
+    compared = [row for row in summary["comparisons"] if row["model"] == rows[0]["model"] and row["label"] in trained]
+    families = {row["family"]: [one for one in compared if one["family"] == row["family"]] for row in compared}
+    said = [_verdict(family, rows, summary["confidence"]) for family in families.values()]
+    sure = certainty(compared[0]) if compared else ""
+    return " ".join(part for part in [*(said or [_uncompared(spec, trained)]), _untrained(rows), sure] if part)
+
+
+def _verdict(family: list[Row], rows: list[Row], confidence: float) -> str:
+    """The family's condition that is most often right, and what it was compared with."""
+    known = {row["label"]: row for row in rows}
+    names = list(dict.fromkeys(row["label"] for row in family))
+    best = max(names, key=lambda name: known[name]["accuracy"])
+    equal = sum(known[name]["accuracy"] == known[best]["accuracy"] for name in names) > 1
+    which = f", {'among ' if equal else ''}the best of {len(names)} conditions compared," if len(names) > 1 else ""
+    mine = [row for row in family if row["label"] == best]
+    verdicts = [verdict_in_brief(row, known.get(row["against"]), confidence) for row in mine]
+    return f"**{best}**{which} is right in {_share(known[best])}: {_and(verdicts)}."
+
+
+def _uncompared(spec: AnalysisSpec, trained: dict[str, Row]) -> str:
+    taught = [row for row in trained.values() if row["label"] != spec.plain_label] or list(trained.values())
+    best = max(taught, key=lambda row: row["accuracy"])
+    return f"**{best['label']}** is right in {_share(best)}; no comparison of it gets a verdict."
+
+
+def _untrained(rows: list[Row]) -> str:
+    known = [f"in {_share(row)} {_prompt(row)}" for row in rows if row["condition"] == BASE]
+    return f"Untrained, {rows[0]['model']} is right {_and(known)}, on {rows[0]['n']} questions." if known else ""
 
 
 def _share(row: Row) -> str:
     """An accuracy with its interval, over all seeds."""
     seeds = f" over {row['seeds']} seeds" if row["seeds"] > 1 else ""
     return f"{percent(row['accuracy'])}{seeds} ({interval(row['low'], row['high'])})"
-
-
-def _answer(spec: AnalysisSpec, summary: dict[str, Any], rows: list[Row]) -> str:
-    trained = [row for row in rows if row["condition"] != BASE]
-    if not trained:
-        return ""
-    model = rows[0]["model"]
-    plain = next((row for row in trained if row["label"] == spec.plain_label), None)
-    taught = [row for row in trained if row is not plain]
-    known = [f"{_share(row)} {_prompt(row)}" for row in rows if row["condition"] == BASE]
-    known += [f"{_share(plain)} after {plain['label']}"] if plain else []
-    first = f"On {rows[0]['n']} questions **{model}** is right in {_and(known)}." if known else ""
-    if not taught:
-        return f"{first} No condition with a teacher was trained.".strip()
-    best = max(taught, key=lambda row: row["accuracy"])
-    which = (
-        "The condition with a teacher" if len(taught) == 1 else f"The best of {len(taught)} conditions with a teacher"
-    )
-    text = f"{first} {which}, **{best['label']}**, is right in {_share(best)}"
-    compared = [row for row in summary["comparisons"] if row["model"] == model and row["label"] == best["label"]]
-    said = [f"Against {row['against']}: {row['text']}" for row in compared]
-    return f"{text.strip()}. {' '.join(said) or 'No comparison of it gets a verdict.'}"
 
 
 def _prompt(row: Row) -> str:

@@ -40,7 +40,8 @@ def _paragraph(config: Entry) -> str:
 
 
 def _recipe(name: str, recipe: Entry, of: int) -> str:
-    lora = recipe["lora"]
+    lora, warmup = recipe["lora"], recipe["warmup_steps"]
+    steps = f"{warmup} step{'s' * (warmup != 1)}"
     learner = (
         f"a LoRA adapter of rank {lora['r']} (α = {lora['alpha']}, dropout {lora['dropout']:g})"
         if recipe["adapter"] == "lora"
@@ -48,7 +49,7 @@ def _recipe(name: str, recipe: Entry, of: int) -> str:
     )
     return (
         f"{f'{code(name)}: ' if of > 1 else ''}{learner}, AdamW at a learning rate of up to "
-        f"{recipe['learning_rate']:g}, {recipe['warmup_steps']} steps of warm-up, then {recipe['lr_scheduler']}, "
+        f"{recipe['learning_rate']:g}, {steps} of warm-up, then {recipe['lr_scheduler']}, "
         f"{recipe['effective_batch_size']} examples a step{_stretched(recipe)}"
     )
 

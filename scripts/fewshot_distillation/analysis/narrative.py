@@ -4,23 +4,25 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from ..config.specs import AnalysisSpec
+from .checks_section import checks_section
 from .conditions_section import comparisons_table, conditions_table
 from .costs import Cost, cost_table
 from .headline import headline
+from .jobs import Checked, job_lines
 from .method import method_section
 from .published_section import published_section
 from .signal_section import signal_section
-from .text import code, escape, escaped, percent, points
+from .text import escape, escaped, percent, points
 
 Row = dict[str, Any]
 
-# A share of answers that were cut or hold no number, above which an accuracy says less than it seems to.
-DOUBTFUL = 0.05
 MAIN_FIGURE = "main_comparison.png"
 
 
-def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost] | None = None) -> str:
-    """The whole text as Markdown, the answer first; `spent` is what the rules cost.
+def write_analysis(
+    spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost] | None = None, checked: Checked | None = None
+) -> str:
+    """The whole text as Markdown, the answer first; `spent` is what the rules cost, `checked` how the jobs went.
 
     report.html shows this text and adds to it, so every sentence is written here only.
     """
@@ -33,8 +35,9 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost
         parts += [headline(spec, summary), *_figures(spec, models[0], MAIN_FIGURE), "## Conditions"]
     for model in models:
         parts += [f"### {model}", *(_figures(spec, model, MAIN_FIGURE) if model != models[0] else [])]
-        parts += [conditions_table(main[model], summary["scorers"], spec.plain_label), _rule(main[model])]
-        parts.append(comparisons_table([row for row in summary["comparisons"] if row["model"] == model]))
+        compared = [row for row in summary["comparisons"] if row["model"] == model]
+        parts += [conditions_table(main[model], compared, spec.plain_label), _rule(main[model])]
+        parts.append(comparisons_table(compared))
     if models:
         parts.append("## While training")
     for model in models:
@@ -47,7 +50,8 @@ def write_analysis(spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost
         parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["metric"], summary["confidence"]))
-    parts += [_checks(summary), cost_table(spent or []), method_section(spec.config, _introduction(summary))]
+    parts += [checks_section(summary, job_lines(checked) if checked else []), cost_table(spent or [])]
+    parts.append(method_section(spec.config, _introduction(summary)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -148,37 +152,3 @@ def _curve(rows: list[Row]) -> str:
                 f"{high['step']}) over {len(group)} checkpoints"
             )
     return "\n".join(lines)
-
-
-def _checks(summary: dict[str, Any]) -> str:
-    lines = []
-    for split, skipped in summary.get("skipped_rows", {}).items():
-        if skipped["rows"]:
-            lines.append(
-                f"- **{skipped['rows']} of {skipped['of']} rows of the {split} split were skipped**, the first "
-                f"because of: {code(skipped['first'][0])}"
-            )
-    for path, note in summary["notes"].items():
-        if path.endswith("meta.json"):
-            tokens = note["prompt_tokens"]
-            lines.append(
-                f"- Teacher prompts in {code(path)}: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
-                f"{note['truncated']} truncated."
-            )
-        elif note["truncated"]:
-            lines.append(f"- **{code(path)}: {note['truncated']} of {note['examples']} training answers were cut.**")
-    rows = [row for row in summary["main_comparison"] if row["condition"] == BASE] + summary["checkpoint_curve"]
-    for row in rows:
-        if row["unparsed"] + row["truncated"] > DOUBTFUL:
-            lines.append(
-                f"- **{row['model']}, {_described(row)}**: {percent(row['truncated'])} of the answers were cut at the "
-                f"length limit and {percent(row['unparsed'])} hold no answer; right are "
-                f"{', '.join(f'{percent(row[name])} by `{name}`' for name in summary['scorers'])}."
-            )
-    return "\n".join(["## Checks", *lines]) if lines else ""
-
-
-def _described(row: Row) -> str:
-    if row["condition"] == BASE:
-        return row["label"]
-    return f"{_name(row)}, λ = {row['lambda']:g}, step {row['step']}"

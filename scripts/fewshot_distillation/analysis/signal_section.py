@@ -56,7 +56,7 @@ def _audit(audit: dict[str, Any]) -> str:
         f"How far the base model without demonstrations is from teacher `{audit['teacher']}`, over "
         f"{audit['examples']} training {what}. KL(teacher ‖ student) over the whole vocabulary and the teacher's "
         "entropy in nats; top k is the probability that its likeliest tokens cover; distance is the squared distance "
-        f"of hidden states of unit norm, summed over layers.\n\n{table(header, rows)}"
+        f"of hidden states of unit norm, summed over layers.\n\n{table(header, rows, right=range(1, len(header)))}"
     )
 
 
@@ -79,7 +79,7 @@ def _runs(rows: list[Row]) -> str:
     for label in dict.fromkeys(row["label"] for row in rows if row["target"] == "hidden_states"):
         numbers = next(row["numbers"] for row in rows if row["label"] == label)
         text += f" For {label}, `sum` and `mean` are {numbers:,} times apart."
-    return f"{text}\n\n{table(header, lines)}"
+    return f"{text}\n\n{table(header, lines, right=[1, *range(3, len(header))])}"
 
 
 def _ratio(ce: float | None, weighted: float) -> list[str]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from .comparison import BETTER, EQUIVALENT, WORSE
+from .comparison import BETTER, EQUIVALENT, INDISTINGUISHABLE, WORSE
+from .text import percent
 
 Row = dict[str, Any]
 
@@ -13,6 +14,40 @@ def verdict_text(row: Row, confidence: float) -> str:
     The row's `label` and `against` are left out, so that the text can follow either.
     """
     return " ".join(part for part in (_finding(row, confidence), _reach(row), _one_seed(row)) if part)
+
+
+def verdict_in_brief(row: Row, theirs: Row | None, confidence: float) -> str:
+    """Say the same in half a sentence that follows an accuracy: the verdict in bold, on whom, and its numbers.
+
+    Args:
+        theirs: the other side's row of the main comparison.
+    """
+    words = {
+        BETTER: "**better** than",
+        WORSE: "**worse** than",
+        EQUIVALENT: f"**equivalent** (within ±{100 * row['margin']:g} points) to",
+        INDISTINGUISHABLE: "**not distinguishable** from",
+    }
+    share = "" if theirs is None else f" with {percent(theirs['accuracy'])}"
+    corrected = "" if row["family_size"] == 1 else ", Holm-corrected"
+    p = row["p"] if row["family_size"] == 1 else row["p_corrected"]
+    return (
+        f"{words[row['verdict']]} {row['against']}{share} ({_points(row['difference'])} points, "
+        f"{100 * confidence:g} % interval {_points(row['low'])} to {_points(row['high'])}, p = {p:.2g}{corrected})"
+    )
+
+
+def certainty(row: Row) -> str:
+    """Say what the intervals hold, and how small a difference such a study can find."""
+    said = (
+        "The intervals hold what other questions and other seeds would change"
+        if row["seeds"] > 1 or row["against_seeds"] > 1
+        else "The intervals hold what other questions would change; with one seed, nobody knows what another would"
+    )
+    if row["detectable"] is None:
+        return f"{said}, and a study of this size finds no difference four times out of five."
+    found = f"a true difference of {100 * row['detectable']:.1f} points"
+    return f"{said}, and a study of this size finds {found} four times out of five."
 
 
 def _points(share: float) -> str:

@@ -10,6 +10,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from ..analysis.logs import read_logs
 from ..config.specs import ReportSpec
 from . import origin
 from .downloads import data_of, offered, picture
@@ -52,7 +53,7 @@ def build(
 
     packed = pack(read_test(test), columns(folders, spec.labels, spec.prompts, summary["metric"]))
     style, script = _own("report.css"), _own("report.js")
-    logs = origin.read_logs(results)
+    logs = read_logs(results)
     return environment.get_template("report.html.j2").render(
         title=spec.title,
         policy=_policy(style, script),

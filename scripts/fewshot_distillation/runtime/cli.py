@@ -18,6 +18,7 @@ from ..config.base import ConfigError, explain
 from ..config.digests import code_digest
 from ..config.machine import Machine
 from ..config.specs import JobSpec
+from . import energy
 from .errors import JobError
 from .files import sha256, write_json
 from .gpus import check_gpus
@@ -125,7 +126,10 @@ def job(
         log.info("%s", shlex.join(["python", *sys.argv]))
         log.info("%s", surroundings(machine.gpus))
         check_gpus(machine.gpus)
+        drawn = energy.counted(machine.gpus) if RANK == 0 else None
         yield Job(spec, machine, paths, program)
+        if drawn is not None and (said := energy.told(drawn, energy.counted(machine.gpus))):
+            log.info("%s", said)
         log.info("%s finished in %.1f s", program, time.monotonic() - started)
     except ValidationError as error:
         sys.exit(f"error: expected the JSON of a {error.title}: {explain(error)}")

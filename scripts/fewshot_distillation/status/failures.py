@@ -2,6 +2,8 @@
 
 import re
 from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
 
 from .plan import Plan
 
@@ -10,18 +12,32 @@ BLOCK = re.compile(r"^\[(?P<time>[^\]\n]+)\]\nError in rule \S+:\n(?P<more>(?: +
 OUTPUT = re.compile(r"^ +output: (.*)$", re.M)
 
 
+class Attempt(NamedTuple):
+    """A failed attempt at a job: outputs, seen from the driver's folder, and its end, in seconds since 1970."""
+
+    outputs: list[str]
+    moment: float
+
+
 def failures(plan: Plan) -> dict[str, float]:
     """When the last failed attempt at each output ended, in seconds since 1970, since this driver began."""
     found: dict[str, float] = {}
-    for log in (plan.folder / ".snakemake" / "log").glob("*.snakemake.log"):
-        if log.stat().st_mtime < plan.since:
+    for attempt in attempts(plan.folder, plan.since):
+        for path in attempt.outputs:
+            found[path] = max(attempt.moment, found.get(path, 0.0))
+    return found
+
+
+def attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
+    """All failed attempts of which the drivers of a folder have told since some time."""
+    found = []
+    for log in sorted((folder / ".snakemake" / "log").glob("*.snakemake.log")):
+        if log.stat().st_mtime < since:
             continue
         for block in BLOCK.finditer(log.read_text(encoding="utf-8", errors="replace")):
-            moment = _moment(block["time"])
-            output = OUTPUT.search(block["more"])
-            if output and moment + 1 >= plan.since:
-                for path in output[1].split(", "):
-                    found[path] = max(moment, found.get(path, 0.0))
+            moment, output = _moment(block["time"]), OUTPUT.search(block["more"])
+            if output and moment + 1 >= since:
+                found.append(Attempt(output[1].split(", "), moment))
     return found
 
 

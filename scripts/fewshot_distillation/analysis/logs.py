@@ -1,0 +1,50 @@
+"""What jobs' logs tell of how the results were made."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+# A job's log begins with its command and then says where it runs (runtime.cli); the time stands before both.
+COMMAND = re.compile(r"^\d\d:\d\d:\d\d (python .*)$")
+PLACE = re.compile(r"^\d\d:\d\d:\d\d on (node .*?); commit (\S+)$")
+INTERRUPTED = re.compile(r"^\d\d:\d\d:\d\d continuing from ")
+RESTORED = re.compile(r"^\d\d:\d\d:\d\d an earlier attempt finished this work")
+# Lines at the head of a log among which these are looked for.
+HEAD = 40
+
+
+class Log(NamedTuple):
+    """What one job's log tells: its rule, its path below the results, and the command that repeats it."""
+
+    rule: str
+    path: str
+    command: str | None
+    place: str | None
+    commit: str | None
+    interrupted: bool
+    restored: bool
+    finished: bool
+
+
+def read_logs(results: Path) -> list[Log]:
+    """All jobs that have left a log below a results folder."""
+    found = []
+    for path in sorted((results / "logs").rglob("*.log")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines()[:HEAD]
+        matches = [(COMMAND.match(line), PLACE.match(line)) for line in lines]
+        command = next((match[1] for match, _ in matches if match), None)
+        place = next((match for _, match in matches if match), None)
+        found.append(
+            Log(
+                path.relative_to(results / "logs").parts[0].removesuffix(".log"),
+                str(path.relative_to(results)),
+                command,
+                place and place[1],
+                place and place[2],
+                any(INTERRUPTED.match(line) for line in lines),
+                any(RESTORED.match(line) for line in lines),
+                bool(re.search(r"^\d\d:\d\d:\d\d \S+\.py finished in ", text[-4000:], re.M)),
+            )
+        )
+    return found

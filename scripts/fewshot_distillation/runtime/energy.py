@@ -1,0 +1,46 @@
+"""What a job's GPUs drew while it ran, by the counter that they keep themselves."""
+
+import re
+
+from .gpus import visible_gpus
+
+# As a job's log says it.
+SAID = re.compile(r"^\d\d:\d\d:\d\d its GPUs drew ([\d.]+) Wh ", re.M)
+
+
+def counted(gpus: int) -> float | None:
+    """Watt-hours that this job's GPUs have drawn since their driver was loaded; None where nothing counts them.
+
+    NVML's `nvmlDeviceGetTotalEnergyConsumption` gives them in millijoules, from NVIDIA's Volta on. A GPU that several
+    jobs share counts for each of them.
+
+    Args:
+        gpus: how many the job was given; without any nothing is read.
+    """
+    visible = visible_gpus()
+    if gpus < 1 or visible == []:
+        return None
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        names = visible or [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(_handle(pynvml, name)) for name in names) / 3.6e6
+    except (pynvml.NVMLError, ValueError):
+        return None
+
+
+def _handle(pynvml, name: str):
+    """A GPU by its number or, as some schedulers name it, by its UUID."""
+    if name.strip().isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(name))
+    return pynvml.nvmlDeviceGetHandleByUUID(name.strip())
+
+
+def told(before: float | None, after: float | None) -> str | None:
+    """What the log says; None where it isn't known."""
+    if before is None or after is None or after < before:
+        return None
+    return f"its GPUs drew {after - before:.3f} Wh while it ran, by NVML"
