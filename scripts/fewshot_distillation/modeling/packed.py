@@ -18,7 +18,11 @@ from ..runtime.errors import JobError
 from .packed_attention import SharedKeys, is_packed, use_packed_attention
 from .prefix import shared_prefix
 
-__all__ = ["Packed", "Prefix", "Selection", "micro_batches", "pack", "packed_hidden", "use_packed_attention"]
+__all__ = ["Packed", "Prefix", "Selection", "forward_passes", "micro_batches", "pack", "packed_hidden"]
+__all__ += ["use_packed_attention"]
+
+# Tokens of a forward pass without gradients: what keeps a GPU busy, and what stays in a CPU's caches.
+PASS_TOKENS = {"cuda": 16384, "cpu": 2048}
 
 
 @dataclass(frozen=True)
@@ -173,10 +177,16 @@ def _inputs(packed: Packed, in_one_row: bool) -> dict[str, Any]:
     return inputs
 
 
-def packed_hidden(decoder: nn.Module, packed: Packed) -> Tensor:
-    """Hidden states after the final norm, (tokens, hidden)."""
+def packed_hidden(decoder: nn.Module, packed: Packed, cache: DynamicCache | None = None) -> Tensor:
+    """Hidden states after the final norm, (tokens, hidden).
+
+    Args:
+        cache: an empty one, for the keys and values of the batch's one row; only of a model that packs.
+    """
     in_one_row = is_packed(decoder)
     inputs = _inputs(packed, in_one_row)
+    if cache is not None:
+        inputs["past_key_values"] = cache
     hidden = decoder(**inputs, use_cache="past_key_values" in inputs).last_hidden_state.flatten(0, 1)
     return hidden if in_one_row else Selection(packed.padded_places(), len(hidden)).of(hidden)
 
@@ -226,3 +236,22 @@ def micro_batches(
         batch = batches[largest]
         batches[largest : largest + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
     return batches
+
+
+def forward_passes(
+    sequences: Sequence[list[int]], prefix: Prefix | None, device: torch.device, padded: bool = False
+) -> list[tuple[list[int], Prefix | None]]:
+    """Indices of the sequences of each pass over the frozen model, and the beginning that they share, if they do.
+
+    Passes have `PASS_TOKENS` tokens at most, or one sequence that is longer.
+    """
+    found = []
+    shared = [prefix is not None and prefix.begins(ids) for ids in sequences]
+    for known in (True, False):
+        part = [i for i, begins in enumerate(shared) if begins is known]
+        begun = len(prefix.ids) if known and part else 0
+        lengths = [len(sequences[i]) - begun for i in part]
+        budget = max([PASS_TOKENS[device.type], *lengths])
+        batches = micro_batches(lengths, budget, padded=padded)
+        found += [([part[i] for i in batch], prefix if known else None) for batch in batches]
+    return found

@@ -7,10 +7,7 @@ from transformers import PreTrainedModel
 from ..config.targets import Span
 from ..data.sequences import Sequence
 from ..modeling.hidden_states import Capture, decoder_of
-from ..modeling.packed import Prefix, Selection, micro_batches, pack, packed_hidden, use_packed_attention
-
-# Tokens of a forward pass: what keeps a GPU busy, and what stays in a CPU's caches.
-BATCH_TOKENS = {"cuda": 16384, "cpu": 2048}
+from ..modeling.packed import Prefix, Selection, forward_passes, pack, packed_hidden, use_packed_attention
 
 
 class Reader:
@@ -44,13 +41,9 @@ class Reader:
     def read(self, rows: list[int]) -> dict[Span, Tensor]:
         """Hidden states (tokens, layers, hidden) of each span, of the sequences one after another as given."""
         found: dict[int, dict[Span, Tensor]] = {}
-        shared = [row for row in rows if self.prefix is not None and self.prefix.begins(self.sequences[row].ids)]
-        for part, prefix in ((shared, self.prefix), ([row for row in rows if row not in set(shared)], None)):
-            known = len(prefix.ids) if prefix else 0
-            lengths = [len(self.sequences[row].ids) - known for row in part]
-            budget = max([BATCH_TOKENS[self.device.type], *lengths])
-            for batch in micro_batches(lengths, budget, padded=self.padded):
-                found |= self._pass([part[place] for place in batch], prefix)
+        ids = [self.sequences[row].ids for row in rows]
+        for batch, prefix in forward_passes(ids, self.prefix, self.device, self.padded):
+            found |= self._pass([rows[place] for place in batch], prefix)
         return {span: torch.cat([found[row][span] for row in rows]) for span in self.spans}
 
     def _pass(self, rows: list[int], prefix: Prefix | None) -> dict[int, dict[Span, Tensor]]:
