@@ -1,5 +1,7 @@
 """The report in a real browser, as a reader sees it on a desk and on a phone."""
 
+import importlib.util
+import struct
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,7 @@ from window import Window
 
 pytestmark = pytest.mark.browser
 
+ROOT = Path(__file__).resolve().parents[2]
 B, C = 2, 3  # columns of the browser: after the untrained model's two
 
 
@@ -42,6 +45,7 @@ def test_three_clicks_to_what_b_gets_right_and_c_wrong(opened, study: Study, rep
         "button", name=f"{len(wanted)} questions"
     ).click()
     page.locator(".question summary").first.click()
+    assert page.evaluate("window.clicks") == 3
     first = page.locator(".question").first
     assert first.locator(".inside > .text").first.inner_text() == study.test[wanted[0]]["question"]
     cards = first.locator(".answers > article")
@@ -145,6 +149,20 @@ def test_accessibility(opened, report: Path):
     assert [(rule["id"], [node["html"][:160] for node in rule["nodes"]]) for rule in found["violations"]] == []
     passed = {rule["id"] for rule in found["passes"]}
     assert {"color-contrast", "image-alt", "label", "select-name", "html-has-lang", "document-title"} <= passed
+
+
+def test_pictures_of_the_report(browser, report: Path, tmp_path: Path):
+    """Those of README and docs, by the script that takes them."""
+    spec = importlib.util.spec_from_file_location("screenshots", ROOT / "docs" / "screenshots.py")
+    screenshots = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(screenshots)
+    sizes = {}
+    for path in screenshots.take(browser, report, tmp_path):
+        sizes[path.stem] = struct.unpack(">II", path.read_bytes()[16:24])
+    assert {name: width for name, (width, _) in sizes.items()} == {
+        "report": 1100, "report_questions": 1100, "report_phone": 780,
+    }  # fmt: skip
+    assert 400 < sizes["report"][1] < 2000, "down to the main figure"
 
 
 def test_without_scripts_it_can_still_be_read(browser, report: Path):

@@ -8,6 +8,9 @@ class Window:
 
     def __init__(self, browser, width: int, height: int, scheme: str, **more) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
+        self.context.add_init_script(
+            "window.clicks = 0; addEventListener('click', () => { window.clicks += 1; }, true);"
+        )
         self.page = self.context.new_page()
         self.requests: list[str] = []
         self.complaints: list[str] = []

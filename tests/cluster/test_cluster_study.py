@@ -75,6 +75,12 @@ def test_logs_say_where_and_with_what_a_job_ran(on_cluster: ClusterProject, rule
     assert any(f"Slurm job {job['JobId']}," in text for text in logs)
 
 
+def status_of(project: ClusterProject) -> str:
+    """What `make status` says meanwhile."""
+    command = [sys.executable, str(ROOT / "scripts" / "status.py"), "--results", "results"]
+    return subprocess.run(command, cwd=project.folder, capture_output=True, text=True, check=True).stdout
+
+
 def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: Project):
     project.take(undisturbed, "models", "data")
     wanted = ["results/icl_gap/phase0.json"]
@@ -89,9 +95,11 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
         assert all(len(numbers) == 2 for numbers in running)
         assert all(not a & b for a, b in itertools.combinations(running, 2))
         waiting = [job for job in jobs if job["JobState"] == "PENDING" and job["Reason"] == "Resources"]
-        both_beside_a_third |= len(running) == 2 and len(waiting) == 1
+        if not both_beside_a_third and len(running) == 2 and len(waiting) == 1:
+            both_beside_a_third, status = True, status_of(project)
         time.sleep(0.2)
     assert driver.returncode == 0 and both_beside_a_third
+    assert "A driver is at work: " in status and "In Slurm's queue: 1 PENDING" in status
     seen = [log.read_text() for log in project.path("logs").rglob("*.log") if "fetch" not in str(log)]
     found = [re.search(r"Slurm job (\d+), GPU numbers ([\d,]+) \(2 requested\)", text).groups() for text in seen]
     # What CUDA_VISIBLE_DEVICES said is what Slurm handed out, and that was disjoint.

@@ -131,6 +131,19 @@ def test_jobs_in_slurms_queue(here: Path, monkeypatch: pytest.MonkeyPatch):
     assert "In Slurm's queue: 1 PENDING" in study.text()
 
 
+def test_a_job_without_wildcards_is_found_in_slurms_queue(here: Path, monkeypatch: pytest.MonkeyPatch):
+    job = {
+        "rule": "aggregate",
+        "wildcards": {},
+        "outputs": ["results/summary.json"],
+        "log": "results/logs/aggregate.log",
+    }
+    write_plan(here / "results", [job | {"benchmark": None, "needed": True}], {})
+    queue = [QueuedJob("84", "PENDING", "", "", "rule_aggregate", str(here.resolve()))]
+    monkeypatch.setattr(states, "queue", lambda: queue)
+    assert "In Slurm's queue: 1 PENDING" in described(status(read_plan(here / "results"), here / "results"))
+
+
 def test_before_anything_was_started(here: Path):
     with pytest.raises(JobError, match="nothing has been started in results yet"):
         read_plan(Path("results"))

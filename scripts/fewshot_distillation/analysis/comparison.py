@@ -7,6 +7,7 @@ import numpy as np
 
 from . import crossed
 from .paired import PairedDifference, detectable_difference, mcnemar_questions, paired_difference
+from .wording import BETTER, EQUIVALENT, INDISTINGUISHABLE, WORSE
 
 
 class Answers(NamedTuple):
@@ -30,10 +31,6 @@ def difference(ours: Answers, theirs: Answers) -> crossed.Difference | PairedDif
     if several_seeds(ours, theirs):
         return crossed.crossed_difference(ours.right, theirs.right, (ours.trained, theirs.trained))
     return paired_difference(ours.right[..., 0, :], theirs.right[..., 0, :])
-
-
-# The four verdicts.
-BETTER, WORSE, EQUIVALENT, INDISTINGUISHABLE = "better", "worse", "equivalent", "not distinguishable"
 
 
 class Verdicts(NamedTuple):

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from .comparison import BETTER, EQUIVALENT, INDISTINGUISHABLE, WORSE
 from .text import percent
 
 Row = dict[str, Any]
+
+# The four verdicts.
+BETTER, WORSE, EQUIVALENT, INDISTINGUISHABLE = "better", "worse", "equivalent", "not distinguishable"
 
 
 def verdict_text(row: Row, confidence: float) -> str:

@@ -64,7 +64,7 @@ def _job(
     log = plan.folder / job.log if job.log else None
     touched = _touched(log)
     usual = durations.get((job.rule, job.wildcards.get("model"))) or durations.get((job.rule, None))
-    slurm = queued.get(f"rule_{job.rule}_wildcards_{'_'.join(job.wildcards.values()).replace('/', '_')}")
+    slurm = queued.get(_comment(job))
     if slurm is not None and slurm.state != "RUNNING":
         return Job(job, "waiting", left_s=usual, note=f"Slurm job {slurm.number}, {slurm.state}")
     if touched is None or touched < plan.since:
@@ -80,6 +80,12 @@ def _job(
         return Job(job, "stopped", tail, left_s=usual, note="its driver is gone; the next one continues it")
     elapsed = time.time() - max(plan.since, _began(log))
     return Job(job, "running", tail, elapsed, _left(tail, usual, elapsed))
+
+
+def _comment(job: Planned) -> str:
+    """What Snakemake's plugin tells Slurm about a job."""
+    values = "_".join(job.wildcards.values()).replace("/", "_")
+    return f"rule_{job.rule}_wildcards_{values}" if values else f"rule_{job.rule}"
 
 
 def _touched(log: Path | None) -> float | None:
