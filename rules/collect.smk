@@ -1,68 +1,68 @@
 # What the study adds up to: which files each table, figure and named target is made from.
 
 from fewshot_distillation.analysis import tables
+from fewshot_distillation.config.figures import METRICS, PHASE_ZERO, figures
 
 TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED)
-
-CAPTIONS = {
-    "main_comparison": "Accuracy of the base model and of every condition at the end of training.",
-    "accuracy_curve": "Accuracy at every checkpoint; grey lines are the base model.",
-    "lambda_sweep": "Accuracy at the end of training against the weight λ; a dashed line is plain fine-tuning.",
-    "loss_curves": "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale.",
-    "learning_rate": "The learning rate that each optimizer step really had.",
-    "icl_gap": "Accuracy of the base candidates against the number of demonstrations in the prompt.",
-}
-MODEL_FIGURES = [figure for figure in CAPTIONS if figure != "icl_gap"]
-# Those that show training itself, from metrics.csv; the others show accuracies.
-OF_TRAINING = ("loss_curves", "learning_rate")
+# What each figure declares, by its name.
+FIGURES = figures()
+MODEL_FIGURES = [name for name, figure in FIGURES.items() if figure.runs != PHASE_ZERO]
+PHASE_FIGURES = [name for name, figure in FIGURES.items() if figure.runs == PHASE_ZERO]
 
 
 def runs_of_figure(figure, model):
-    select = {"lambda_sweep": STUDY.sweep_runs, "accuracy_curve": STUDY.default_runs}.get(figure, STUDY.main_runs)
-    runs = select(model)
+    runs = STUDY.runs_of_figure(figure, model)
     if not runs:
         raise WorkflowError(f"figure '{figure}': the configuration has no runs of model '{model}' to show in it")
     return runs
 
 
-def accuracy_of_figure(figure):
-    """Input function: accuracy.csv of the runs, and of the baselines where the figure shows them."""
+def accuracy_of_figure(figure, file):
+    """Input function: a file of the answers that a figure shows, of its runs and of the base model."""
+    reads = FIGURES[figure].inputs
 
     def inputs(wildcards):
-        if figure in OF_TRAINING:
-            return []
-        baselines = [] if figure == "lambda_sweep" else baselines_of(wildcards.model, "accuracy.csv")
-        return baselines + files_of(runs_of_figure(figure, wildcards.model), "accuracy.csv")
+        if FIGURES[figure].runs == PHASE_ZERO:
+            return answered_in(wildcards.phase, file)
+        baselines = baselines_of(wildcards.model, file) if "baselines" in reads else []
+        runs = runs_of_figure(figure, wildcards.model) if "accuracy" in reads else []
+        validation = files_of(runs, f"validation/{file}") if STUDY.dataset.validation else []
+        return baselines + files_of(runs, file) + validation
 
     return inputs
 
 
-def published_of_figure(figure):
-    return [] if figure in OF_TRAINING else PUBLISHED_HERE
-
-
 def metrics_of_figure(figure):
-    """Input function: metrics.csv of the runs, for the figures that show training itself."""
-    return lambda wildcards: (
-        files_of(runs_of_figure(figure, wildcards.model), "metrics.csv") if figure in OF_TRAINING else []
-    )
+    """Input function: metrics.csv of the runs, for figures that show training itself."""
+    reads = METRICS in FIGURES[figure].inputs
+    return lambda wildcards: files_of(runs_of_figure(figure, wildcards.model), "metrics.csv") if reads else []
+
+
+def published_of_figure(figure):
+    return PUBLISHED_HERE if "published" in FIGURES[figure].inputs else []
 
 
 def spec_of_figure(figure):
-    return lambda wildcards: plot_spec(STUDY, figure, wildcards.model).model_dump_json()
+    """Parameter function: the spec of a figure of a model, or of a phase 0 comparison."""
+    return lambda wildcards: plot_spec(STUDY, figure, **dict(wildcards.items())).model_dump_json()
+
+
+def caption_of(figure):
+    """A figure's caption; Snakemake's report shows it, and no result depends on it."""
+    rings = " Rings are the published accuracies." if published_of_figure(figure) else ""
+    return FIGURES[figure].caption + rings
 
 
 def figures_of(model):
-    return [name for name in MODEL_FIGURES if name != "lambda_sweep" or STUDY.sweep_runs(model)]
+    return [name for name in MODEL_FIGURES if STUDY.runs_of_figure(name, model)]
 
 
 def figure_captions():
     """Every figure of the study: its path below the results folder, and its caption."""
-    figures = {f"figures/icl_gap_{phase}.png": "icl_gap" for phase in STUDY.config.icl_gap}
+    named = {f"figures/{name}_{phase}.png": name for name in PHASE_FIGURES for phase in STUDY.config.icl_gap}
     for model in STUDY.models:
-        figures |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
-    rings = {name: " Rings are the published accuracies." for name in CAPTIONS if published_of_figure(name)}
-    return {path: CAPTIONS[name] + rings.get(name, "") for path, name in figures.items()}
+        named |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
+    return {path: caption_of(name) for path, name in named.items()}
 
 
 def figure_files():

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from fewshot_distillation.config.specs import PlotSpec
+from fewshot_distillation.analysis.measured import Measured
+from fewshot_distillation.config.specs import AggregateSpec, PlotSpec
 from fewshot_distillation.evaluation.scoring import proportion_interval
 
 LABELS = {"sft": "B · SFT", "layerwise": "C · layer-wise", "logit_kl": "D · logit KL"}
@@ -81,7 +82,27 @@ def metrics(steps: int = 6) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def plot_spec(figure: str) -> PlotSpec:
-    return PlotSpec(
-        figure=figure, model="tiny", labels=LABELS, lambdas=OWN, dpi=60, width=6.5, font_size=9, confidence=0.95
-    )
+def plot_spec(figure: str, **changes) -> PlotSpec:
+    given = {
+        "figure": figure, "model": "tiny", "labels": LABELS, "prompts": PROMPTS, "fewshot": "8shot", "lambdas": OWN,
+        "dpi": 60, "width": 6.5, "font_size": 9, "confidence": 0.95,
+    }  # fmt: skip
+    return PlotSpec(**given | changes)
+
+
+def measured(table: pd.DataFrame, published: pd.DataFrame | None = None, answers: pd.DataFrame | None = None):
+    """What a figure is given: a table of accuracies or of metrics, with every judged answer that there is."""
+    nothing = pd.DataFrame()
+    if "ce" in table:
+        return Measured(nothing, nothing, table, published)
+    table = table.assign(split="test", teacher=None)
+    return Measured(table, judged() if answers is None else answers, nothing, published)
+
+
+def aggregate_spec() -> AggregateSpec:
+    main = [group("sft", 0.0), group("layerwise", 0.5), group("logit_kl", 0.5)]
+    return AggregateSpec(
+        dataset="problems", validation=0, labels=LABELS, prompts=PROMPTS, conditions={}, plain="sft", fewshot="8shot",
+        main={"tiny": main}, sweeps={"tiny": []}, families={}, margin=0.02, confidence=0.95, scorers=SCORERS,
+        metric="strict",
+    )  # fmt: skip

@@ -212,7 +212,7 @@ EFFECTS = {
     "signal audit": ("teacher/signal.py", {"audit_signal.py"}),
     "one figure": ("analysis/figures/accuracy_curve.py", {"plot accuracy_curve"}),
     "narrative": ("analysis/narrative.py", {"write_analysis.py"}),
-    "results": ("analysis/results.py", {"aggregate.py", "aggregate tables"}),
+    "results": ("analysis/results.py", {"aggregate.py", "aggregate tables"} | FIGURES),
     "one table": ("analysis/tables/lambda_sweep.py", {"aggregate tables"}),
 }
 

@@ -10,9 +10,11 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.container import BarContainer, ErrorbarContainer
 
+from fewshot_distillation.analysis.aggregate import build_tables
 from fewshot_distillation.analysis.collect import read_published
 from fewshot_distillation.analysis.figures.style import GREY
-from study_tables import LABELS, accuracy, metrics, plot_spec
+from fewshot_distillation.analysis.results import Results
+from study_tables import LABELS, accuracy, aggregate_spec, judged, measured, metrics, more_seeds, plot_spec
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +23,19 @@ def closed_figures():
     plt.close("all")
 
 
-def draw(name: str, table: pd.DataFrame, folder: Path, *published: pd.DataFrame):
+def draw(
+    name: str,
+    table: pd.DataFrame,
+    folder: Path,
+    published: pd.DataFrame | None = None,
+    answers: pd.DataFrame | None = None,
+    **changes,
+):
     """The figure, after it was saved as the program does, with warnings as errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         module = importlib.import_module(f"fewshot_distillation.analysis.figures.{name}")
-        figure = module.draw(plot_spec(name), table, *published)
+        figure = module.draw(plot_spec(name, **changes), measured(table, published, answers))
         for kind in ("png", "pdf"):
             figure.savefig(folder / f"a.{kind}", dpi=60)
             assert (folder / f"a.{kind}").stat().st_size > 1000
@@ -55,10 +64,18 @@ def test_main_comparison(tmp_path: Path):
 
 
 def test_main_comparison_with_two_seeds(tmp_path: Path):
-    both = pd.concat([at_own_lambda(), at_own_lambda().query("condition != 'base'").assign(seed=43)], ignore_index=True)
-    (axes,) = draw("main_comparison", both, tmp_path).axes
-    names = [tick.get_text() for tick in axes.get_yticklabels()]
-    assert len(names) == 8 and names[2:4] == ["B · SFT, seed 42", "B · SFT, seed 43"]
+    """A bar for all seeds of a condition, whose interval is that of the tables, and a dot for each."""
+    scores, answers = more_seeds()
+    (axes,) = draw("main_comparison", scores.query("`lambda` != 0.1"), tmp_path, answers=answers).axes
+    (bars,) = [c for c in axes.containers if isinstance(c, BarContainer)]
+    right = scores.query("condition == 'sft' and step == 6")["accuracy"]
+    assert len(bars) == 5 and bars[2].get_width() == pytest.approx(right.mean())
+    dots = [sorted(line.get_xdata()) for line in axes.lines if line.get_marker() == "." and line.get_ydata()[0] == 2]
+    assert dots == [sorted(right)] and len(right) == 3
+    table = build_tables(aggregate_spec(), Results(scores, answers, aggregate_spec()))["main_comparison"]
+    low, high = table.set_index("label").loc["B · SFT", ["low", "high"]]
+    (bar,) = errorbars(axes)
+    assert bar.lines[2][0].get_segments()[2][:, 0] == pytest.approx([low, high])
 
 
 def test_accuracy_curve(tmp_path: Path):
@@ -69,9 +86,11 @@ def test_accuracy_curve(tmp_path: Path):
 
 
 def test_accuracy_curve_with_two_seeds_names_each_condition_once(tmp_path: Path):
-    both = pd.concat([at_own_lambda(), at_own_lambda().query("condition != 'base'").assign(seed=43)], ignore_index=True)
-    (axes,) = draw("accuracy_curve", both, tmp_path).axes
-    assert len(errorbars(axes)) == 6 and len(legend(axes)) == 5
+    scores, answers = more_seeds()
+    (axes,) = draw("accuracy_curve", scores.query("`lambda` != 0.1"), tmp_path, answers=answers).axes
+    assert not errorbars(axes) and len(legend(axes)) == 5
+    dots = [line for line in axes.lines if line.get_marker() == "."]
+    assert len(axes.collections) == 3 and sorted(len(line.get_xdata()) for line in dots) == [3] * 6
 
 
 def test_lambda_sweep(tmp_path: Path):
@@ -133,7 +152,8 @@ def test_long_labels_leave_room_for_the_axes(tmp_path):
     """And a dollar sign stays one."""
     long = {name: f"{name} that costs $5 and has {'a very long label ' * 2}" for name in LABELS}
     spec = plot_spec("accuracy_curve").model_copy(update={"labels": long})
-    figure = importlib.import_module("fewshot_distillation.analysis.figures.accuracy_curve").draw(spec, accuracy())
+    module = importlib.import_module("fewshot_distillation.analysis.figures.accuracy_curve")
+    figure = module.draw(spec, measured(accuracy()))
     figure.savefig(tmp_path / "figure.png")
     box = figure.axes[0].get_position()
     assert box.width > 0.7 and box.height > 0.35
@@ -190,14 +210,81 @@ def test_published_points_of_the_other_figures(tmp_path: Path):
     (axes,) = draw("lambda_sweep", swept, tmp_path, theirs).axes
     assert rings(axes) == {(-0.4, 0.55): GREY, (1, 0.8): errorbars(axes)[0].lines[0].get_color()}
     rows = accuracy().query("condition == 'base'")
-    (axes,) = draw("icl_gap", rows.assign(phase="phase0"), tmp_path, theirs).axes
+    (axes,) = draw("icl_gap", rows, tmp_path, theirs, phase="phase0").axes
     assert list(rings(axes)) == [(1, 0.6)]
-    assert not rings(draw("icl_gap", rows.assign(phase="phase1"), tmp_path, theirs).axes[0])
+    assert not rings(draw("icl_gap", rows, tmp_path, theirs, phase="phase1").axes[0])
 
 
 def test_schedules_have_panels_of_their_own(tmp_path: Path):
     early = at_own_lambda().query("condition == 'sft'").assign(schedule="early", step=[1, 2])
-    first, second = draw("accuracy_curve", pd.concat([at_own_lambda(), early]), tmp_path).axes
+    answers = judged().query("condition == 'sft'").assign(schedule="early").replace({"step": {3: 1, 6: 2}})
+    answers = pd.concat([judged(), answers])
+    first, second = draw("accuracy_curve", pd.concat([at_own_lambda(), early]), tmp_path, answers=answers).axes
     assert [len(errorbars(axes)) for axes in (first, second)] == [1, 3], "the shorter schedule comes first"
     assert first.get_ylim() == second.get_ylim()
     assert legend(first) == ["Base · 0-shot (10.0%)", "A · 8-shot (40.0%)", *LABELS.values()]
+
+
+def with_sizes() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Plain fine-tuning and a condition on 4 examples, on 16, and on all."""
+    scores = accuracy().query("condition == 'base' or (step == 6 and condition != 'logit_kl' and `lambda` != 0.1)")
+    answers = judged().query("condition == 'base' or (step == 6 and condition != 'logit_kl' and `lambda` != 0.1)")
+    tables = []
+    for table in (scores, answers):
+        more = [table]
+        for size in (16, 4):
+            trained = table[table["condition"] != "base"]
+            more.append(trained.assign(schedule=f"short@n{size}", train_examples=size))
+        tables.append(pd.concat(more, ignore_index=True))
+    return tables[0], tables[1].drop(columns="train_examples")
+
+
+SIZES = {"short@n4": "4 examples", "short@n16": "16 examples", "short": "all examples"}
+VARIANTS = {"sft": SIZES, "layerwise": SIZES}
+
+
+def test_data_efficiency(tmp_path: Path):
+    """A curve a condition, the smallest number of examples first and all of them last."""
+    scores, answers = with_sizes()
+    axes, *_ = draw("data_efficiency", scores, tmp_path, answers=answers, variants=VARIANTS).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["4", "16", "all"]
+    assert [list(curve.lines[0].get_ydata()) for curve in errorbars(axes)] == [[0.5] * 3, [0.9] * 3]
+    assert legend(axes) == ["Base · 0-shot (10.0%)", "A · 8-shot (40.0%)", "B · SFT", "C · layer-wise"]
+
+
+def test_the_main_comparison_has_a_bar_for_every_size(tmp_path: Path):
+    scores, answers = with_sizes()
+    (axes,) = draw("main_comparison", scores, tmp_path, answers=answers, variants=VARIANTS).axes
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names[2:5] == ["B · SFT, 4 examples", "B · SFT, 16 examples", "B · SFT, all examples"]
+
+
+def test_gradients(tmp_path: Path):
+    """Norms and cosines where they were measured; a window without distillation has none."""
+    table = metrics().query("condition != 'sft'")
+    measured_at = table["step"].isin([1, 4]) & (table["condition"] == "layerwise")
+    table = table.assign(grad_norm_ce=2.0, grad_norm_distillation=0.5, grad_cosine=0.25)
+    columns = ["grad_norm_ce", "grad_norm_distillation", "grad_cosine"]
+    table[columns] = table[columns].where(measured_at)
+    left, right = draw("gradients", table, tmp_path).axes
+    assert [list(line.get_xdata()) for line in left.lines] == [[1, 4], [1, 4]] and left.get_yscale() == "log"
+    assert [
+        list(line.get_ydata()) for line in right.lines if len(line.get_xdata()) and line.get_marker() != "None"
+    ] == [[0.25, 0.25]]
+    left, _ = draw("gradients", metrics(), tmp_path).axes
+    assert left.texts[0].get_text() == "no gradients were measured"
+
+
+def test_the_main_comparison_shows_what_validation_chose(tmp_path: Path):
+    """The earlier checkpoint and the other λ, where these were better on validation questions."""
+    scores = accuracy().query("condition in ('base', 'layerwise')")
+    trained = scores[scores["condition"] == "layerwise"]
+    better = (trained["lambda"] == 0.1) & (trained["step"] == 3)
+    validation = trained.assign(split="validation", accuracy=better.map({True: 0.9, False: 0.1}))
+    given = measured(scores)
+    given = given._replace(accuracy=pd.concat([given.accuracy, validation.assign(teacher=None)], ignore_index=True))
+    module = importlib.import_module("fewshot_distillation.analysis.figures.main_comparison")
+    (axes,) = module.draw(plot_spec("main_comparison"), given).axes
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert names[2:] == ["C · layer-wise, λ = 0.1"] and axes.patches[2].get_width() == 0.2
+    assert axes.get_title(loc="left") == "tiny after 3 steps"

@@ -144,12 +144,35 @@ def test_recipes_and_subsets_are_runs_of_their_own():
     assert identity["recipe"] == "tuned" and identity["train_examples"] == 4
 
 
-def test_the_main_comparison_is_of_most_examples():
-    """Of equally long runs, whatever the order in which a study lists their sizes."""
-    grid = {"models": ["tiny"], "conditions": ["sft"], "schedules": ["short"], "train_examples": [8, 4]}
-    assert {run.schedule for run in study(studies={"only": grid}).main_runs("tiny")} == {"short@n8"}
-    every = study(studies={"only": grid, "all": grid | {"train_examples": None}})
-    assert {run.schedule for run in every.main_runs("tiny")} == {"short"}
+def test_the_main_comparison_has_every_size_and_recipe():
+    grid = {"models": ["tiny"], "conditions": ["sft"], "schedules": ["short", "long"], "train_examples": [8, 4]}
+    one = study(studies={"only": grid})
+    assert {run.schedule for run in one.main_runs("tiny")} == {"long@n8", "long@n4"}
+    assert one.variant_words(one.main_runs("tiny")) == {"sft": {"long@n8": "8 examples", "long@n4": "4 examples"}}
+    assert {run.schedule for run in one.size_runs("tiny")} == {run.schedule for run in one.runs}
+    every = study(studies={"only": grid, "all": grid | {"train_examples": None, "schedules": ["short"]}})
+    assert {run.schedule for run in every.main_runs("tiny")} == {"long@n8", "long@n4", "short"}
+    recipes = study(training__tuned={"learning_rate": 0.5}, studies={"only": plain_grid(recipes=["default", "tuned"])})
+    assert {run.schedule for run in recipes.main_runs("tiny")} == {"short", "short@tuned"}
+    words = recipes.variant_words(recipes.main_runs("tiny"))
+    assert words == {"sft": {"short": "recipe default", "short@tuned": "recipe tuned"}}
+    assert not study().size_runs("tiny") and not study().variant_words(study().main_runs("tiny"))
+
+
+def plain_grid(**changes) -> dict:
+    return {"models": ["tiny"], "conditions": ["sft"], "schedules": ["short"], **changes}
+
+
+def test_gradients_are_shown_where_more_than_one_step_logs_them():
+    assert not study().gradient_runs("tiny"), "6 steps are fewer than 50"
+    assert {run.condition for run in study(log_gradients_every=2).gradient_runs("tiny")} == {"layerwise", "logit_kl"}
+    assert not study(log_gradients_every=0).gradient_runs("tiny")
+
+
+def test_where_validation_chooses_the_main_figure_reads_every_weight():
+    assert study().chosen_runs("tiny") == study().main_runs("tiny")
+    chosen = study(datasets__problems__validation=2).chosen_runs("tiny")
+    assert {run.lam for run in chosen if run.condition == "layerwise"} == {"0.1", "0.5", "2"}
 
 
 @pytest.mark.parametrize(("lambdas", "shown"), [([0, 1], "1"), ([2, 0.5], "0.5"), ([0], "0")])

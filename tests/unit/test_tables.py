@@ -99,6 +99,28 @@ def test_comparisons_with_a_prompt_of_the_base_model():
     assert table["difference"].tolist() == pytest.approx([0.5, 0.3])
 
 
+def test_every_number_of_examples_is_compared():
+    """With the same number on the other side, in one family."""
+    extra = {"schedule": "short@n4"}
+    scores, answers = (
+        pd.concat([table, table[table["condition"] != "base"].assign(**extra)], ignore_index=True)
+        for table in (accuracy(), judged())
+    )
+    wrong = (answers["schedule"] == "short@n4") & (answers["condition"] == "layerwise")
+    answers["correct"] = answers["correct"] & ~wrong
+    main = [one | size for one in MAIN for size in (extra, {})]
+    words = {name: {"short@n4": "4 examples", "short": "all examples"} for name in LABELS}
+    pairs = {"transfer": [("layerwise", "sft"), ("layerwise", "8shot")]}
+    table = tables(scores, answers, main={"tiny": main}, variants=words, families=pairs)["comparisons"]
+    assert list(zip(table["label"], table["against"], table["difference"].round(6), strict=True)) == [
+        ("C · layer-wise, 4 examples", "B · SFT, 4 examples", -0.5),
+        ("C · layer-wise, all examples", "B · SFT, all examples", 0.4),
+        ("C · layer-wise, 4 examples", "A · 8-shot", -0.4),
+        ("C · layer-wise, all examples", "A · 8-shot", 0.5),
+    ]
+    assert set(table["family_size"]) == {4}
+
+
 def test_base_models_are_named_after_their_teachers():
     teachers = {0: "zeroshot", 8: "shuffled"}
     scores, answers = (

@@ -106,6 +106,7 @@ PUBLISHED_STUDY = {
     ("plot_accuracy_curve", SMALL): 1, ("plot_accuracy_curve", LARGE): 1,
     ("plot_loss_curves", SMALL): 1, ("plot_loss_curves", LARGE): 1,
     ("plot_learning_rate", SMALL): 1, ("plot_learning_rate", LARGE): 1,
+    ("plot_gradients", SMALL): 1, ("plot_gradients", LARGE): 1,
     ("plot_lambda_sweep", SMALL): 1,
     ("aggregate", None): 1, ("write_analysis", None): 1, ("write_report", None): 1,
 }  # fmt: skip

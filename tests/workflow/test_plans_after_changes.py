@@ -114,7 +114,7 @@ def test_phase_zero_is_an_order_and_not_data(reconfigured):
         ("student/trainer.py", "self.optimizer.zero_grad()", "self.optimizer.zero_grad(True)", {"train": 4}),
         ("teacher/signal.py", "SHARD_ROWS = 64", "SHARD_ROWS = 32", {"audit_signal": 1}),  # an order, not data
         ("tasks/rules/number_grammar.py", "_MOST_CHARACTERS = 400", "_MOST_CHARACTERS = 300", {"score": 4}),
-        ("analysis/figures/lambda_sweep.py", "capsize=3", "capsize=4", {"plot_lambda_sweep": 1}),
+        ("analysis/figures/lambda_sweep.py", "linewidth=1.2", "linewidth=1.3", {"plot_lambda_sweep": 1}),
     ],
 )
 def test_edited_code_reruns_what_depends_on_it(finished: Project, tmp_path, file, old, new, rerun):

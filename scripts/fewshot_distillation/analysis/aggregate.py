@@ -96,6 +96,7 @@ def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[di
     digests = ("files", "prompts", "answers", "cache", "model", "dataset")
     return {
         "metric": spec.metric,
+        "plain": spec.plain,
         "scorers": spec.scorers,
         "confidence": spec.confidence,
         "equivalence_margin": spec.margin,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..config.catalogue import BASE
 from ..config.runs import GROUP
-from ..config.specs import AggregateSpec
+from ..config.specs import AggregateSpec, PlotSpec
 from .comparison import Answers, difference
 from .crossed import pooled_interval
 
@@ -33,7 +33,7 @@ class Results:
 
     Args:
         accuracy, judged: tables of all runs and base models, as `collect` reads them.
-        spec: of the tables.
+        spec: of the tables, or of a figure, which shows no shares of scorers.
         gaps: phase 0 summaries.
     """
 
@@ -41,11 +41,11 @@ class Results:
         self,
         accuracy: pd.DataFrame,
         judged: pd.DataFrame,
-        spec: AggregateSpec,
+        spec: AggregateSpec | PlotSpec,
         gaps: list[dict] | None = None,
     ) -> None:
-        self.labels, self.prompts = spec.labels, spec.prompts
-        self.confidence, self.scorers = spec.confidence, [*spec.scorers]
+        self.labels, self.prompts, self.variants = spec.labels, spec.prompts, spec.variants
+        self.confidence, self.scorers = spec.confidence, [*getattr(spec, "scorers", ())]
         self.gaps = gaps or []
         self.rows: dict[str, dict[tuple, dict[tuple, Row]]] = {}
         for row in accuracy.to_dict("records"):
@@ -82,9 +82,12 @@ class Results:
         return f"{self.name(cell, 'shots'):g}shot" if teacher is None else teacher
 
     def label(self, cell: tuple) -> str:
-        """Give a condition's label, or that of a base model's prompt."""
-        name = self.prompt(cell) if self.is_base(cell) else self.name(cell, "condition")
-        return (self.prompts if self.is_base(cell) else self.labels).get(name, name)
+        """Give a condition's label, with its variant where it has several, or that of a base model's prompt."""
+        if self.is_base(cell):
+            return self.prompts.get(self.prompt(cell), self.prompt(cell))
+        name = self.name(cell, "condition")
+        variant = self.variants.get(name, {}).get(self.name(cell, "schedule"))
+        return self.labels.get(name, name) + (f", {variant}" if variant else "")
 
     def of_prompt(self, model: str, prompt: str | None) -> tuple | None:
         """Find the base model with this prompt, if it was measured."""

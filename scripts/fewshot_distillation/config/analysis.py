@@ -6,12 +6,16 @@ from .specs import AggregateSpec, AnalysisSpec, PlotSpec
 from .study import Study
 
 
-def plot_spec(study: Study, figure: str, model: str | None = None) -> PlotSpec:
+def plot_spec(study: Study, figure: str, model: str | None = None, phase: str | None = None) -> PlotSpec:
     plots = study.config.plots
     return PlotSpec(
         figure=figure,
         model=model,
+        phase=phase,
         labels=study.labels,
+        prompts=study.prompts.labels,
+        variants=study.variant_words(study.runs_of_figure(figure, model)) if model else {},
+        fewshot=study.fewshot,
         lambdas={name: condition.lam for name, condition in study.config.conditions.items()},
         dpi=plots.dpi,
         width=plots.width,
@@ -30,6 +34,7 @@ def aggregate_spec(study: Study) -> AggregateSpec:
         validation=study.dataset.validation,
         labels=study.labels,
         prompts=study.prompts.labels,
+        variants=study.variant_words([run for model in study.models for run in study.main_runs(model)]),
         conditions=taught,
         plain=study.plain,
         fewshot=study.fewshot,

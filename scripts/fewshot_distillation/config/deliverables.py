@@ -25,7 +25,7 @@ def exports(study: Study, model: str) -> dict[str, list[Run]]:
     """Every export of a model by name, with the runs that it is chosen from.
 
     With validation rows that are all runs of conditions with a teacher, or of plain fine-tuning where there are no
-    others; without, it is one run, with the most steps, of those at each condition's own λ.
+    others; without, it is one run, with the most steps and examples, of those at each condition's own λ.
     """
     validated = study.dataset.validation > 0
     chosen = study.runs_of(model) if validated else study.main_runs(model)
@@ -37,7 +37,11 @@ def exports(study: Study, model: str) -> dict[str, list[Run]]:
 
 
 def _longest(study: Study, runs: list[Run]) -> Run:
-    return max(runs, key=lambda run: study.steps(run.schedule))
+    def size(run: Run) -> tuple[int, float]:
+        examples = study.variants[run.schedule].train_examples
+        return study.steps(run.schedule), float("inf") if examples is None else examples
+
+    return max(runs, key=size)
 
 
 def export_spec(study: Study, model: str, export: str) -> ExportSpec:

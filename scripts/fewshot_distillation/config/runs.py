@@ -105,19 +105,50 @@ class Runs:
         return [run for run in runs if run.lam == chosen[run.condition]]
 
     def main_runs(self, model: str) -> list[Run]:
-        """Of the default runs those with each condition's longest schedule, and of these those with most examples."""
+        """Of the default runs those with each condition's longest schedule, for every recipe and number of examples."""
         runs = self.default_runs(model)
-        longest: dict[str, str] = {}
+        longest: dict[tuple, str] = {}
         for run in runs:
-            best = longest.setdefault(run.condition, run.schedule)
-            if self._size(run.schedule) > self._size(best):
-                longest[run.condition] = run.schedule
-        return [run for run in runs if run.schedule == longest[run.condition]]
+            best = longest.setdefault(self._compared(run), run.schedule)
+            if self.steps(run.schedule) > self.steps(best):
+                longest[self._compared(run)] = run.schedule
+        return [run for run in runs if run.schedule == longest[self._compared(run)]]
 
-    def _size(self, variant: str) -> tuple[int, float]:
-        """Steps and training examples of a variant; all of them are more than any number."""
-        examples = self.variants[variant].train_examples
-        return self.steps(variant), float("inf") if examples is None else examples
+    def _compared(self, run: Run) -> tuple:
+        """What runs have in common that differ in how long they were trained, at most."""
+        variant = self.variants[run.schedule]
+        return run.condition, variant.recipe, variant.train_examples
+
+    def chosen_runs(self, model: str) -> list[Run]:
+        """The main runs and, where validation chooses λ, those that differ from them in λ alone."""
+        main = self.main_runs(model)
+        if not self.config.datasets[self.config.dataset].validation:
+            return main
+        kept = {(run.condition, run.schedule) for run in main}
+        return [run for run in self.runs_of(model) if (run.condition, run.schedule) in kept]
+
+    def size_runs(self, model: str) -> list[Run]:
+        """Default runs that differ in their number of training examples, where there are several numbers."""
+        runs, sizes = self.default_runs(model), {}
+        for run in runs:
+            schedule, recipe, examples = self.variants[run.schedule]
+            sizes.setdefault((run.condition, schedule, recipe), set()).add(examples)
+        several = {key for key, found in sizes.items() if len(found) > 1}
+        return [run for run in runs if (run.condition, *self.variants[run.schedule][:2]) in several]
+
+    def gradient_runs(self, model: str) -> list[Run]:
+        """Main runs that log the gradients of cross-entropy and distillation at more than one step."""
+        every, conditions = self.config.log_gradients_every, self.config.conditions
+        taught = {name for name, one in conditions.items() if one.all_targets and one.cross_entropy}
+        main = [run for run in self.main_runs(model) if run.condition in taught and float(run.lam) > 0]
+        return [run for run in main if 0 < every < self.steps(run.schedule)]
+
+    def variant_words(self, runs: list[Run]) -> dict[str, dict[str, str]]:
+        """What tells the variants of each condition apart, by condition and variant; without those that have one."""
+        found: dict[str, dict[str, Variant]] = {}
+        for run in runs:
+            found.setdefault(run.condition, {})[run.schedule] = self.variants[run.schedule]
+        return {name: _words(variants) for name, variants in found.items() if len(variants) > 1}
 
     def sweep_runs(self, model: str) -> list[Run]:
         """Runs of conditions with several λ, with the plain fine-tuning that they are measured against.
@@ -158,6 +189,17 @@ class Runs:
             if training.adapter == "lora":
                 wanted.setdefault(model, set()).update(training.lora_of(self.config.models[model]).target_modules)
         return {model: sorted(modules) for model, modules in wanted.items()}
+
+
+def _words(variants: dict[str, Variant]) -> dict[str, str]:
+    """For each variant what the others don't all share with it."""
+    differ = [name for name in Variant._fields if len({getattr(one, name) for one in variants.values()}) > 1]
+    said: dict[str, str] = {}
+    for text, variant in variants.items():
+        size = "all examples" if variant.train_examples is None else f"{variant.train_examples} examples"
+        words = {"schedule": variant.schedule, "recipe": f"recipe {variant.recipe}", "train_examples": size}
+        said[text] = ", ".join(words[name] for name in differ)
+    return said
 
 
 def _variants(study: Grid) -> list[Variant]:

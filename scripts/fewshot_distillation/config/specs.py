@@ -166,11 +166,20 @@ class IclGapSummarySpec(JobSpec):
 
 
 class PlotSpec(JobSpec):
-    """One figure; `labels` names conditions as readers see them, `lambdas` has each condition's own λ."""
+    """One figure, of a model or of a phase 0 comparison.
+
+    `labels` and `prompts` name conditions and prompts of the base model as readers see them, `variants` adds to a label
+    what tells the variants of its runs apart, and `lambdas` has each condition's own λ. `fewshot` is the prompt whose
+    accuracy was published.
+    """
 
     figure: str
     model: str | None
+    phase: str | None = None
     labels: dict[str, str]
+    prompts: dict[str, str]
+    variants: dict[str, dict[str, str]] = {}
+    fewshot: str | None = None
     lambdas: dict[str, float]
     dpi: int
     width: float
@@ -181,7 +190,8 @@ class PlotSpec(JobSpec):
 class AggregateSpec(JobSpec):
     """Tables and the summary of all studies.
 
-    `labels` names conditions and `prompts` those of base models as readers see them. `plain` is the condition that the
+    `labels` names conditions and `prompts` those of base models as readers see them; `variants` has, by condition and
+    schedule, what is added to a label where a condition has several kinds of runs. `plain` is the condition that the
     others are measured against, `fewshot` the prompt that they are shown beside. `main` and `sweeps` list the groups of
     runs of each model's main comparison and λ sweep; `conditions` are those with a teacher. `families` are the
     comparisons that get a verdict, each a pair of names of conditions or prompts, and `margin` is the difference below
@@ -193,6 +203,7 @@ class AggregateSpec(JobSpec):
     validation: int
     labels: dict[str, str]
     prompts: dict[str, str]
+    variants: dict[str, dict[str, str]] = {}
     conditions: dict[str, Learning]
     plain: str | None
     fewshot: str | None

@@ -4,9 +4,10 @@ from ..tasks import task_modules
 from .catalogue import BASE, Lora
 from .conditions import QUESTION, REFERENCE
 from .config import Config
+from .figures import figures
 from .machine import Machine
 from .prompts import Prompts
-from .runs import Runs
+from .runs import Run, Runs
 from .specs import (
     ActivationsSpec,
     DatasetSpec,
@@ -246,6 +247,10 @@ class Study(Runs):
     @property
     def labels(self) -> dict[str, str]:
         return {name: condition.label for name, condition in self.config.conditions.items()}
+
+    def runs_of_figure(self, figure: str, model: str) -> list[Run]:
+        """The runs of a model that a figure shows."""
+        return getattr(self, f"{figures()[figure].runs}_runs")(model)
 
     @property
     def plain(self) -> str | None:

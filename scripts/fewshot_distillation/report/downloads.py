@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-# The table behind a figure, where it isn't that of the same name.
-TABLE_OF = {"accuracy_curve": "checkpoint_curve"}
+from ..config.figures import METRICS, figures
+
+# Columns of metrics.csv that figures of training show.
+SHOWN = ("step", "loss", "ce", "distillation", "lr", "grad_norm_ce", "grad_norm_distillation", "grad_cosine")
 # The data of a figure that would take more than this stay out of the page.
 LARGEST = 2_000_000
 
@@ -43,28 +45,31 @@ def data_of(figure: str, results: Path, metrics: list[Path]) -> Download | None:
     _, *folder, file = figure.split("/")
     name = file.removesuffix(".png")
     model = folder[0] if folder else None
-    if name in ("loss_curves", "learning_rate"):
-        table = _losses([path for path in metrics if path.parts[-6] == model])
+    # A figure of a phase 0 comparison has its name behind the figure's.
+    declared = next((one for one in sorted(figures(), key=len, reverse=True) if f"{name}_".startswith(f"{one}_")), name)
+    source = figures()[declared].table if declared in figures() else name
+    if source == METRICS:
+        table = _metrics([path for path in metrics if path.parts[-6] == model])
     else:
-        path = results / "tables" / f"{TABLE_OF.get(name, 'icl_gap' if name.startswith('icl_gap') else name)}.csv"
+        path = results / "tables" / f"{source}.csv"
         if not path.is_file():
             return None
         table = pd.read_csv(path)
         if model and "model" in table:
             table = table[table["model"] == model]
-        if name.startswith("icl_gap_") and "phase" in table:
-            table = table[table["phase"] == name.removeprefix("icl_gap_")]
+        if not model and "phase" in table:
+            table = table[table["phase"] == name.removeprefix(f"{declared}_")]
     content = table.to_csv(index=False).encode()
     return offered(f"{name}{f'-{model}' if model else ''}.csv", content) if 0 < len(content) <= LARGEST else None
 
 
-def _losses(paths: list[Path]) -> pd.DataFrame:
-    """Losses and learning rates of runs, without what each layer did."""
+def _metrics(paths: list[Path]) -> pd.DataFrame:
+    """Losses, learning rates and gradients of runs, without what each layer did."""
     parts = []
     for path in paths:
         condition, lam, seed, schedule = path.parts[-5:-1]
         table = pd.read_csv(path)
-        kept = [column for column in ("step", "loss", "ce", "distillation", "lr") if column in table]
+        kept = [column for column in SHOWN if column in table]
         run = {"condition": condition, "lambda": lam.removeprefix("lambda"), "seed": seed.removeprefix("seed")}
         parts.append(table[kept].assign(**run, schedule=schedule))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -1,19 +1,25 @@
-"""Phase 0: accuracy of the untrained candidates against the number of demonstrations."""
+"""Phase 0: accuracy of the candidate base models against the number of demonstrations."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from ...config.specs import PlotSpec
 from ..collect import published_of
-from .style import COLOURS, MARKERS, by_run, errors, hollow, legend_below, new_figure, percent, published_legend
+from ..measured import Measured
+from .style import COLOURS, MARKERS, by_run, hollow, legend_below, new_figure, percent, published_legend
+
+CAPTION = "Accuracy of the candidate base models against the number of demonstrations in the prompt."
+RUNS = "phase_zero"
+INPUTS = ("accuracy", "published")
 
 
-def draw(spec: PlotSpec, accuracy: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+def draw(spec: PlotSpec, measured: Measured) -> Figure:
+    """Draw a curve for each model."""
+    accuracy = measured.tested.assign(phase=spec.phase)
     figure, (axes,) = new_figure(spec)
     models = list(dict.fromkeys(accuracy["model"]))
     shots = sorted(set(accuracy["shots"]))
     place = {k: n for n, k in enumerate(shots)}
-    theirs = published_of(published, accuracy)
+    theirs = published_of(measured.published, accuracy)
     for (model,), part in by_run(accuracy, "model"):
         part, n = part.sort_values("shots"), models.index(model)
         gap = part["accuracy"].iloc[-1] - part["accuracy"].iloc[0]
@@ -24,7 +30,7 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame, published: pd.DataFrame | None 
         axes.errorbar(
             part["shots"].map(place) + shift,
             part["accuracy"],
-            yerr=errors(part),
+            yerr=[(part["accuracy"] - part["low"]).clip(lower=0), (part["high"] - part["accuracy"]).clip(lower=0)],
             capsize=3,
             label=f"{model} (gap {100 * gap:+.1f} points)",
             **style,
@@ -35,6 +41,6 @@ def draw(spec: PlotSpec, accuracy: pd.DataFrame, published: pd.DataFrame | None 
     axes.set_ylim(bottom=0)
     axes.set_xlabel("Demonstrations in the prompt")
     percent(axes, f"Accuracy on {int(accuracy['n'].iloc[0])} test questions")
-    axes.set_title("Untrained models: what demonstrations in the prompt are worth", loc="left")
+    axes.set_title("Base models: what demonstrations in the prompt are worth", loc="left")
     legend_below(figure)
     return figure

@@ -1,18 +1,23 @@
 """The learning rate that each step really had, as the trainer wrote it down."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...config.specs import PlotSpec
+from ..measured import Measured
 from .style import by_run, legend_below, look, new_figure, plain_text
 
+CAPTION = "The learning rate that each optimizer step really had."
+RUNS = "main"
+INPUTS = ("metrics",)
+TABLE = "metrics"
 
-def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
+
+def draw(spec: PlotSpec, measured: Measured) -> Figure:
     """Draw one line for each course of the learning rate; runs that had the same one share it."""
     figure, (axes,) = new_figure(spec, height=0.4)
     courses: dict[tuple, list[tuple[str, str]]] = {}
-    for (condition, schedule, _), part in by_run(metrics, "condition", "schedule", "seed"):
+    for (condition, schedule, _), part in by_run(measured.metrics, "condition", "schedule", "seed"):
         part = part.sort_values("step")
         named = (plain_text(spec.labels[condition]), schedule, condition)
         runs = courses.setdefault((tuple(part["step"]), tuple(part["lr"])), [])

@@ -1,20 +1,29 @@
 """Cross-entropy and weighted distillation loss while training."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...config.specs import PlotSpec
+from ..measured import Measured
 from .style import by_run, legend_below, look, named, new_figure
 
+CAPTION = "Cross-entropy on the answers, and the weighted distillation loss on a logarithmic scale; one line a seed."
+RUNS = "main"
+INPUTS = ("metrics",)
+TABLE = "metrics"
 
-def draw(spec: PlotSpec, metrics: pd.DataFrame) -> Figure:
+
+def draw(spec: PlotSpec, measured: Measured) -> Figure:
+    """Draw both losses of every run."""
+    metrics = measured.metrics
     figure, (left, right) = new_figure(spec, height=0.46, columns=2)
     window = max(1, round(metrics["step"].max() / 40))
-    for (condition, seed), part in by_run(metrics, "condition", "seed"):
+    shown: set[str] = set()
+    for (condition, *_), part in by_run(metrics, "condition", "lambda", "schedule", "seed"):
         part = part.sort_values("step")
         colour = look(spec, condition)["color"]
-        first = seed == metrics.loc[metrics["condition"] == condition, "seed"].iloc[0]
+        first = condition not in shown
+        shown.add(condition)
         smooth = part.set_index("step").rolling(window, min_periods=1).mean(numeric_only=True)
         name = named(spec, condition, part["lambda"].iloc[0]) if first else None
         left.plot(smooth.index, smooth["ce"], color=colour, linewidth=1.3, label=name)

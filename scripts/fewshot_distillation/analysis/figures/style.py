@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from ...config.catalogue import BASE
 from ...config.specs import PlotSpec
+from ..measured import Pooled, pooled
+from ..results import Results
 
-# Okabe and Ito's palette; black and grey are kept for the untrained model.
+# Okabe and Ito's palette; black and grey are kept for the base model.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#555555"
@@ -51,10 +52,10 @@ def plain_text(text: str) -> str:
     return textwrap.fill(text, 30).replace("$", r"\$")
 
 
-def named(spec: PlotSpec, condition: str, lam: float) -> str:
-    """A condition's label, with its λ where that isn't the condition's own."""
+def named(spec: PlotSpec, condition: str, lam: float, label: str | None = None) -> str:
+    """A condition's label, or another for it, with its λ where that isn't the condition's own."""
     other = "" if lam == spec.lambdas[condition] else f", λ = {lam:g}"
-    return plain_text(spec.labels[condition] + other)
+    return plain_text((label or spec.labels[condition]) + other)
 
 
 def legend_below(figure: Figure) -> None:
@@ -73,9 +74,30 @@ def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
     axes.set_ylabel(label)
 
 
-def errors(part: pd.DataFrame) -> list[pd.Series]:
+def errors(part: Sequence[Pooled]) -> list[list[float]]:
     """Lengths of the error bars below and above."""
-    return [(part["accuracy"] - part["low"]).clip(lower=0), (part["high"] - part["accuracy"]).clip(lower=0)]
+    return [[max(one.accuracy - one.low, 0) for one in part], [max(one.high - one.accuracy, 0) for one in part]]
+
+
+def curve(axes: Axes, x: Sequence[float], part: Sequence[Pooled], label: str | None, **style: str) -> None:
+    """Accuracies with their intervals: as bars for one seed, and for several as a band with a dot for every seed."""
+    y, several = [one.accuracy for one in part], any(len(one.each) > 1 for one in part)
+    if not several:
+        axes.errorbar(x, y, yerr=errors(part), capsize=3, linewidth=1.4, markersize=4, label=label, **style)
+        return
+    axes.plot(x, y, linewidth=1.6, markersize=4, label=label, **style)
+    low, high = [one.low for one in part], [one.high for one in part]
+    if len(part) > 1:
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    else:
+        axes.errorbar(x, y, yerr=errors(part), capsize=3, fmt="none", ecolor=style["color"])
+    for place, one in zip(x, part, strict=True):
+        seeds(axes, [place] * len(one.each), one.each, style["color"])
+
+
+def seeds(axes: Axes, x: Sequence[float], y: Sequence[float], color: str) -> None:
+    """A small dot for every seed."""
+    axes.plot(x, y, linestyle="none", marker=".", markersize=4, color=color, alpha=0.55, zorder=2.2)
 
 
 RING = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none"}
@@ -94,20 +116,32 @@ def published_legend(axes: Axes, published: pd.DataFrame, accuracy: pd.DataFrame
         axes.errorbar([], [], color=GREY, marker="o", label=f"published{other}", **RING)
 
 
-def untrained(shots: int) -> str:
-    """What the untrained model is called, with its number of demonstrations."""
-    return f"Base · {shots}-shot" if shots == 0 else f"A · {shots}-shot"
-
-
-def reference_lines(axes: Axes, accuracy: pd.DataFrame) -> None:
-    """The untrained model, with its shots, as grey lines with bands of their intervals."""
-    base = accuracy[accuracy["condition"] == BASE].sort_values("shots")
-    for row, style in zip(base.itertuples(), cycle(("dashed", "dashdot", "dotted", (0, (8, 3)))), strict=False):
-        name = f"{untrained(row.shots)} ({row.accuracy:.1%})"
-        axes.axhline(row.accuracy, color=GREY, linestyle=style, linewidth=1.2, label=name)
+def reference_lines(axes: Axes, base: Sequence[Pooled]) -> None:
+    """The base model with each of its prompts, as grey lines with bands of their intervals."""
+    for one, style in zip(base, cycle(("dashed", "dashdot", "dotted", (0, (8, 3)))), strict=False):
+        name = f"{plain_text(one.label)} ({one.accuracy:.1%})"
+        axes.axhline(one.accuracy, color=GREY, linestyle=style, linewidth=1.2, label=name)
         # Bands of more than two would lie on one another.
         if len(base) <= 2:
-            axes.axhspan(row.low, row.high, color=GREY, alpha=0.10, linewidth=0)
+            axes.axhspan(one.low, one.high, color=GREY, alpha=0.10, linewidth=0)
+
+
+def base_models(results: Results, model: str) -> list[Pooled]:
+    """The base model with each of its prompts, by the number of demonstrations."""
+    return [pooled(results, cell, results.chosen_steps(cell)) for cell in results.base(model)]
+
+
+def trained_cells(spec: PlotSpec, results: Results) -> list[tuple]:
+    """Conditions in the order of the configuration, each with its λs ascending and its variants in order."""
+    places = list(spec.labels)
+
+    def order(cell: tuple) -> tuple:
+        condition, schedule = results.name(cell, "condition"), results.name(cell, "schedule")
+        variants = list(spec.variants.get(condition, {}))
+        place = variants.index(schedule) if schedule in variants else 0
+        return places.index(condition), results.name(cell, "lambda"), place, schedule
+
+    return sorted((cell for cell in results.cells if not results.is_base(cell)), key=order)
 
 
 def by_run(table: pd.DataFrame, *keys: str) -> Iterator[tuple[tuple, pd.DataFrame]]:

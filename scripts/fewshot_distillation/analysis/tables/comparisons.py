@@ -31,28 +31,43 @@ def rows(results: Results, spec: AggregateSpec) -> list[Row]:
     """Give a row for each declared comparison and model, as far as both sides were measured."""
     found = []
     for family, names in spec.families.items():
-        pairs = [_pair(results, spec, model, *pair) for model in spec.main for pair in names]
-        found += _family(family, [pair for pair in pairs if pair is not None], spec)
+        pairs = [pair for model in spec.main for sides in names for pair in _pairs(results, spec, model, *sides)]
+        found += _family(family, pairs, spec)
     return found
 
 
-def _cell(results: Results, spec: AggregateSpec, model: str, name: str) -> tuple | None:
-    """The result that a name stands for: a condition's chosen runs, or a base model's prompt."""
-    for group in spec.main[model]:
-        if group["condition"] == name:
-            cell = results.chosen_group(group)
-            return cell if cell in results.cells else None
-    return results.of_prompt(model, name)
+def _cells(results: Results, spec: AggregateSpec, model: str, name: str) -> list[tuple]:
+    """The results that a name stands for: a condition's chosen runs of every kind, or a base model's prompt."""
+    groups = [group for group in spec.main[model] if group["condition"] == name]
+    found = [*map(results.chosen_group, groups)] if groups else [results.of_prompt(model, name)]
+    return [cell for cell in dict.fromkeys(found) if cell in results.cells]
 
 
-def _pair(results: Results, spec: AggregateSpec, model: str, name: str, other_name: str) -> Pair | None:
-    cell, other = (_cell(results, spec, model, each) for each in (name, other_name))
-    if cell and other and not results.is_base(cell) and not results.is_base(other):
-        # Both were trained equally long: an accuracy after more steps says nothing about a condition.
-        trained = {key: results.name(cell, key) for key in GROUP if key not in ("condition", "lambda")}
-        other = results.like(other, **trained)
-    if not cell or not other or cell == other:
-        return None
+def _pairs(results: Results, spec: AggregateSpec, model: str, name: str, other_name: str) -> list[Pair]:
+    """Give every kind of run of one side with its like of the other."""
+    ours, theirs = (_cells(results, spec, model, each) for each in (name, other_name))
+    if not theirs:
+        return []
+    pairs = [(cell, _like(results, cell, theirs)) for cell in ours]
+    if ours and results.is_base(ours[0]):
+        pairs = [(ours[0], other) for other in theirs]
+    return [_pair(results, cell, other) for cell, other in pairs if other and cell != other]
+
+
+def _like(results: Results, cell: tuple, others: list[tuple]) -> tuple | None:
+    """Find the result that a trained one is compared with.
+
+    Both were trained equally long, by the same recipe, on as many examples: otherwise an accuracy says nothing about a
+    condition.
+    """
+    if results.is_base(others[0]):
+        return others[0]
+    trained = {key: results.name(cell, key) for key in GROUP if key not in ("condition", "lambda")}
+    same = [other for other in others if all(results.name(other, key) == trained[key] for key in trained)]
+    return same[0] if same else results.like(others[0], **trained)
+
+
+def _pair(results: Results, cell: tuple, other: tuple) -> Pair:
     steps, other_steps = results.chosen_steps(cell), results.chosen_steps(other)
     row = {"label": results.label(cell), "against": results.label(other), "checkpoint": results.rule(cell)}
     row |= {key: results.name(cell, key) for key in GROUP}
