@@ -23,7 +23,8 @@ def main() -> None:
         with this.workspace(outputs, inputs=[model, meta]) as work:
             if work:
                 activations = Path(this.paths.activations)
-                precompute_logits(this.spec, model.parent, activations, work.folder, work["logits"], work["audit"])
+                written = work["logits"], work["audit"]
+                precompute_logits(this.spec, model.parent, activations, meta, work.folder, *written)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Setup:
         logits = folder / "logits.safetensors", folder / "audit.json"
         if not logits[0].exists():
             (folder / "b").mkdir(parents=True)
-            precompute_logits(spec, self.model, hidden[0], folder / "b", *logits)
+            precompute_logits(spec, self.model, *hidden, folder / "b", *logits)
         return logits
 
     def inputs(self, condition: str, **changes) -> TrainInputs:

@@ -89,6 +89,22 @@ def test_without_separate_weights_the_merge_is_noticed(tmp_path: Path, tied: Pat
     assert "its layers stay beside those of the model" in caplog.text
 
 
+PLAIN = ("LoRA", "its own rank for a module", "rank-stabilised", "of some layers")
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS.items(), ids=SETTINGS)
+def test_what_only_peft_applies(tmp_path: Path, tied: Path, name: str, settings: dict):
+    """Where another engine would leave it out, or change the embedding with the head, it is refused."""
+    adapter = save_adapter(tied, tmp_path / "adapter", **settings)
+    if name in PLAIN:
+        return check_adapter(tied, adapter, by_peft=False)
+    with pytest.raises(JobError) as error:
+        check_adapter(tied, adapter, by_peft=False)
+    found = {"DoRA": "the setting use_dora", "a head of its own": "the setting modules_to_save"}
+    found |= {"of the head": "a part for lm_head", "of the embedding": "a part for model.embed_tokens"}
+    assert f"{adapter}: the adapter has {found[name]}" in str(error.value) and "\n" not in str(error.value)
+
+
 def rewritten(adapter: Path, folder: Path, rename=lambda name: name, drop=lambda name: False, **settings) -> Path:
     """A copy of an adapter with other names of tensors, some left out, and other settings."""
     shutil.copytree(adapter, folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fewshot_distillation.config.catalogue import Draw, Evaluation
+from fewshot_distillation.config.catalogue import Draw, Evaluation, Lora
 from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.data.demonstrations import Demonstrations
@@ -19,8 +19,10 @@ from fewshot_distillation.data.sequences import answer_tokens
 from fewshot_distillation.evaluation import generation
 from fewshot_distillation.evaluation.backends.base import Generation
 from fewshot_distillation.evaluation.generation import Request, answer, batches, questions_of, requests_for
+from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
-from tiny import fetched_model, make_model, random_prompts, study
+from fewshot_distillation.student.model import add_lora
+from tiny import fetched_model, make_model, random_prompts, study, write_rows
 from training import strange_adapters
 
 
@@ -151,6 +153,34 @@ def test_base_model_with_and_without_demonstrations(
     assert list(zip(table["shots"], table["question_index"], strict=True)) == [(shots, n) for n in range(4)]
     assert (table["tokens"] <= 8).all() and set(table["finish_reason"]) <= {"stop", "length"}
     assert [len(ids) for ids in table["token_ids"]] == list(table["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("split", "key", "where"),
+    [("train", "question", "training example 11"), ("train", "answer", "training example 11"),
+     ("test", "question", "test example 5")],
+)  # fmt: skip
+def test_every_row_is_checked_before_the_first_answer(
+    model_folder: Path, splits, tmp_path: Path, monkeypatch, split: str, key: str, where: str
+):
+    """Also the rows that phase 0, which asks the first few questions, doesn't read."""
+    rows = {name: read_jsonl(path) for name, path in zip(("train", "test"), splits, strict=True)}
+    rows[split][-1][key] = "Is <|im_end|> a mark?\n#### 5"
+    paths = [write_rows(tmp_path / f"{name}.jsonl", part) for name, part in rows.items()]
+    monkeypatch.setattr(generation.backends, "create", lambda *_: pytest.fail("a backend was made"))
+    spec = study().baseline("tiny", "zeroshot", "first4")
+    with pytest.raises(JobError, match=rf"{where}: a text holds '<\|im_end\|>'"):
+        generation.generate_base(spec, model_folder, *paths, tmp_path / "state", tmp_path / "predictions.parquet")
+
+
+def test_another_engine_is_asked_for_no_adapter_of_the_head(model_folder: Path, splits, tmp_path: Path, monkeypatch):
+    adapter = tmp_path / "checkpoint-3"
+    add_lora(load_model(model_folder, "fp32"), Lora(target_modules=["lm_head"]), seed=0).save_pretrained(adapter)
+    spec = study(evaluation__backend="server").eval_checkpoint("tiny", "sft", "0", "42", "short")
+    monkeypatch.setattr(generation.backends, "create", lambda *_: pytest.fail("a backend was made"))
+    message = "a part for lm_head, outside the layers; only evaluation.backend: transformers is known to apply"
+    with pytest.raises(JobError, match=message):
+        generation.evaluate_checkpoints(spec, model_folder, {3: adapter}, splits[1], tmp_path, tmp_path / "p.parquet")
 
 
 def test_a_teacher_s_answers_are_what_its_prompt_is_continued_with(model_folder: Path, splits, tmp_path: Path, builder):

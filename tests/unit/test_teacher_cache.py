@@ -34,8 +34,9 @@ def precompute(folder: Path, model_folder: Path, train: Path, teacher: str = "fe
 def precompute_logits(folder: Path, model_folder: Path, cache: Path, k: int = 16) -> Path:
     output = folder / "logits.safetensors"
     spec = study(conditions__logit_kl__top_k=k).precompute_logits("tiny", "fewshot", "question")
-    (folder / "logits_state").mkdir()
-    logits.precompute_logits(spec, model_folder, cache, folder / "logits_state", output, folder / "audit.json")
+    (folder / "logits_state").mkdir(exist_ok=True)
+    meta = cache.with_name("meta.json")
+    logits.precompute_logits(spec, model_folder, cache, meta, folder / "logits_state", output, folder / "audit.json")
     return output
 
 
@@ -149,6 +150,27 @@ def test_a_teacher_that_is_interrupted_before_midnight(dated: Path, tmp_path: Pa
     after = on_day(2, prompt={"template_date": "2025-01-31"})
     assert len(computed) == 3 and after[0] != before[0] and after[1] != before[1], "no shard of the other prompts"
     assert on_day(3) == before and not computed, "theirs are still there"
+
+
+def test_logits_of_other_prompts_are_not_taken_up(dated: Path, tmp_path: Path, splits, monkeypatch):
+    """Shards that an interrupted job left count for the prompts that the hidden states were computed from."""
+    monkeypatch.setattr(logits, "SHARD_ROWS", 5)
+    computed, one = [], logits._shard
+    monkeypatch.setattr(logits, "_shard", lambda *a: computed.append(a[2]) or one(*a))
+
+    def on(date: str) -> tuple[bytes, str]:
+        computed.clear()
+        cache = precompute_logits(
+            tmp_path, dated, precompute(tmp_path, dated, splits[0], prompt={"template_date": date})
+        )
+        return cache.read_bytes(), json.loads((tmp_path / "audit.json").read_text())["prompts"]
+
+    before = on("2024-05-01")
+    assert len(computed) == 3
+    sorted((tmp_path / "logits_state").rglob("shard-*"))[1].unlink()
+    assert on("2024-05-01") == before and computed == [[5, 6, 7, 8, 9]]
+    after = on("2025-01-31")
+    assert len(computed) == 3 and after[0] != before[0] and after[1] != before[1]
 
 
 def test_shards_of_another_size_give_the_same_values(caches, tmp_path: Path, model_folder: Path, splits):

@@ -1,14 +1,20 @@
 """Steps of the trainer: the same whatever the micro batches, at the learning rates of the schedule."""
 
+import json
 import math
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+from transformers import AutoTokenizer
 
+from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.examples import examples_of_step
 from fewshot_distillation.student.targets import TargetCache
+from tiny import fetched_model
 from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
@@ -36,6 +42,29 @@ def test_micro_batches_do_not_matter(setup: Setup, condition: str):
             assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-6)
         # Adam divides by the gradient's size, which magnifies rounding where a gradient is next to nothing.
         assert (adapter_of(runs[size]) - whole).norm() < 0.01 * (whole - start).norm()
+
+
+@pytest.mark.parametrize("adapter", ["lora", "none"])
+def test_a_padding_token_outside_the_vocabulary_changes_nothing(
+    setup: Setup, tmp_path: Path, source_folder: Path, splits, adapter: str
+):
+    """`[PAD]`, added to the tokenizer as the first token that the model has no embedding of; padding is never read."""
+    source = tmp_path / "source"
+    shutil.copytree(source_folder, source)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    tokenizer.save_pretrained(source)
+    config = json.loads((source / "config.json").read_text())
+    assert tokenizer.pad_token_id == config["vocab_size"]
+    (source / "config.json").write_text(json.dumps(config | {"pad_token_id": tokenizer.pad_token_id}))
+    padded = Setup(tmp_path / "setup", fetched_model(source, tmp_path / "model"), splits[0])
+    changes = {"training__default__adapter": adapter}
+    runs = [one.train("logit_kl", tmp_path / name, **changes) for one, name in ((padded, "padded"), (setup, "usual"))]
+    assert pd.DataFrame.equals(*(pd.read_csv(run / "metrics.csv").drop(columns="tokens_per_second") for run in runs))
+    last = [max((run / "checkpoints").glob("checkpoint-*")) for run in runs]
+    models = [load_checkpoint(one.model, one_of, "fp32") for one, one_of in zip((padded, setup), last, strict=True)]
+    ids = torch.arange(9).unsqueeze(0)
+    assert torch.equal(*(model(ids).logits for model in models))
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)

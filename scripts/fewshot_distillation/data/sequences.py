@@ -6,6 +6,7 @@ from pathlib import Path
 from ..config.conditions import REFERENCE
 from ..config.targets import Span
 from ..runtime.errors import JobError, about
+from ..runtime.progress import progress
 from .prompts import Prompt, PromptBuilder
 from .rows import Row
 
@@ -28,6 +29,21 @@ class Sequence:
             return range(self.prompt.prompt_end, self.prompt.prompt_end + len(self.answer))
         place = {"question_end": self.prompt.question_end, "prompt_end": self.prompt.prompt_end}[name]
         return range(place, place + 1)
+
+
+def check_rows(builder: PromptBuilder, train: list[Row], test: list[Row]) -> None:
+    """Make the tokens of every row, so that one that a model can't read is found before the model reads the others.
+
+    Raises:
+        JobError: names the row.
+    """
+    for index, row in enumerate(progress(train, "checking training rows", unit="row")):
+        with about(f"training example {index}"):
+            builder.build(row["question"])
+            builder.answer_ids(row["answer"])
+    for index, row in enumerate(progress(test, "checking test rows", unit="row")):
+        with about(f"test example {index}"):
+            builder.build(row["question"])
 
 
 def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: Path | None) -> list[list[int]]:

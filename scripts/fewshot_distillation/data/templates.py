@@ -16,16 +16,13 @@ from .rows import Row
 QUESTION, ANSWER = "zqQUESTIONqz", "zqANSWERqz"
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
 
-# Variables by which chat templates are told today's date, with the form in which they expect it. A template that asks
-# by `strftime_now`, as most do, gives the date its form itself.
-DATES = {
-    "date_string": "%d %b %Y",  # Llama 3
-    "current_date": "%Y-%m-%d",
-    "date": "%Y-%m-%d",
-    "today": "%Y-%m-%d",
-    "today_date": "%Y-%m-%d",
-    "todays_date": "%Y-%m-%d",
-}
+# Variables by which chat templates are told today's date: any with such a word in its name that isn't a switch. A
+# template that asks by `strftime_now`, as most do, gives the date its form itself.
+_DATE = re.compile(
+    r"(?!(?:add|enable|disable|has|hide|include|is|no|show|skip|use|with|without)_)(?:.*_)?(?:date|todays?)(?:_.*)?"
+)
+# Forms that are expected by name; the others get ISO 8601.
+FORMS = {"date_string": "%d %b %Y"}  # Llama 3
 # Variables that are set for every template, and so by nobody else.
 OURS = {"messages", "add_generation_prompt", "raise_exception", "strftime_now", "tools", "documents"}
 
@@ -69,9 +66,10 @@ class ChatTemplate:
             if name not in known or name in OURS:
                 raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
         day = datetime.combine(wording.template_date, time())
-        dates = {} if "strftime_now" in known else {name: day.strftime(form) for name, form in DATES.items()}
+        asked = [] if "strftime_now" in known else [name for name in known if _DATE.fullmatch(name)]
+        dates = {name: day.strftime(FORMS.get(name, "%Y-%m-%d")) for name in asked}
         # What is given to a template comes before the function of this name that transformers offers to all.
-        self.arguments = {"strftime_now": day.strftime} | {n: d for n, d in dates.items() if n in known} | arguments
+        self.arguments = {"strftime_now": day.strftime} | dates | arguments
 
     def _variables(self) -> set[str]:
         """Variables that the template reads and doesn't set before."""

@@ -17,6 +17,7 @@ from ..data.demonstrations import Demonstrations
 from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import Row, read_jsonl
 from ..data.selection import drawn_questions
+from ..data.sequences import check_rows
 from ..runtime.errors import JobError, about
 from ..runtime.files import atomic_path
 from ..runtime.progress import progress
@@ -42,17 +43,17 @@ def engine(
     """The engine that the configuration chooses for this machine.
 
     Raises:
-        JobError: an adapter doesn't fit the model.
+        JobError: an adapter doesn't fit the model, or is more than the engine applies.
     """
+    name = backends.choose(spec.evaluation.backend)
     if adapters := [checkpoint for checkpoint in checkpoints if is_adapter(checkpoint)]:
         # By name, because a check makes no answer stale.
         fitting = importlib.import_module("fewshot_distillation.modeling.adapters")
         for adapter in adapters:
-            fitting.check_adapter(model, adapter)
+            fitting.check_adapter(model, adapter, backends.by_peft(name))
     source = spec.model.source
     names = [spec.model.name, *([source.hub] if isinstance(source, HubModel) else [])]
     longest = spec.max_prompt_tokens + spec.evaluation.max_new_tokens
-    name = backends.choose(spec.evaluation.backend)
     setting = Setting(
         model, names, builder.tokenizer, spec.precision, longest, machine.gpus, machine.server, checkpoints
     )
@@ -156,8 +157,12 @@ def generate_base(
     machine: Machine = BY_HAND,
 ) -> None:  # fmt: skip
     """Write the base model's answers to questions of a split, each after a teacher's demonstrations."""
-    train, asked = read_jsonl(train_path), questions_of(read_jsonl(asked_path), spec.evaluation.questions)
+    train, split = read_jsonl(train_path), read_jsonl(asked_path)
+    asked = questions_of(split, spec.evaluation.questions)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
+    if spec.split == "test":
+        # Also of rows that this job doesn't read: it is among a study's first, and the others cost far more.
+        check_rows(builder, train, split)
     shown = Demonstrations(train, spec.teacher, spec.labelled) if spec.teacher.shots else None
     new_tokens = spec.evaluation.max_new_tokens
     requests = requests_for(asked, builder, shown, 0, spec.max_prompt_tokens, spec.split, new_tokens)

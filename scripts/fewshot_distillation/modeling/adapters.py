@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import torch
-from peft import PeftConfig, PeftModel, PeftModelForCausalLM
+from peft import PeftConfig, PeftModel, PeftModelForCausalLM, PeftType
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -53,14 +53,41 @@ def load_checkpoint(model_folder: Path, checkpoint: Path | None, precision: str)
     return adapt(load_model(model_folder, precision), checkpoint).eval().get_base_model()
 
 
-def check_adapter(model_folder: Path, checkpoint: Path) -> None:
+# Settings of LoRA that engines with layers of their own leave out, each at its default where it does nothing.
+BEYOND_PLAIN = (
+    "modules_to_save", "use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora",
+    "use_qalora", "trainable_token_indices", "target_parameters",
+)  # fmt: skip
+
+
+def check_adapter(model_folder: Path, checkpoint: Path, by_peft: bool = True) -> None:
     """Check that an adapter fits its model, without the weights of either.
 
+    Args:
+        by_peft: whether PEFT applies it; other engines apply LoRA to the layers' linear modules, and may leave out the
+            rest, or apply it to an embedding that is one tensor with the head.
+
     Raises:
-        JobError: as `adapt`.
+        JobError: as `adapt`, or the adapter is more than such an engine applies.
     """
     with torch.device("meta"):
-        adapt(AutoModelForCausalLM.from_config(config_of(model_folder), trust_remote_code=False), checkpoint)
+        adapted = adapt(AutoModelForCausalLM.from_config(config_of(model_folder), trust_remote_code=False), checkpoint)
+    if not by_peft and (more := _beyond_plain(adapted)):
+        raise JobError(
+            f"{checkpoint}: the adapter has {more}; only evaluation.backend: transformers is known to apply that "
+            "as it was trained"
+        )
+
+
+def _beyond_plain(adapted: PeftModel) -> str | None:
+    """What an adapter has besides LoRA of linear modules within the layers."""
+    config = adapted.peft_config["default"]
+    if config.peft_type != PeftType.LORA:
+        return f"the type {config.peft_type.value}"
+    if setting := next((name for name in BEYOND_PLAIN if getattr(config, name, None)), None):
+        return f"the setting {setting}"
+    outside = [name for name in adapted.base_model.targeted_module_names if not re.search(r"\.\d+\.", name)]
+    return f"a part for {outside[0]}, outside the layers" if outside else None
 
 
 def adapt(model: PreTrainedModel, checkpoint: Path) -> PeftModel:

@@ -1,6 +1,7 @@
 """Top-k next-token logits of the teacher, `lm_head(norm(h))` of its cached last hidden states."""
 
 import bisect
+import json
 from pathlib import Path
 
 import torch
@@ -43,18 +44,20 @@ def top_k(logits: Tensor, k: int, temperatures: list[float]) -> dict[str, Tensor
 
 @torch.inference_mode()
 def precompute_logits(
-    spec: LogitsSpec, model_folder: Path, activations: Path, state: Path, output: Path, audit_path: Path
-) -> None:
-    """Write the cache of logits and what it holds."""
+    spec: LogitsSpec, model_folder: Path, activations: Path, meta_path: Path, state: Path, output: Path,
+    audit_path: Path,
+) -> None:  # fmt: skip
+    """Write the cache of logits and what it holds, for the prompts that the activations' `meta_path` names."""
     source = TeacherCache(activations)
-    shards = Shards(state, source.rows, SHARD_ROWS)
+    prompts = json.loads(meta_path.read_text())["prompts"]
+    shards = Shards(state, source.rows, SHARD_ROWS, prompts)
     if shards.missing():
         model = load_model(model_folder, spec.activations.precision)
         shards.compute(lambda rows: _shard(model, source, rows, spec), "teacher logits")
     lengths = None if source.ends is None else {"answer.lengths": source.file.get_tensor("answer.lengths")}
     if shards.complete():
         concatenate(shards.paths, output, lengths)
-        write_json(audit_path, _audit(output, spec))
+        write_json(audit_path, {"prompts": prompts} | _audit(output, spec))
 
 
 def _shard(model: PreTrainedModel, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> dict[str, Tensor]:

@@ -5,6 +5,8 @@ Each is a file `<name>_backend.py` in this folder with two functions, and a thir
     available() -> str | None     why it can't be used here, or None
     create(setting) -> Backend    the backend itself (see `base.py`)
     preference() -> int           `auto` takes the available backend with the highest; 0 is never taken
+
+`BY_PEFT = True` in it says that PEFT applies adapters there, so that all of its kinds may be used.
 """
 
 import importlib
@@ -37,6 +39,11 @@ def choose(backend: str) -> str:
         if preference > 0:
             log.warning("evaluation.backend: %s; another backend generates, which may take far longer", reason)
     raise JobError("evaluation.backend: no backend is available for 'auto'; name one")
+
+
+def by_peft(name: str) -> bool:
+    """Whether PEFT applies adapters in the backend of a name."""
+    return getattr(_module(name), "BY_PEFT", False)
 
 
 def create(name: str, setting: Setting) -> Backend:

@@ -5,6 +5,7 @@ A field that a server doesn't have is ignored by one, refused by another, and me
 and is sent the fields that its own documentation lists. Prompts travel as token ids everywhere.
 """
 
+import json
 import logging
 import os
 from dataclasses import dataclass
@@ -175,8 +176,15 @@ class LlamaCppProtocol(OpenAIProtocol):
         """Apply an adapter that the server was started with, recognised by its file's name.
 
         Raises:
-            JobError: it has no such adapter; it reads only its own format and loads nothing while it runs.
+            JobError: it would scale it otherwise, or has no such adapter; it reads only its own format and loads
+                nothing while it runs.
         """
+        config = json.loads((folder / "adapter_config.json").read_text())
+        if scaled := next((key for key in ("use_rslora", "alpha_pattern") if config.get(key)), None):
+            raise JobError(
+                f"{folder}: the adapter has the setting {scaled}, but llama.cpp scales every adapter by alpha / r; "
+                "choose evaluation.backend: transformers"
+            )
         name = adapter_name(folder)
         found = [entry["id"] for entry in self.loaded if Path(entry["path"]).stem == name]
         if not found:

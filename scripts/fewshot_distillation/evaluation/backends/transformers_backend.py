@@ -15,6 +15,8 @@ from ...modeling.packed import Prefix, forward_passes, pack, packed_hidden, use_
 from ...modeling.packed_attention import PACKED
 from .base import Generation, Setting
 
+BY_PEFT = True
+
 
 def available() -> str | None:
     return None
