@@ -1,4 +1,5 @@
 # make demo   the whole study in small, on this machine
+# make study   answer-level targets, their controls and data efficiency in small, with three seeds: up to an hour on two cores
 # make test   the quick tests: every rule once, and everything that takes seconds
 # make test-all   all tests, with those of vLLM and Slurm, random kills and the rehearsal of the published study
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
@@ -22,9 +23,12 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 RESULTS ?= results
-.PHONY: demo status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema screenshots
+.PHONY: demo study status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema screenshots
 demo: .venv/ready
 	snakemake all --profile profiles/demo
+
+study: .venv/ready
+	snakemake all --profile profiles/study
 
 test: .venv/ready-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow and not slurm and not vllm"
