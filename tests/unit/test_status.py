@@ -117,6 +117,7 @@ def test_what_snakemake_calls_an_error_has_failed(here: Path):
         f"[{moment}]\nError in rule train:\n    jobid: 3\n    output: results/b.out\n    shell:\n        x\n"
     )
     assert study.states() == {"a": "running", "b": "failed"}
+    assert "train tiny b | results/logs/train/b.log, interrupted or killed" in study.text()
 
 
 def test_jobs_in_slurms_queue(here: Path, monkeypatch: pytest.MonkeyPatch):

@@ -24,7 +24,7 @@ def card(
         found: test accuracies, the model's own last.
         kind: `adapter` or `merged`.
         base: manifest of the base model.
-        made: `dtype`, `command`, `commit` and `versions`.
+        made: `dtype`, `command`, `commit`, `versions`, and `plain_prompt`, None for a model with a chat template.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

@@ -13,6 +13,7 @@ from ..config.sources import HubModel
 from ..config.specs import ExportSpec
 from ..data.checkpoints import checkpoints_of, is_adapter
 from ..data.manifest import read_manifest
+from ..data.prompts import PromptBuilder
 from ..modeling.adapters import adapt, probe
 from ..modeling.load import dtype_for
 from ..runtime.files import write_json, write_text
@@ -43,6 +44,7 @@ def export(
         "command": spec.command,
         "commit": commit(),
         "versions": versions(),
+        "plain_prompt": _plain_prompt(spec, model),
     }
     for kind in ("adapter", "merged"):
         work[kind].mkdir(parents=True, exist_ok=True)
@@ -56,6 +58,12 @@ def export(
         write_text(work[kind] / "README.md", card(spec, choice, found, kind, base, made))
     chosen = choice.candidate.model_dump(mode="json", by_alias=True)
     write_json(work["manifest"], {"run": str(choice.run), "step": choice.step, "rule": choice.rule, "chosen": chosen})
+
+
+def _plain_prompt(spec: ExportSpec, model: Path) -> str | None:
+    """How a model without a chat template is asked a question; None for one that has a template."""
+    builder = PromptBuilder.of_model(model, spec.model.chat_template, spec.model.wording)
+    return None if builder.is_chat else builder.template.text("A question", [])
 
 
 def dtype_of_evaluation(spec: ExportSpec, run: Path) -> torch.dtype:

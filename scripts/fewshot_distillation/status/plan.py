@@ -61,7 +61,7 @@ def read_plan(results: Path) -> Plan:
         content: dict[str, Any] = json.loads(plan_file(results).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise JobError(
-            f"nothing has been started in {results} yet; `snakemake -n all` shows what would be done"
+            f"nothing has been started in {results} yet; `snakemake all -n` shows what would be done"
         ) from None
     jobs = [Planned(**job) for job in content["jobs"]]
     return Plan(content["since"], Path(content["folder"]), jobs)

@@ -74,7 +74,9 @@ def _job(
         return Job(job, "done", tail)
     hit = max((failed.get(path, 0.0) for path in job.outputs), default=0.0)
     if slurm is None and (tail.wrong or hit >= touched - 1):
-        return Job(job, "failed", tail, left_s=usual, note=str(job.log))
+        # Without a word of its own it was ended from outside, by Ctrl-C as well.
+        note = f"{job.log}{'' if tail.wrong else ', interrupted or killed'}"
+        return Job(job, "failed", tail, left_s=usual, note=note)
     silent = time.time() - touched
     if slurm is None and not driven and silent > SILENT:
         return Job(job, "stopped", tail, left_s=usual, note="its driver is gone; the next one continues it")
