@@ -27,6 +27,16 @@ THINKING = {
     "answer, then cut off": ("#### 36\n<think>or #### 5", "36", "36"),
     "box in it": (r"<reasoning>\boxed{5}</reasoning> The answer is 36.", None, "36"),
     "nothing behind it": ("<think>#### 5</think>", None, None),
+    "triangles": ("◁think▷#### 5◁/think▷#### 36", "36", "36"),
+    "between special tokens": ("<|begin_of_thought|>#### 5<|end_of_thought|>\n#### 36", "36", "36"),
+    "in a channel": (
+        "<|channel|>analysis<|message|>#### 5<|end|><|start|>assistant<|channel|>final<|message|>#### 36",
+        "36",
+        "36",
+    ),
+    "in a channel without its marks": ("analysisSo it is #### 5?assistantfinal6 * 6 = 36\n#### 36", "36", "36"),
+    "in a channel, cut off": ("<|channel|>analysis<|message|>So it is #### 5", None, None),
+    "the answer in tags": ("<think>#### 5</think><answer>36</answer> of 40", None, "36"),
 }
 RUN_ON = {
     "Q": ("The answer is 11.\n\nQ: Tom has 3. How many? The answer is 6.", None, "11"),
@@ -64,6 +74,9 @@ SENTENCE_BEHIND = {
     "in the next line": ("#### 11\nI hope this helps!\n#### 6", "11", "11"),
     "with numbers": ("#### 11 (since 16 - 5 = 11, and 2 of 3 were sold)", "11", "11"),
     "with another equation": ("#### 11. Check: 16 - 4 = 12 is wrong.", "11", "11"),
+    "equation in brackets": ("#### 11 dollars (16 - 5 = 11 eggs, 2 left)", "11", "11"),
+    "sum in brackets": ("#### 7 children (3 + 4 = 7)", "7", "7"),
+    "result in brackets": ("#### (3 + 8 = 11)", "11", "11"),
     "because": ("#### 11 because 5 + 7 = 12 and one is lost", "11", "11"),
 }
 SEPARATORS = {
@@ -88,6 +101,14 @@ SEPARATORS = {
     "list without spaces": ("The three are 1,2,3", None, "3"),
     "two numbers beside each other": ("In 2024 100 were left", None, "100"),
     "version": ("Python 3.11.7", None, None),
+    "wrong places": ("#### 1,234,56", None, "56"),
+    "list behind the mark": ("#### 1,2,3", None, "3"),
+    "feet and inches": ("#### 5'6\"", None, "6"),
+    "code of a currency": ("#### USD 1,234", "1234", "1234"),
+    "whose dollars": ("#### US$1,234.50", "1234.5", "1234.5"),
+    "rupees": ("#### Rs. 1,00,000", "100000", "100000"),
+    "roubles": ("#### ₽70 000", "70000", "70000"),
+    "roughly": ("#### about 18", "18", "18"),
 }
 LATEX = {
     "degrees": (r"\boxed{75^\circ}, not 15", None, "75"),
@@ -112,6 +133,10 @@ LATEX = {
     "power of ten": (r"\boxed{1.5\times10^{6}}", None, "1500000"),
     "operators": (r"#### 3 \times 6 = 18", "18", "18"),
     "nested": (r"\boxed{\{18\}} of 20", None, "18"),
+    "root": (r"\boxed{2\sqrt{3}}", None, None),
+    "root behind the mark": (r"With 3 sides\n#### 2\sqrt{3}", None, None),
+    "pi": (r"A circle of 3: \boxed{3\pi}", None, None),
+    "repeating decimal": (r"\boxed{0.\overline{3}}", None, None),
 }
 MIXED_AND_VULGAR = {
     "mixed": ("#### 3 1/2", "3.5", "3.5"),
@@ -166,6 +191,7 @@ EQUATIONS = {
     "other unit": ("#### 18 minutes = 0.3 hours", "18", "18"),
     "stated": ("The answer is 5 + 13 = 18 for 3 people.", None, "18"),
     "not done": ("#### 5 + 13", None, "13"),
+    "power": ("#### 5^2 = 25", "25", "25"),
 }
 ALGEBRA = {
     "sum": ("#### 54 + 2x", None, None),
@@ -177,6 +203,9 @@ ALGEBRA = {
     "boxed": (r"With 3 days: \boxed{54 + 2x}", None, None),
     "brackets": ("#### 2(x + 3)", None, None),
     "solved": ("#### x = 18", "18", "18"),
+    "not solved": ("#### 2x + 3 = 11", None, None),
+    "solved behind it": ("#### 2x = 10, so x = 5", "5", "5"),
+    "solved step by step": ("#### 2x + 3 = 13 means x = 5", "5", "5"),
     "solved after it": ("54 + 2x = 90\n2x = 36\nx = 18", None, "18"),
     "times": ("#### 3 x 6 = 18", "18", "18"),
     "times as a unit": ("#### 18 apples, x of them green", "18", "18"),

@@ -122,6 +122,8 @@ LONG = [
     "1x", "{", "\\", "\\boxed{", "\\boxed{1", "\\frac", "\\frac{1}{2}", "\\text{", "1^", "/", "1/", "1/2 ", "<think>",
     "</think>", "<<", "<<1=1>>1", "Question: ", "\nQ: 1", "\n*", "*", "½", "⁰", "１", "answer", "answer is ", "A:\n",
     "1 million ", "1e5", "1 × 10^6 ", "(x", "1 (x", "? ", "1. how 1?\n", "#### 1. a\n", "a = ", "\u00a0111", "</s>",
+    "#### about ", "US$", "<answer>", "<answer>1</answer>", "2x = ", "#### 2x = ", "#### 1 (1 = ",
+    "assistantfinal", "a1 x 1 ",
 ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ GENERATION_PROMPT = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 def needed(name: str) -> Path:
     path = DATA / name
     if not path.exists():
-        pytest.skip("GSM8K and the Qwen3 tokenizer are not beside this checkout")
+        pytest.skip(f"{name} is not beside this checkout")
     return path
 
 
@@ -57,7 +57,19 @@ def test_every_reference_answer_parses(train: list[dict], test: list[dict]):
     assert sum(value < 0 for value in values) == 5
     for read in (strict, flexible):
         assert [read(row["answer"]) for row in train + test] == values
+    for heading in ("A: ", "The answer is "):
+        assert [flexible(row["answer"].replace("#### ", heading)) for row in train + test] == values
     check_disjoint(train, test)
+
+
+def test_labelled_solutions():
+    """Of four models to all test questions (openai/grade-school-math), with the labels of their own scorer."""
+    path = needed("grade-school-math/example_model_solutions.jsonl")
+    rows = [row for _, row in read_source_file(path)]
+    solutions = [(row["ground_truth"], one) for row in rows for one in row.values() if isinstance(one, dict)]
+    assert len(solutions) == 5276
+    wrong = [s for truth, s in solutions if (flexible(s["solution"]) == flexible(truth)) != s["is_correct"]]
+    assert not wrong, wrong[:3]
 
 
 def test_calculator_marks_are_stripped(train: list[dict], test: list[dict], tmp_path: Path):

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 MINUS = "[-−–]"
-CURRENCY = "[$€£¥₹]"
+CURRENCY = (
+    r"(?:[$€£¥₹₽₩₺₫₱]|(?<![A-Za-z])(?:(?:US|AU?|CA?|NZ|HK|SG?)\$|(?:USD|EUR|GBP|INR|CHF|CNY|JPY|Rs)\.?(?![A-Za-z])))"
+)
 _SPACE = "[ \u00a0\u2000-\u200a\u202f\u205f]"
 
 # Digits with separators between them; a space is one only before a group of three digits.
@@ -33,7 +35,7 @@ _TIMES = {
 _GOES_ON = re.compile(
     r"[\^]|[:/–-][0-9]|[^\S\n]{0,9}[-+*/×÷−·][^\S\n]{0,9}[(\[$€£]{0,2}(?:[0-9]|[b-hj-zB-HJ-Z](?![A-Za-z]))"
     r"|[^\S\n]{1,9}x[^\S\n]{1,9}[0-9]|x[0-9]|[nxyz](?![A-Za-z])"
-    r"|[ ]?\([^()\n]{0,40}(?<![A-Za-z])[nxyz](?![A-Za-z])[^()\n]{0,40}\)"
+    r"|[ ]?\([^()\n]{0,40}(?<![A-Za-z])[nxyz](?![A-Za-z])[^()\n]{0,40}\)|[ ]?(?:\\sqrt|\\pi|\\overline|[√π])"
 )
 # In running text a hyphen that follows a word, or is apart from its number, is no minus: `Day-3`, `- 18`, `7 - 3`.
 _BEFORE = re.compile(rf"(?:(?<![\w)\]])(?P<sign>{MINUS}))?(?:{CURRENCY}[^\S\n]?(?P<inner>{MINUS})?)?\Z")
@@ -51,14 +53,18 @@ class Number:
 def number_at(text: str, start: int) -> Number | None:
     """Read the number, without its sign, whose digits begin at a place; None if there are no digits."""
     run = _RUN.match(text, start)
-    return _read(text, run) if run else None
+    return _read(text, run, value_of(run[0])) if run else None
 
 
 def numbers(text: str) -> Iterator[Number]:
     """Find all numbers of running text that have a value, with their signs."""
     position = 0
     while run := _RUN.search(text, position):
-        number = _read(text, run)
+        value = value_of(run[0])
+        if value is None and run[0].count(".") < 2:
+            # `1,2,3` is a list and `in 2024 100` two numbers: the last of them is what counts, if anything does.
+            value = value_of(re.split(rf"[,'’_]|{_SPACE}", run[0])[-1])
+        number = _read(text, run, value)
         position = max(number.end, run.end())
         before = text[max(0, run.start() - 8) : run.start()]
         if number.value is None or before[-1:] in ("/", "^", "⁄"):
@@ -68,13 +74,9 @@ def numbers(text: str) -> Iterator[Number]:
         yield Number(-number.value if negative else number.value, run.start(), number.end)
 
 
-def _read(text: str, run: re.Match) -> Number:
-    """The number that begins with a run of digits, and what follows it."""
+def _read(text: str, run: re.Match, value: Fraction | None) -> Number:
+    """The number that begins with a run of digits of a value, and what follows it."""
     digits, end = run[0], run.end()
-    value = value_of(digits)
-    if value is None:
-        # `1,2,3` is a list and `in 2024 100` two numbers: the last of them is what counts, if anything does.
-        value = value_of(re.split(rf"[,'’_]|{_SPACE}", digits)[-1]) if digits.count(".") < 2 else None
     if digits.isdigit() and value is not None:
         if mixed := _MIXED.match(text, end):
             top, bottom = int(mixed[1]), int(mixed[2])

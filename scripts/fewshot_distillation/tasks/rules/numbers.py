@@ -26,17 +26,25 @@ _STATED = re.compile(
 )
 _BOXED = re.compile(r"\\f?boxe?d?[ ]?(?:\{|(?=[0-9]))")
 # What sets a number off from the text before it.
-_SETTING = re.compile(rf"(?:[\s*_`\"'“”~≈=:+(\[{{<]|{CURRENCY}|\\[a-z]++\{{)*+")
+_SETTING = re.compile(
+    rf"(?:[\s*_`\"'“”~≈=:+(\[{{<]|{CURRENCY}|\\[a-z]++\{{|(?i:about|approximately|around|roughly)[ ])*+"
+)
 _SIGN = re.compile(rf"({MINUS}?)(?:\s|{CURRENCY}|\()*+")
 _SENTENCE = re.compile(r"(?<=[\w)%$])[.;!?](?=\s|$)")
 _OPERATION = re.compile(
-    r"[\w)%][^\S\n]{0,9}(?:[-+*/×÷−·x]|\b(?:of|plus|minus|times|divided by)\b)"
+    r"[\w)%][^\S\n]{0,9}(?:[-+*/×÷−·x^]|\b(?:of|plus|minus|times|divided by)\b)"
     rf"[^\S\n]{{0,9}}(?:{CURRENCY}|\()?[0-9.]"
 )
 _EXPLAINS = re.compile(r",\s|\b(?:because|since|as|so|if|when|where|that|which|and|for)\b", re.IGNORECASE)
 _ALGEBRA = re.compile(
     r"(?=[^\n]*(?<![A-Za-z])[b-hj-zB-HJ-Z](?![A-Za-z]))(?:[-+−*/×÷^()\[\]=\s\d.$]|(?<![A-Za-z])[A-Za-z](?![A-Za-z]))++"
 )
+
+
+_TIMES = re.compile(r"(?<=\d)[^\S\n]{0,9}x[^\S\n]{0,9}(?=\d)")
+# `…, so x` before an equals sign.
+_SOLVED = re.compile(r"(?:^|[,;:]|\b[A-Za-z]{2,20})[ ]{0,4}(?<![A-Za-z])[A-Za-z][ ]{0,4}\Z")
+_IRRATIONAL = re.compile(r"\\(?:sqrt|pi|overline)(?![A-Za-z])|[√π]")
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ def _boxed(text: str) -> Given | None:
         content = _inside(text, box.end())
         if content is None:
             continue
+        if _IRRATIONAL.search(content):
+            return Given(None, box.start(), box.end(), algebra=True)
         last = None
         for number in numbers(content):
             last = number.value
@@ -134,6 +144,9 @@ def _given(text: str, start: int, end: int) -> Given:
     line = piece[begin:].split("\n", 1)[0]
     sentence = _SENTENCE.split(line, 1)[0]
     *_, left = parts = sentence.split("=")[::-1]
+    unsolved = bool(re.search(r"\d", left)) and bool(_ALGEBRA.fullmatch(_TIMES.sub("*", left).strip()))
+    if len(parts) > 1 and unsolved:
+        return _solution(piece, start, begin, sentence)
     if len(parts) > 1 and _is_calculation(left):
         place = begin + len(sentence) + 1
         for part in parts:
@@ -146,12 +159,26 @@ def _given(text: str, start: int, end: int) -> Given:
         heading = re.match(r"[.)][^\S\n]+\w", piece[number.end :])
         return Given(number.value, start, start + number.end, ordinal=int(number.value) if heading else None)
     expression = re.split(r"[,;]", sentence, maxsplit=1)[0].strip()
-    return Given(None, start, start + begin + len(line), algebra=bool(_ALGEBRA.fullmatch(expression)))
+    return Given(
+        None,
+        start,
+        start + begin + len(line),
+        algebra=bool(_ALGEBRA.fullmatch(expression) or _IRRATIONAL.search(expression)),
+    )
+
+
+def _solution(piece: str, start: int, begin: int, sentence: str) -> Given:
+    """What an equation with an unknown leads to, as in `2x = 10, so x = 5`; algebra if it isn't solved."""
+    before, _, _ = sentence.rpartition("=")
+    number = _signed(piece, _SETTING.match(piece, begin + len(before) + 1).end()) if _SOLVED.search(before) else None
+    if number and number.value is not None:
+        return Given(number.value, start, start + number.end)
+    return Given(None, start, start + begin + len(sentence), algebra=True)
 
 
 def _is_calculation(left: str) -> bool:
     """Whether what is before an equals sign leads to its result, or only names it: `5 + 13`, `2 eggs * $3`, `Total`."""
-    if _EXPLAINS.search(left):
+    if _EXPLAINS.search(left) or left.count("(") > left.count(")"):
         return False
     return bool(_OPERATION.search(left)) or not re.search(r"\d", left) and len(left.split()) <= 4
 

@@ -7,9 +7,12 @@ import re
 import unicodedata
 
 _THINKING = re.compile(
-    r"<(?P<close>/?)(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)>|\[(?P<end>/?)THINK\]",
+    r"[<◁](?P<close>/?)(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)[>▷]"
+    r"|\[(?P<end>/?)THINK\]|<\|(?:begin|start|(?P<over>end))_(?:of_thought|thinking)\|>",
     re.IGNORECASE,
 )
+# Where several channels end in the one for the reader: as it is written, and without special tokens.
+_FINAL_CHANNEL = ("<|channel|>final<|message|>", "assistantfinal")
 
 # Headings and template marks under which a model goes on to another question, at the beginning of a line.
 _NEXT_QUESTION = re.compile(
@@ -37,9 +40,14 @@ def own_answer(text: str) -> str:
 
 
 def _without_thinking(text: str) -> str:
+    if text.startswith(("<|channel|>", "analysis")):
+        for mark in _FINAL_CHANNEL:
+            text = text.rpartition(mark)[2]
+        if text.startswith("<|channel|>"):  # cut off before the last one
+            return ""
     kept, start, inside = [], 0, False
     for tag in _THINKING.finditer(text):
-        if tag["close"] or tag["end"]:
+        if tag["close"] or tag["end"] or tag["over"]:
             if not inside:  # opened by the chat template
                 kept.clear()
             start, inside = tag.end(), False
@@ -76,6 +84,7 @@ def _posed_without_heading(text: str, start: int) -> list[int]:
 
 
 _ANNOTATION = re.compile(r"<<[^<>\n]*>>(?=[ $€£]{0,2}\d)")
+_TAGGED = re.compile(r"<answer>([^<>{}]{0,300})</answer>", re.IGNORECASE)
 _POWER = re.compile(r"(?<=\d)[ ]?\*\*[ ]?(?=-?\d)")
 _QUOTIENTS = {one: unicodedata.normalize("NFKC", one).replace("⁄", "/") for one in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _SUPERSCRIPT = re.compile(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -107,7 +116,7 @@ _FRACTION = re.compile(
 
 def plain(text: str) -> str:
     """Write numbers in plain characters: LaTeX, digits of other scripts, vulgar fractions, superscripts."""
-    text = _ANNOTATION.sub("", text).replace("٫", ".").replace("٬", ",")
+    text = _TAGGED.sub(r"\\boxed{\1}", _ANNOTATION.sub("", text)).replace("٫", ".").replace("٬", ",")
     if not text.isascii():
         text = _VULGAR.sub(_written_out, text)
         text = _SUPERSCRIPT.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]).replace("−", "-"), text)
