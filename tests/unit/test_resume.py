@@ -102,6 +102,20 @@ def interrupt_at(step_number: int, patch: pytest.MonkeyPatch) -> list[int]:
     return begun
 
 
+def test_steps_with_other_prompts_are_not_taken_up(setup: Setup, undisturbed, tmp_path: Path):
+    """Whatever changed them: what was saved is kept for the prompts that it was learned from."""
+    other = {"prompt": {"question": "Question: {question}"}}
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            setup.train("sft", tmp_path, save_state_every=1, **other)
+    with pytest.MonkeyPatch.context() as patch:
+        begun = interrupt_at(99, patch)
+        run = setup.train("sft", tmp_path, save_state_every=1)
+    assert begun == [1, 2, 3, 4, 5, 6]
+    assert digests(run) == digests(undisturbed["sft"])
+
+
 @pytest.mark.parametrize(("condition", "every", "resumed"), [("sft", 1, 4), ("layerwise", 2, 4), ("logit_kl", 50, 4)])
 def test_interrupted_in_step_four(setup: Setup, undisturbed, tmp_path: Path, condition: str, every: int, resumed: int):
     """Nothing is published before the end; checkpoints are saved states too, so step 4 is the first to be repeated."""

@@ -156,6 +156,18 @@ def test_only_missing_shards_are_computed_again(tmp_path: Path, model_folder: Pa
     assert (tmp_path / "signal.json").read_bytes() == before and computed == [[5, 6, 7, 8, 9]]
 
 
+def test_shards_of_other_prompts_are_not_taken_up(tmp_path: Path, model_folder: Path, splits, measured, monkeypatch):
+    """What the student is told otherwise, the teacher's cache being the same, is measured anew."""
+    monkeypatch.setattr(signal, "SHARD_ROWS", 5)
+    first = audit(tmp_path, model_folder, splits[0])
+    computed, one = [], signal.Auditor.values
+    monkeypatch.setattr(signal.Auditor, "values", lambda *a: computed.append(a[1]) or one(*a))
+    other = audit(tmp_path, model_folder, splits[0], prompt={"question": "Question: {question}"})
+    assert len(computed) == 3 and other["prompts"] != first["prompts"] == measured["prompts"]
+    assert other["positions"] != first["positions"]
+    assert audit(tmp_path, model_folder, splits[0]) == first and len(computed) == 3
+
+
 def test_a_cache_of_other_data_or_of_another_model(tmp_path: Path, model_folder: Path, splits):
     audit(tmp_path, model_folder, splits[0])
     (tmp_path / "other").mkdir()
