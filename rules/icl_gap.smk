@@ -16,6 +16,7 @@ rule icl_gap:
 rule summarise_icl_gap:
     input:
         accuracy=lambda wildcards: answered_in(wildcards.phase, "accuracy.csv"),
+        judged=lambda wildcards: answered_in(wildcards.phase, "judged.parquet"),
         manifests=lambda wildcards: [
             f"<results>/models/{model}/manifest.json" for model in STUDY.config.icl_gap[wildcards.phase].models
         ],
@@ -35,4 +36,5 @@ rule summarise_icl_gap:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:
         "python {params.scripts:q}/summarise_icl_gap.py --spec {params.spec:q}"
-        " --accuracy {input.accuracy:q} --manifests {input.manifests:q} --output {output:q} 2>&1 | tee {log:q}"
+        " --accuracy {input.accuracy:q} --judged {input.judged:q} --manifests {input.manifests:q}"
+        " --output {output:q} 2>&1 | tee {log:q}"

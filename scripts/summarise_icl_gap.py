@@ -10,6 +10,7 @@ from fewshot_distillation.runtime.files import write_json
 
 ARGUMENTS = {
     "accuracy*": "accuracy.csv of each candidate",
+    "judged*": "judged.parquet beside each of them",
     "manifests*": "manifest of each candidate model",
     "output": "summary (JSON)",
 }
@@ -22,7 +23,8 @@ def main() -> None:
         table = pd.concat([pd.read_csv(path) for path in this.paths.accuracy])
         manifests = [json.loads(Path(path).read_text()) for path in this.paths.manifests]
         parameters = {manifest["model"]["name"]: manifest["parameters"] for manifest in manifests}
-        summary = summarise_icl_gap(table, parameters, this.spec.min_gap, this.spec.min_floor)
+        judged = pd.concat([pd.read_parquet(path) for path in this.paths.judged])
+        summary = summarise_icl_gap(table, judged, parameters, this.spec.min_gap, this.spec.min_floor)
         write_json(Path(this.paths.output), {"phase": this.spec.phase, **summary})
 
 

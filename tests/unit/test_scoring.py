@@ -116,10 +116,33 @@ def gap(**accuracies: tuple[float, float]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def answers(table: pd.DataFrame, cut: int = 0) -> pd.DataFrame:
+    """Judged answers with those accuracies; the last `cut` questions of 100 are cut without demonstrations."""
+    rows = []
+    for row in table.to_dict("records"):
+        for q in range(100):
+            given = {
+                "question_index": q,
+                "correct": q < row["correct"],
+                "truncated": row["shots"] == 0 and q >= 100 - cut,
+            }
+            rows.append({"model": row["model"], "shots": row["shots"], **given})
+    return pd.DataFrame(rows)
+
+
+def test_a_gap_is_told_from_truncation():
+    """Of 30 points the 20 whose answers were cut without demonstrations, and of both shares what accuracy.csv has."""
+    table = gap(small=(0.2, 0.5)).assign(strict=0.1, truncated=[0.0, 0.7])
+    summary = summarise_icl_gap(table, answers(table, cut=70), {"small": 4}, 0.05, 0.05)["models"]["small"]
+    assert summary["from_cut"] == pytest.approx(0.2)
+    assert [one["truncated"] for one in summary["accuracy"]] == [0.7, 0.0] and summary["accuracy"][0]["strict"] == 0.1
+    assert "model" not in summary["accuracy"][0]
+
+
 def test_the_smallest_model_that_passes_is_recommended():
     table = gap(large=(0.4, 0.7), small=(0.2, 0.5), tiny=(0.2, 0.22), poor=(0.01, 0.4))
     sizes = {"large": 8, "small": 4, "tiny": 1, "poor": 2}
-    summary = summarise_icl_gap(table, sizes, min_gap=0.05, min_floor=0.05)
+    summary = summarise_icl_gap(table, answers(table), sizes, min_gap=0.05, min_floor=0.05)
     assert summary["recommended"] == "small"
     assert summary["models"]["small"]["gap"] == pytest.approx(0.3)
     flags = {name: (entry["gap_ok"], entry["floor_ok"]) for name, entry in summary["models"].items()}
@@ -128,9 +151,15 @@ def test_the_smallest_model_that_passes_is_recommended():
 
 
 def test_no_model_may_pass():
-    assert summarise_icl_gap(gap(tiny=(0.5, 0.4)), {"tiny": 1}, 0.05, 0.05)["recommended"] is None
+    assert (
+        summarise_icl_gap((table := gap(tiny=(0.5, 0.4))), answers(table), {"tiny": 1}, 0.05, 0.05)["recommended"]
+        is None
+    )
 
 
 def test_a_gap_of_just_the_threshold_passes():
     """35 of 100 against 30 of 100 is a gain of 5 points, although 0.35 - 0.30 is a little less than 0.05 in floats."""
-    assert summarise_icl_gap(gap(tiny=(0.30, 0.35)), {"tiny": 1}, 0.05, 0.05)["recommended"] == "tiny"
+    assert (
+        summarise_icl_gap((table := gap(tiny=(0.30, 0.35))), answers(table), {"tiny": 1}, 0.05, 0.05)["recommended"]
+        == "tiny"
+    )

@@ -30,6 +30,7 @@ GAP = {
                 {"shots": 8, "correct": 4, "accuracy": 0.4, "low": 0.1, "high": 0.7, **ENTRY},
             ],
             "gap": 0.3,
+            "from_cut": 0.2,
             "gap_ok": True,
             "floor_ok": True,
         }
@@ -119,6 +120,19 @@ def test_every_number_of_examples_is_compared():
         ("C · layer-wise, all examples", "A · 8-shot", 0.5),
     ]
     assert set(table["family_size"]) == {4}
+
+
+def test_a_difference_that_is_mostly_truncation_is_called_that():
+    """Questions 5 to 9 are right with C only; of plain fine-tuning their answers were cut, or others were."""
+    for cut, part in ((range(5, 10), 0.5), (range(3), -0.1)):
+        answers = judged()
+        plain = (answers["condition"] == "sft") & (answers["step"] == 6)
+        answers["truncated"] = plain & answers["question_index"].isin(cut)
+        row = tables(answers=answers)["comparisons"].iloc[0]
+        assert row["difference"] == pytest.approx(0.4) and row["from_cut"] == pytest.approx(part)
+        said = "**The difference is mostly truncation**: +50.0 of the +40.0 points come from questions"
+        assert (said in row["text"]) == (part > 0.2)
+    assert tables()["comparisons"]["from_cut"].eq(0).all()
 
 
 def test_base_models_are_named_after_their_teachers():
@@ -324,4 +338,6 @@ def test_analysis_in_words(summary: dict):
     assert "cut or hold none** for Base · 0-shot, A · 8-shot, B · SFT," in text, "doubtful answers are named"
     assert "So it is with 8 of all 8 checkpoints" in text
     assert "3 of 12 training answers were cut" in text and "a gap of +30.0 points" in text
+    assert "**This gap is mostly truncation**: +20.0 of the +30.0 points come from questions" in text
+    assert "| tiny | 0 | 1 of 10 | 10.0 % | 0.0 to 40.0 % | 10.0 % | 20.0 % | 20.0 % | 10.0 % |" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text

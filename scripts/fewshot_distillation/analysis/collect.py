@@ -40,8 +40,8 @@ def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
 
 
 def read_judged(paths: list[str | Path]) -> pd.DataFrame:
-    """Question by question: was the answer right? One row for each question, step and run."""
-    columns = [*RUN, "teacher", "shots", "step", "split", "question_index", "correct"]
+    """Question by question: was the answer right, was it cut? One row for each question, step and run."""
+    columns = [*RUN, "teacher", "shots", "step", "split", "question_index", "correct", "truncated"]
     parts = [pd.read_parquet(path).reindex(columns=columns) for path in paths]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 

@@ -1,5 +1,6 @@
 """analysis.md: the numbers in sentences, with the figures among them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..config.catalogue import BASE
@@ -12,7 +13,8 @@ from .jobs import Checked, job_lines
 from .method import method_section
 from .published_section import published_section
 from .signal_section import signal_section
-from .text import escape, escaped, percent, points
+from .text import code, escape, escaped, interval, percent, points, table
+from .wording import cut_text
 
 Row = dict[str, Any]
 
@@ -37,6 +39,7 @@ def write_analysis(
         parts += [f"### {model}", *(_figures(spec, model, MAIN_FIGURE) if model != models[0] else [])]
         compared = [row for row in summary["comparisons"] if row["model"] == model]
         parts += [conditions_table(main[model], compared, spec.plain_label), _rule(main[model])]
+        parts += _cut_prompts(main[model])
         parts.append(comparisons_table(compared))
     if models:
         parts.append("## While training")
@@ -46,7 +49,7 @@ def write_analysis(
         parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
         parts += _figures(spec, model)
     if summary["icl_gap"] or summary["signal"]:
-        parts += ["## What there was to learn", *(_phase_zero(gap) for gap in summary["icl_gap"])]
+        parts += ["## What there was to learn", *(_phase_zero(gap, summary["scorers"]) for gap in summary["icl_gap"])]
         parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["metric"], summary["confidence"]))
@@ -91,20 +94,37 @@ def _rule(rows: list[Row]) -> str:
     )
 
 
-def _phase_zero(gap: dict[str, Any]) -> str:
+def _cut_prompts(rows: list[Row]) -> list[str]:
+    """A sentence for every prompt of the base model whose difference from the few-shot prompt is mostly truncation."""
+    said = []
+    for row in rows:
+        if row["condition"] == BASE and row["vs_fewshot_difference"] is not None:
+            lead = {"difference": -row["vs_fewshot_difference"], "from_cut": -row["vs_fewshot_from_cut"]}
+            said.append(cut_text(lead, f"What the few-shot prompt is ahead of {row['label']}"))
+    return [text for text in said if text]
+
+
+def _phase_zero(gap: dict[str, Any], scorers: Iterable[str]) -> str:
     lines = [f"### In-context gap ({gap['phase']})"]
+    shown = [name for name in (*scorers, "truncated", "unparsed") if _everywhere(gap, name)]
+    words = {"truncated": "cut at the limit", "unparsed": "no answer found"}
+    header = ["model", "demonstrations", "right", "accuracy", "interval"]
+    header += [words.get(name, f"right by {code(name)}") for name in shown]
+    rows = [
+        [escape(model), f"{a['shots']}", f"{a['correct']} of {a['n']}", percent(a["accuracy"])]
+        + [interval(a["low"], a["high"]), *(percent(a[name]) for name in shown)]
+        for model, entry in gap["models"].items()
+        for a in entry["accuracy"]
+    ]
+    lines.append(table(header, rows, right=range(1, len(header))))
     for model, entry in gap["models"].items():
-        shown = ", ".join(
-            f"{percent(a['accuracy'])} ({percent(a['low'])} to {percent(a['high'])}) with {a['shots']} demonstrations"
-            for a in entry["accuracy"]
-        )
         n = entry["accuracy"][0]["n"]
         flags = [] if entry["gap_ok"] else ["**The gap is below the threshold: there may be nothing to distil.**"]
         if not entry["floor_ok"]:
             flags.append("**Its accuracy with the fewest demonstrations is below the floor.**")
-        lines.append(
-            f"**{model}** answers {shown}, on {n} questions: a gap of {points(entry['gap'])}. {' '.join(flags)}".strip()
-        )
+        cut = cut_text({"difference": entry["gap"], "from_cut": entry.get("from_cut")}, "This gap")
+        found = f"**{escape(model)}** has a gap of {points(entry['gap'])} on {n} questions."
+        lines.append(" ".join(part for part in (found, cut, *flags) if part))
     chosen = gap["recommended"]
     lines.append(
         f"The smallest model that passes both thresholds is **{chosen}**."
@@ -112,6 +132,10 @@ def _phase_zero(gap: dict[str, Any]) -> str:
         else "No model passes both thresholds."
     )
     return "\n\n".join(lines)
+
+
+def _everywhere(gap: dict[str, Any], name: str) -> bool:
+    return all(name in one for entry in gap["models"].values() for one in entry["accuracy"])
 
 
 def _name(row: Row) -> str:

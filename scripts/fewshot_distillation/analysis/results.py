@@ -51,13 +51,16 @@ class Results:
         for row in accuracy.to_dict("records"):
             seed, split = None if pd.isna(row["seed"]) else int(row["seed"]), row.get("split", "test")
             self.rows.setdefault(split, {}).setdefault(cell_of(row), {})[seed, int(row["step"])] = row
-        judged = judged.reindex(columns=[*CELL, "seed", "step", "split", "question_index", "correct"])
+        judged = judged.reindex(columns=[*CELL, "seed", "step", "split", "question_index", "correct", "truncated"])
         tested = judged[judged["split"].isna() | (judged["split"] == "test")]
         self._right: dict[tuple, pd.Series] = {}
+        self._cut: dict[tuple, np.ndarray] = {}
         for key, part in tested.groupby([*CELL, "seed", "step"], dropna=False, sort=False):
             cell = cell_of(dict(zip(CELL, key, strict=False)))
             seed = None if pd.isna(key[-2]) else int(key[-2])
-            self._right[cell, seed, int(key[-1])] = part.set_index("question_index")["correct"].sort_index()
+            part = part.sort_values("question_index")
+            self._right[cell, seed, int(key[-1])] = part.set_index("question_index")["correct"]
+            self._cut[cell, seed, int(key[-1])] = part["truncated"].eq(True).to_numpy()
 
     @property
     def cells(self) -> dict[tuple, dict[tuple, Row]]:
@@ -179,13 +182,25 @@ class Results:
             raise ValueError(f"{self.described(cell)}: compared runs answered different questions")
         return ours, theirs
 
+    def from_cut(self, cell: tuple, steps: Steps, other: tuple, other_steps: Steps) -> float:
+        """How much of a difference comes from questions of which an answer was cut at the length limit.
+
+        Each question's difference counts by the larger share of its answers that were cut on either side.
+        """
+        ours, theirs = self.pair(cell, steps, other, other_steps)
+        sides = [[self._cut[c, *key] for key in chosen.items()] for c, chosen in ((cell, steps), (other, other_steps))]
+        cut = np.maximum(*(np.mean(side, axis=0) for side in sides))
+        return float(((ours.right.mean(0) - theirs.right.mean(0)) * cut).mean())
+
     def against(self, name: str, cell: tuple, steps: Steps, other: tuple | None, other_steps: Steps) -> Row:
-        """Columns `<name>_difference`, `_low` and `_high`; empty without another cell, or for the cell itself."""
+        """Columns `<name>_difference`, `_low`, `_high` and `_from_cut`; empty without another cell, or for itself."""
         if other is None or other == cell:
             return {}
         found = difference(*self.pair(cell, steps, other, other_steps))
         low, high = found.interval(self.confidence)
-        return {f"{name}_difference": float(found.value), f"{name}_low": float(low), f"{name}_high": float(high)}
+        cut = self.from_cut(cell, steps, other, other_steps)
+        values = {"difference": float(found.value), "low": float(low), "high": float(high), "from_cut": cut}
+        return {f"{name}_{column}": value for column, value in values.items()}
 
 
 def rates(spec: AggregateSpec) -> list[str]:
@@ -195,4 +210,4 @@ def rates(spec: AggregateSpec) -> list[str]:
 
 def differences(name: str) -> list[str]:
     """The columns that `Results.against` fills."""
-    return [f"{name}_{column}" for column in ("difference", "low", "high")]
+    return [f"{name}_{column}" for column in ("difference", "low", "high", "from_cut")]

@@ -15,7 +15,7 @@ def verdict_text(row: Row, confidence: float) -> str:
 
     The row's `label` and `against` are left out, so that the text can follow either.
     """
-    return " ".join(part for part in (_finding(row, confidence), _reach(row), _one_seed(row)) if part)
+    return " ".join(part for part in (_finding(row, confidence), cut_text(row), _reach(row), _one_seed(row)) if part)
 
 
 def verdict_in_brief(row: Row, theirs: Row | None, confidence: float) -> str:
@@ -50,6 +50,22 @@ def certainty(row: Row) -> str:
         return f"{said}, and a study of this size finds no difference four times out of five."
     found = f"a true difference of {100 * row['detectable']:.1f} points"
     return f"{said}, and a study of this size finds {found} four times out of five."
+
+
+def cut_text(row: Row, what: str = "The difference") -> str:
+    """Say that a difference is mostly one of answers that were cut, where half of it and more is; else nothing.
+
+    Args:
+        row: with `difference`, and `from_cut`, the part that comes from questions of which an answer was cut.
+        what: the difference's name.
+    """
+    whole, part = row["difference"], row["from_cut"]
+    if part is None or whole == 0 or part / whole < 0.5:
+        return ""
+    return (
+        f"**{what} is mostly truncation**: {_points(part)} of the {_points(whole)} points come from questions of which "
+        "an answer was cut at the length limit (`evaluation.max_new_tokens`)."
+    )
 
 
 def _points(share: float) -> str:

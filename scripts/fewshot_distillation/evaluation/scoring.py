@@ -83,11 +83,18 @@ def score(spec: ScoreSpec, predictions: Path, test_path: Path, accuracy: Path, j
     print(table.to_string(index=False))
 
 
-def summarise_icl_gap(accuracy: pd.DataFrame, parameters: dict[str, int], min_gap: float, min_floor: float) -> dict:
+# Columns of accuracy.csv that a phase 0 summary names otherwise, or not at all.
+LEFT_OUT = ("model", "condition", "step", "mean_tokens")
+
+
+def summarise_icl_gap(
+    accuracy: pd.DataFrame, judged: pd.DataFrame, parameters: dict[str, int], min_gap: float, min_floor: float
+) -> dict:
     """Phase 0: the gap of each candidate and the recommended model.
 
-    The recommended model is the smallest whose gap, most shots minus fewest, is at least `min_gap` and whose accuracy
-    with the fewest shots is at least `min_floor`.
+    `from_cut` is the part of a gap that comes from questions of which the answer with the fewest or with the most shots
+    was cut at the length limit. The recommended model is the smallest whose gap, most shots minus fewest, is at least
+    `min_gap` and whose accuracy with the fewest shots is at least `min_floor`.
     """
     models = {}
     for model, part in accuracy.sort_values("shots").groupby("model", sort=False):
@@ -96,12 +103,20 @@ def summarise_icl_gap(accuracy: pd.DataFrame, parameters: dict[str, int], min_ga
         gap = round(many["accuracy"] - few["accuracy"], 9)
         models[model] = {
             "parameters": parameters[model],
-            "accuracy": json.loads(
-                part[["shots", "n", "correct", "accuracy", "low", "high"]].to_json(orient="records")
-            ),
+            "accuracy": json.loads(part.drop(columns=[*LEFT_OUT], errors="ignore").to_json(orient="records")),
             "gap": gap,
+            "from_cut": _from_cut(judged[judged["model"] == model]),
             "gap_ok": bool(gap >= min_gap),
             "floor_ok": bool(few["accuracy"] >= min_floor),
         }
     fit = [name for name, entry in models.items() if entry["gap_ok"] and entry["floor_ok"]]
     return {"models": models, "recommended": min(fit, key=parameters.get) if fit else None}
+
+
+def _from_cut(judged: pd.DataFrame) -> float:
+    """The part of a gap that comes from questions of which an answer was cut."""
+    by_shots = {shots: part.set_index("question_index") for shots, part in judged.groupby("shots")}
+    few, many = by_shots[min(by_shots)], by_shots[max(by_shots)]
+    cut = few["truncated"] | many["truncated"].reindex(few.index)
+    difference = many["correct"].reindex(few.index).astype(int) - few["correct"].astype(int)
+    return float((difference * cut).mean())

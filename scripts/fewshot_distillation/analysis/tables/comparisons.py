@@ -24,7 +24,7 @@ def columns(spec: AggregateSpec) -> list[str]:
     sides = ["label", "against", *GROUP, "against_condition", "against_lambda", "checkpoint", "seeds", "against_seeds"]
     numbers = ["n", "difference", "low", "high", "p", "p_corrected", "margin", "equivalence_p"]
     said = ["equivalence_p_corrected", "verdict", "detectable", "questions_needed", "seeds_needed", "text"]
-    return ["family", "family_size", *sides, *numbers, *said]
+    return ["family", "family_size", *sides, *numbers, *said, "from_cut"]
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[Row]:
@@ -72,6 +72,7 @@ def _pair(results: Results, cell: tuple, other: tuple) -> Pair:
     row = {"label": results.label(cell), "against": results.label(other), "checkpoint": results.rule(cell)}
     row |= {key: results.name(cell, key) for key in GROUP}
     row |= {f"against_{key}": results.name(other, key) for key in ("condition", "lambda")}
+    row["from_cut"] = results.from_cut(cell, steps, other, other_steps)
     return Pair(row, *results.pair(cell, steps, other, other_steps))
 
 
