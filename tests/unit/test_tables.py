@@ -130,7 +130,7 @@ def test_a_difference_that_is_mostly_truncation_is_called_that():
         answers["truncated"] = plain & answers["question_index"].isin(cut)
         row = tables(answers=answers)["comparisons"].iloc[0]
         assert row["difference"] == pytest.approx(0.4) and row["from_cut"] == pytest.approx(part)
-        said = "**The difference is mostly truncation**: +50.0 of the +40.0 points come from questions"
+        said = "**The difference is mostly truncation**: questions of which an answer was cut"
         assert (said in row["text"]) == (part > 0.2)
     assert tables()["comparisons"]["from_cut"].eq(0).all()
 
@@ -338,6 +338,6 @@ def test_analysis_in_words(summary: dict):
     assert "cut or hold none** for Base · 0-shot, A · 8-shot, B · SFT," in text, "doubtful answers are named"
     assert "So it is with 8 of all 8 checkpoints" in text
     assert "3 of 12 training answers were cut" in text and "a gap of +30.0 points" in text
-    assert "**This gap is mostly truncation**: +20.0 of the +30.0 points come from questions" in text
+    assert "(`evaluation.max_new_tokens`) make +20.0 of its +30.0 points" in text
     assert "| tiny | 0 | 1 of 10 | 10.0 % | 0.0 to 40.0 % | 10.0 % | 20.0 % | 20.0 % | 10.0 % |" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text

@@ -63,8 +63,8 @@ def cut_text(row: Row, what: str = "The difference") -> str:
     if part is None or whole == 0 or part / whole < 0.5:
         return ""
     return (
-        f"**{what} is mostly truncation**: {_points(part)} of the {_points(whole)} points come from questions of which "
-        "an answer was cut at the length limit (`evaluation.max_new_tokens`)."
+        f"**{what} is mostly truncation**: questions of which an answer was cut at the length limit "
+        f"(`evaluation.max_new_tokens`) make {_points(part)} of its {_points(whole)} points."
     )
 
 
