@@ -18,7 +18,7 @@ WORKERS ?= 2
 TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint envs/lock.txt
-PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup --durations 30 --durations-min 4
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
