@@ -4,12 +4,15 @@
 # make test-all   all tests, with those of vLLM and Slurm, random kills and the rehearsal of the published study
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
+# make bench   this workflow beside what one would run otherwise, on this machine's CPU; about 20 minutes on two cores
+# make bench-gpu   the same on one GPU, in the environment of envs/requirements-gpu.txt; at most 6 minutes
 # make status   how far the study is, while it runs or not; RESULTS=<its results folder>
 # make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them
 # make docs   the documentation as a site, in site/
 # make lint   style and workflow checks
 #
 # WORKERS=4               processes that share the tests; each has one thread, but for Snakemake's jobs
+# MODEL=, ROWS=           folders of a fetched model and of train.jsonl and test.jsonl, for the benchmarks
 # PYTHON=python3.12       another interpreter (3.11 or newer)
 # TORCH_INDEX=<address>   package index to take PyTorch from, such as PyTorch's own with CPU builds
 
@@ -23,7 +26,8 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 RESULTS ?= results
-.PHONY: demo study status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema screenshots
+.PHONY: demo study status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema screenshots bench
+.PHONY: bench-gpu
 demo: .venv/ready
 	snakemake all --profile profiles/demo
 
@@ -52,6 +56,16 @@ slurm:
 chromium:
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core; fi
+
+BENCH := $(if $(MODEL),--model $(MODEL)) $(if $(ROWS),--rows $(ROWS))
+bench: .venv/ready .venv-bench/ready
+	python benchmarks/teacher.py $(BENCH)
+	python benchmarks/training.py $(BENCH)
+	python benchmarks/evaluation.py $(BENCH)
+	python benchmarks/dry_run.py
+
+bench-gpu:
+	python benchmarks/gpu.py $(BENCH)
 
 status:
 	@python scripts/status.py --results $(RESULTS)
@@ -88,6 +102,15 @@ schema: .venv/ready-dev
 
 .venv/ready-dev: .venv/ready envs/requirements-dev.txt
 	$(PIP) --requirement envs/requirements-dev.txt
+	@touch $@
+
+# What is compared with, beside the packages of .venv, so that both run on the same PyTorch.
+.venv-bench/ready: envs/requirements-bench.txt .venv/ready
+	.venv/bin/python -m venv .venv-bench
+	.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/study.pth"
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/lock.txt \
+		--requirement envs/requirements-bench.txt
 	@touch $@
 
 .venv-docs/ready: envs/requirements-docs.txt

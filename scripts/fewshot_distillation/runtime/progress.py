@@ -1,7 +1,7 @@
 """Progress as lines that read well on a terminal and in a log file."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -22,9 +22,28 @@ class _Lines:
 
 
 def progress(
-    items: Iterable[T], what: str, total: int | None = None, done: int = 0, unit: str = "it", every: float = 5
-) -> Iterator[T]:
-    """Iterate with a line every so many seconds: how far, how fast, how long to go. `done` counts earlier work."""
-    yield from tqdm(
-        items, desc=what, total=total, initial=done, unit=unit, file=_Lines(), mininterval=every, ascii=" .", ncols=100
+    items: Iterable[T], what: str, total: int | None = None, done: int = 0, unit: str = "it", every: float = 5,
+    note: Callable[[], str] | None = None,
+) -> Iterator[T]:  # fmt: skip
+    """Iterate with a line every so many seconds: how far, how fast, how long to go.
+
+    Args:
+        done: how many items earlier work has dealt with.
+        note: what a line says besides.
+    """
+    width = 100 if note is None else 140
+    bar = tqdm(
+        items,
+        desc=what,
+        total=total,
+        initial=done,
+        unit=unit,
+        file=_Lines(),
+        mininterval=every,
+        ascii=" .",
+        ncols=width,
     )
+    for item in bar:
+        yield item
+        if note is not None:
+            bar.set_postfix_str(note(), refresh=False)

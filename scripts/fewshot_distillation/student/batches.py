@@ -84,3 +84,17 @@ def collate(examples: list[Example], targets: list[Target], caches: list[TargetC
 
 def _selection(places: tuple[int, ...], packed: Packed) -> Selection:
     return Selection(torch.tensor(places), packed.tokens)
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """What a step reads.
+
+    `mine` numbers the micro batches of this process, `tokens` says how many tokens each term is averaged over.
+    """
+
+    step: int
+    examples: list[Example]
+    micro_batches: list[list[Example]]
+    mine: range
+    tokens: dict[str, int]

@@ -15,6 +15,7 @@ from ..config.machine import Machine
 from ..config.specs import TrainSpec
 from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
+from ..modeling.utilisation import peak_of
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
 from ..runtime.progress import progress
@@ -65,15 +66,14 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     accelerator.wait_for_everyone()  # before the first process saves a newer state
     _start_trackers(accelerator, spec, machine.trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
-    started = time.monotonic()
-    for step in progress(range(done + 1, total + 1), f"train {spec.condition_name}", total, done, "step"):
+    speed = Speed(peak_of(accelerator.device), accelerator.num_processes)
+    what = f"train {spec.condition_name}"
+    for step in progress(range(done + 1, total + 1), what, total, done, "step", note=speed.recent):
         measured = {}
         if machine.log_gradients_every and (step - 1) % machine.log_gradients_every == 0:
             measured = trainer.gradients(step)
         row = trainer.step(step) | measured
-        now = time.monotonic()
-        row["tokens_per_second"] = row.pop("tokens") / (now - started)
-        started = now
+        row["tokens_per_second"] = speed.of_step(row.pop("tokens"), row.pop("flops"))
         metrics.append(row)
         accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
         keep = step in spec.schedule.checkpoints
@@ -83,6 +83,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
             trainer.save_checkpoint(checkpoints, step, write)
         if keep or step % machine.save_state_every == 0 or step == total:
             save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
+    log.info("%s: %s", what, speed.overall())
     accelerator.wait_for_everyone()
     # The model goes before the processes part: where DDP is the last to know their group it ends the group's thread
     # while it keeps Python, which that thread may need to end, and gloo then waits for ever.
@@ -94,6 +95,42 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
         files = {n: f for n, f in folder_digests(checkpoints).items() if n.startswith("checkpoint-")}
         counts = {"examples": len(streams.all), "truncated": cut, "dropped": streams.dropped}
         write_json(checkpoints / "manifest.json", counts | {"prompts": prompts, "files": files})
+
+
+class Speed:
+    """Tokens a second, and the share of a device's peak that they take.
+
+    Args:
+        peak: FLOP/s of one device, None where it isn't known.
+        devices: among which the work is shared.
+    """
+
+    def __init__(self, peak: float | None, devices: int) -> None:
+        self.peak, self.devices = peak, devices
+        self.last = time.monotonic()
+        self.steps: list[tuple[float, int, float]] = []  # seconds, tokens and FLOPs
+
+    def of_step(self, tokens: int, flops: float) -> float:
+        """Note a step that ends now; its tokens a second."""
+        now = time.monotonic()
+        self.steps.append((now - self.last, tokens, flops))
+        self.last = now
+        return tokens / self.steps[-1][0]
+
+    def recent(self) -> str:
+        return self._text(self.steps[-20:])
+
+    def overall(self) -> str:
+        """Of all steps but the first, which prepares what the others use."""
+        return self._text(self.steps[1:] or self.steps)
+
+    def _text(self, steps: list[tuple[float, int, float]]) -> str:
+        seconds, tokens, flops = (sum(column) for column in zip(*steps, strict=True)) if steps else (0, 0, 0)
+        if not seconds:
+            return "no step yet"
+        rate = flops / seconds / self.devices
+        of_peak = "" if self.peak is None else f", {rate / self.peak:.1%} of the GPU's peak"
+        return f"{tokens / seconds:,.0f} tokens/s, {rate / 1e9:,.0f} GFLOP/s{of_peak}"
 
 
 def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:

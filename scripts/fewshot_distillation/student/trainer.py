@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,11 @@ from ..modeling.lean_lora import use_lean_lora
 from ..modeling.load import device, dtype_for
 from ..modeling.packed import micro_batches
 from ..modeling.packed_attention import is_packed
+from ..modeling.utilisation import StepWork
 from ..runtime.errors import JobError
 from ..runtime.processes import IN_PARTS
-from .batches import collate
-from .examples import Example, Streams
+from .batches import StepPlan, collate
+from .examples import Streams
 from .model import Student, model_to_train
 from .schedule import LearningRate
 from .state import load_state, save_checkpoint, save_full_checkpoint
@@ -53,7 +53,9 @@ class Trainer:
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         self.trained = model_to_train(spec, model_folder, home, gradient_checkpointing)
         self.student = Student(self.trained, spec.learning, self.dtype)
-        self.padded = not is_packed(decoder_of(self.student.base[0]))
+        decoder = decoder_of(self.student.base[0])
+        self.padded = not is_packed(decoder)
+        self.work = StepWork(decoder, self.student.base[0].get_output_embeddings())
         # The student decides the precision, because what spreads models would round targets and gradients as well.
         self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
         self._set_up_parts()
@@ -141,7 +143,13 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        return metrics | {"tokens": sum(len(example.sequence.ids) for example in plan.examples)}
+        return metrics | {"tokens": sum(len(e.sequence.ids) for e in plan.examples), "flops": self._flops(plan)}
+
+    def _flops(self, plan: StepPlan) -> float:
+        """Model FLOPs of a step; logits at the tokens of an answer count once, whatever is computed from them."""
+        logits = plan.tokens["ce"]
+        spans = [plan.tokens[f"target_{n}"] for n, t in enumerate(self.spec.learning.targets) if t.target == "logits"]
+        return self.work.flops([len(e.sequence.ids) for e in plan.examples], max([logits, *spans]))
 
     def gradients(self, step: int) -> dict[str, float]:
         """Measure what cross-entropy and distillation ask of the weights before a step, without taking it.
@@ -181,7 +189,7 @@ class Trainer:
             "grad_cosine": torch.nn.functional.cosine_similarity(ce, distillation, dim=0).item(),
         }
 
-    def _plan(self, step: int) -> "StepPlan":
+    def _plan(self, step: int) -> StepPlan:
         """What a step reads: its examples, their micro batches, and how many tokens each term is averaged over."""
         training = self.spec.training
         examples = self.streams.of_step(step - 1, training.effective_batch_size, self.spec.seed)
@@ -203,7 +211,7 @@ class Trainer:
                 zeros[f"cosine_{number}"] = torch.zeros(len(capture.blocks), device=where)
         return zeros
 
-    def _forward(self, plan: "StepPlan", number: int) -> dict[str, torch.Tensor]:
+    def _forward(self, plan: StepPlan, number: int) -> dict[str, torch.Tensor]:
         """Sums of a micro batch's losses."""
         batch = collate(plan.micro_batches[number], self.spec.learning.targets, self.caches)
         torch.manual_seed(self._seed(plan.step, number))
@@ -264,20 +272,6 @@ class Trainer:
                 shares = (cosine / tokens[f"target_{number}"]).tolist()
                 metrics |= {f"cosine_layer_{k}{suffix}": share for k, share in zip(numbers, shares, strict=True)}
         return metrics
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """What a step reads.
-
-    `mine` numbers the micro batches of this process, `tokens` says how many tokens each term is averaged over.
-    """
-
-    step: int
-    examples: list[Example]
-    micro_batches: list[list[Example]]
-    mine: range
-    tokens: dict[str, int]
 
 
 def be_deterministic() -> None:
