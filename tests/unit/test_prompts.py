@@ -116,3 +116,17 @@ def test_same_query_refuses_another_question(builder, tokenizer):
     other = PromptBuilder(tokenizer).build("Ann has 3 coins. How many?", ROWS[:1])
     with pytest.raises(JobError, match="differ"):
         check_same_query(builder, other, zero, "Ann has 3 coins. How many?", "example")
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_prompts_prepared_together_are_those_built_one_by_one(chat: bool, monkeypatch):
+    """A batch of a tokenizer's, in the place of a call for each; what isn't prepared is built as ever."""
+    asked = [(row["question"], ROWS[n + 1 : n + 1 + n % 3]) for n, row in enumerate(ROWS[:6])]
+    expected = [PromptBuilder(make_tokenizer(chat)).build(*one) for one in asked]
+    builder, calls = PromptBuilder(make_tokenizer(chat)), []
+    plain = type(builder.tokenizer).__call__
+    monkeypatch.setattr(type(builder.tokenizer), "__call__", lambda *a, **k: calls.append(1) or plain(*a, **k))
+    builder.prepare(asked[:5])
+    assert len(calls) == 1
+    assert [builder.build(*one) for one in asked] == expected
+    assert len(calls) == 2

@@ -3,10 +3,12 @@
 One builder serves teacher, student and every evaluation backend, so the same question gives the same tokens in all.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +57,7 @@ class PromptBuilder:
         ends: Sequence[int] = (), limits: Limits = UNKNOWN,
     ) -> None:  # fmt: skip
         self.tokenizer, self.ends, self.limits = tokenizer, ends, limits
+        self.prepared: dict[tuple[str, bool], Any] = {}
         self.is_chat = bool(getattr(tokenizer, "chat_template", None))
         if arguments and not self.is_chat:
             raise JobError(f"chat_template {arguments}: the tokenizer has no chat template")
@@ -74,6 +77,17 @@ class PromptBuilder:
     def generation_prompt(self) -> str:
         """The text behind a question that asks for its answer."""
         return self.template.generation_prompt
+
+    def prepare(self, asked: Iterable[tuple[str, list[Row]]]) -> None:
+        """Tokenise prompts that will be built next, given by questions and demonstrations, all at once on all cores."""
+        texts: list[str] = []
+        for question, demonstrations in asked:
+            with contextlib.suppress(JobError):  # `build` will say what is wrong, and its caller with which row
+                texts.append(self.template.text(question, list(demonstrations)))
+        special = not self.is_chat
+        with _all_cores():
+            encodings = self.tokenizer(texts, add_special_tokens=special).encodings if texts else []
+        self.prepared = {(text, special): encoding for text, encoding in zip(texts, encodings, strict=True)}
 
     def build(self, question: str, demonstrations: list[Row] = ()) -> Prompt:
         """The prompt of a question after its demonstrations.
@@ -144,15 +158,16 @@ class PromptBuilder:
             JobError: a token reaches over that place, the tokenizer writes something after the text, or the model has
                 no embedding of a token.
         """
-        encoding = self.tokenizer(text, add_special_tokens=add_special_tokens)
-        ids = encoding["input_ids"]
+        encoding = self.prepared.get((text, add_special_tokens))
+        encoding = encoding or self.tokenizer(text, add_special_tokens=add_special_tokens).encodings[0]
+        ids = encoding.ids
         first = encoding.char_to_token(place)
-        if first is None or encoding.token_to_chars(first).start != place:
+        if first is None or encoding.token_to_chars(first)[0] != place:
             raise JobError(
                 f"the tokenizer merges {text[:place][-12:]!r} with {text[place:][:12]!r}; no token ends there"
             )
         last = encoding.token_to_chars(len(ids) - 1)
-        if last is None or last.end != len(text):
+        if last is None or last[1] != len(text):
             raise JobError(f"the tokenizer appends {self.tokenizer.decode(ids[-1:])!r} to the prompt")
         self._check_known(max(ids))
         return ids, first
@@ -182,6 +197,17 @@ class PromptBuilder:
     def stop_ids(self) -> list[int]:
         """Tokens at which generation ends."""
         return sorted({self.end_of_turn, *self.ends} | ({self.tokenizer.eos_token_id} - {None}))
+
+
+@contextlib.contextmanager
+def _all_cores() -> Iterator[None]:
+    """Let a tokenizer use threads, which programs otherwise forbid because processes may be forked later."""
+    before = os.environ.get("TOKENIZERS_PARALLELISM")
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    try:
+        yield
+    finally:
+        os.environ["TOKENIZERS_PARALLELISM"] = before or "false"
 
 
 def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question: str, example: str) -> None:

@@ -70,10 +70,20 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def seconds(benchmark: Path, processor: bool) -> float | None:
-    """Return the seconds of a job's last attempt, of its processors if asked for; None if it left none."""
+    """Return the seconds of a job's last attempt, of its processors if asked for; None if it left none.
+
+    Snakemake looks at the processors' time twice a second for 15 s, and then every 30 s: what a job took after the last
+    look is added in proportion.
+    """
     try:
         with open(benchmark, newline="") as file:
             (row,) = csv.DictReader(file, delimiter="\t")
-        return float(row["cpu_time" if processor else "s"])
-    except (OSError, ValueError, KeyError, TypeError):
+        took = float(row["s"])
+        return float(row["cpu_time"]) * took / _last_look(took) if processor else took
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return None
+
+
+def _last_look(took: float) -> float:
+    """When Snakemake last looked at a job that took so many seconds."""
+    return took // 0.5 * 0.5 if took < 15 else 15 + (took - 15) // 30 * 30

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from ..runtime.files import atomic_path
 from ..runtime.progress import progress
 from . import backends
 from .backends.base import Backend, Setting
+
+PROMPTS = 256  # tokenised at once
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,16 @@ def requests_for(
     Raises:
         JobError: a prompt is longer than the limit, or longer with its answer than what the model knows positions for.
     """
+
+    def drawn(index: int, row: Row) -> list[Row]:
+        return demonstrations.draw(split, index, row["question"]) if demonstrations else []
+
     requests = []
-    for index, row in rows.items():
-        shown = demonstrations.draw(split, index, row["question"]) if demonstrations else []
+    for place, (index, row) in enumerate(rows.items()):
+        if place % PROMPTS == 0:
+            part = itertools.islice(rows.items(), place, place + PROMPTS)
+            builder.prepare((r["question"], drawn(i, r)) for i, r in part)
+        shown = drawn(index, row)
         with about(f"{split} example {index}"):
             ids = builder.build(row["question"], shown).ids
             if len(ids) > limit:

@@ -21,6 +21,7 @@ from .reading import Reader
 from .shards import Shards
 
 SHARD_ROWS = 64
+PROMPTS = 256  # tokenised at once; their tokens' places in the text take 100 MB
 
 
 def spans_of(text: str) -> tuple[Span, ...]:
@@ -41,12 +42,14 @@ def teacher_sequences(
     """
     demonstrations = Demonstrations(train, spec.teacher, spec.labelled)
     answers = [[]] * len(train) if spec.text == QUESTION else answer_tokens(spec.text, train, builder, written)
-    sequences = []
+    sequences, drawn = [], [demonstrations.draw("train", i, row["question"]) for i, row in enumerate(train)]
     for index, (row, answer) in enumerate(
         progress(list(zip(train, answers, strict=True)), "teacher prompts", unit="prompt")
     ):
-        example = f"training example {index}"
-        shown = demonstrations.draw("train", index, row["question"])
+        example, shown = f"training example {index}", drawn[index]
+        if index % PROMPTS == 0:
+            part = range(index, min(index + PROMPTS, len(train)))
+            builder.prepare((train[i]["question"], rows) for i in part for rows in ([], drawn[i]))
         with about(example):
             prompt, zero = builder.build(row["question"], shown), builder.build(row["question"])
             builder.limits.check(len(prompt.ids) + len(answer), "the prompt with its answer")
