@@ -2,9 +2,9 @@
 
 python benchmarks/floors.py
 
-FLOPs are those of estimate/work.py. Bytes are the weights, which every pass reads once for all of its examples, the keys
-and values that are read for each new token, and what is kept. Activations aren't counted: a perfect program keeps them
-in caches.
+FLOPs are those of estimate/work.py. Bytes are the weights, which every pass reads once for all of its examples, the
+keys and values that are read for each new token, and what is kept. Activations aren't counted: a perfect program keeps
+them in caches.
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from peft import PeftModel
 
 from fewshot_distillation.evaluation.backends.base import Generation
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
-from fewshot_distillation.modeling.attention import use_grouped_decoding
+from fewshot_distillation.modeling.attention import grouped_decode, use_grouped_decoding
 from fewshot_distillation.modeling.load import load_model
 from tiny import random_prompts
 from training import strange_adapters
@@ -57,7 +57,10 @@ def backend(request, model_folder: Path) -> TransformersBackend:
     return found
 
 
-@pytest.mark.parametrize("prompts", [DIFFERENT, SHARED, DIFFERENT[:1]], ids=["different", "shared beginning", "one"])
+@pytest.mark.parametrize(
+    "prompts", [DIFFERENT, SHARED, SHARED[:6], DIFFERENT[:1]],
+    ids=["different", "shared beginning", "all behind one beginning", "one"],
+)  # fmt: skip
 def test_against_transformers(backend, model, prompts: list[list[int]]):
     stop = stops_of(model, DIFFERENT)
     expected = one_at_a_time(model, prompts, stop)
@@ -153,6 +156,24 @@ def test_grouped_attention(model_folder: Path):
         cache = model(ids, attention_mask=mask[:, :9], use_cache=True).past_key_values
         outputs.append(model(ids[:, :1], attention_mask=mask, past_key_values=cache).logits)
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+def test_attention_behind_a_shared_beginning(padding: int):
+    """Against keys that are copied for each sequence and laid side by side."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 8, 1, 4), torch.randn(3, 2, 9, 4), torch.randn(3, 2, 9, 4)
+    prefix = [(torch.randn(1, 2, 6, 4), torch.randn(1, 2, 6, 4))]
+    mask = torch.ones(3, 1, 1, 9, dtype=torch.bool)
+    mask[1, :, :, :padding] = False
+    module = torch.nn.Module()
+    module.layer_idx = 0
+    given = mask if padding else None
+    found, _ = grouped_decode(module, query, key, value, given, shared_prefix=prefix, scaling=0.3)
+    keys, values = (torch.cat([x.expand(3, -1, -1, -1), y], 2) for x, y in zip(prefix[0], (key, value), strict=True))
+    whole = torch.cat([torch.ones(3, 1, 1, 6, dtype=torch.bool), mask], -1)
+    wanted, _ = grouped_decode(module, query, keys, values, whole, scaling=0.3)
+    torch.testing.assert_close(found, wanted)
 
 
 @pytest.fixture(scope="module")

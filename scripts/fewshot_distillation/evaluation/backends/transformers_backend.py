@@ -1,6 +1,7 @@
 """Generation with transformers, adapters merged: by its own `generate` on a GPU, by a loop of ours on a CPU."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer
 
-from ...modeling.attention import use_grouped_decoding
+from ...modeling.attention import GROUPED, use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
 from ...modeling.load import device, load_model
 from ...modeling.packed import Prefix, forward_passes, pack, packed_hidden, use_packed_attention
@@ -97,11 +98,11 @@ class TransformersBackend:
 
     def _decode(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         """A loop that drops finished sequences from the batch."""
-        where = self.model.device
-        tokens, cache, mask = self._read(prompts)
-        stop = torch.tensor(stop_ids, device=where)
-        places = torch.tensor([[len(p)] for p in prompts], device=where)
-        active = torch.arange(len(prompts), device=where)
+        device = self.model.device
+        tokens, cache, mask, shared = self._read(prompts)
+        stop = torch.tensor(stop_ids, device=device)
+        places = torch.tensor([[len(p)] for p in prompts], device=device)
+        active = torch.arange(len(prompts), device=device)
         written: list[list[int]] = [[] for _ in prompts]
         reasons = ["length"] * len(prompts)
         for count in range(1, max_new_tokens + 1):
@@ -118,23 +119,29 @@ class TransformersBackend:
                 cache.batch_select_indices(going)
                 active, tokens, mask, places = active[going], tokens[going], mask[going], places[going]
             mask = F.pad(mask, (0, 1), value=1)
-            tokens = self._next(tokens.unsqueeze(1), cache, attention_mask=mask, position_ids=places)
+            where = {"attention_mask": mask, "position_ids": places, **shared}
+            tokens = self._next(tokens.unsqueeze(1), cache, **where)
             places = places + 1
         return [Generation(w, r) for w, r in zip(written, reasons, strict=True)]
 
-    def _next(self, ids: Tensor, cache: DynamicCache, **where: Tensor) -> Tensor:
+    def _next(self, ids: Tensor, cache: DynamicCache, **where: Any) -> Tensor:
         """The most likely next token of each sequence, (batch,)."""
         hidden = decoder_of(self.model)(input_ids=ids, past_key_values=cache, use_cache=True, **where).last_hidden_state
         # A matrix for the head: given the strided tensor that `logits_to_keep=1` leaves it, it copies itself for every
         # sequence, which takes half the time of a prefill on the CPU.
         return logits_of(self.model, hidden[:, -1]).argmax(-1)
 
-    def _read(self, prompts: list[list[int]]) -> tuple[Tensor, DynamicCache, Tensor]:
-        """The first new token of each prompt, their keys and values side by side, and the mask of what is padding."""
+    def _read(self, prompts: list[list[int]]) -> tuple[Tensor, DynamicCache, Tensor, dict[str, Any]]:
+        """Read prompts: the first new token of each, keys and values side by side, and the mask of what is padding.
+
+        What all prompts share at their beginning isn't among these: the fourth part hands it to attention.
+        """
         self.model.set_attn_implementation(PACKED)
-        decoder, where, width = decoder_of(self.model), self.model.device, max(map(len, prompts))
+        decoder, where = decoder_of(self.model), self.model.device
         prefix = Prefix.read(decoder, prompts)
-        first = torch.empty(len(prompts), dtype=torch.long, device=where)
+        apart = prefix is not None and self.keeps_apart and all(map(prefix.begins, prompts))
+        lengths = [len(prompt) - (len(prefix.ids) if apart else 0) for prompt in prompts]
+        first, width = torch.empty(len(prompts), dtype=torch.long, device=where), max(lengths)
         layers: list[tuple[Tensor, Tensor]] = []
         for batch, begun in forward_passes(prompts, prefix, where):
             packed, cache = pack([prompts[row] for row in batch], begun).to(where), DynamicCache()
@@ -143,15 +150,23 @@ class TransformersBackend:
             ends = packed.cu_seq_lens.tolist()
             layers = layers or [_room(layer, len(prompts), width) for layer in cache.layers]
             for number, layer in enumerate(cache.layers):
-                shared = begun.layers[number] if begun else (None, None)
+                shared = begun.layers[number] if begun and not apart else (None, None)
                 for room, own, before in zip(layers[number], (layer.keys, layer.values), shared, strict=True):
                     for row, start, end in zip(batch, ends, ends[1:], strict=False):
                         room[row, :, width - (end - start) :] = own[0, :, start:end]
                         if before is not None:
-                            room[row, :, width - len(prompts[row]) : width - (end - start)] = before[0]
+                            room[row, :, width - lengths[row] : width - (end - start)] = before[0]
         self.model.set_attn_implementation(self.attention)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=where)
-        return first, DynamicCache(layers), mask
+        mask = torch.tensor([[0] * (width - n) + [1] * n for n in lengths], device=where)
+        return first, DynamicCache(layers), mask, {"shared_prefix": prefix.layers} if apart else {}
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether attention takes a shared beginning by itself: not where it looks back over a window only."""
+        config = self.model.config.get_text_config()
+        kinds = getattr(config, "layer_types", None) or ()
+        windows = "sliding_attention" in kinds if kinds else getattr(config, "sliding_window", None) is not None
+        return self.attention == GROUPED and not windows
 
 
 def _room(layer: DynamicLayer, prompts: int, width: int) -> tuple[Tensor, Tensor]:
