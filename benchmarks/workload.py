@@ -169,7 +169,8 @@ def prepared(size: str, model: Path | None, folder: Path | None, output: Path) -
 
 def _read(path: Path) -> list[Row]:
     """Questions and answers, from a fetched dataset or as they are published; nothing is scored here."""
-    return [{"reference": "", **json.loads(line)} for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{"question": row["question"], "answer": row["answer"], "reference": ""} for row in rows]
 
 
 def _long_problems() -> dict[str, list[Row]]:
