@@ -73,6 +73,22 @@ def test_filters(opened, study: Study, report: Path):
     assert opened.questions() == [] and page.get_by_role("status").inner_text() == "0 of 100 questions"
 
 
+def test_answers_of_some_conditions_only(opened, report: Path):
+    opened.open(report, "#questions")
+    page = opened.page
+    page.wait_for_selector(".question")
+    page.get_by_text("Show the answers of …").click()
+    page.get_by_label("A · 8-shot", exact=True).uncheck()
+    assert opened.questions()[0] == "Question 0", "the filter is as it was"
+    page.locator(".question summary").first.click()
+    shown = page.locator(".question").first.locator("h4").all_inner_texts()
+    assert len(shown) == 4 and not any("8-shot" in name for name in shown)
+    assert page.locator(".question .marks").first.locator(".mark").count() == 4
+    page.get_by_label("A · 8-shot", exact=True).check()
+    page.locator(".question summary").first.click()
+    assert page.locator(".question").first.locator("h4").count() == 5
+
+
 def test_a_link_opens_one_question(opened, report: Path):
     opened.open(report, "#question-42")
     page = opened.page

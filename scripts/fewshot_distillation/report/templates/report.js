@@ -7,8 +7,8 @@
   root.replaceChildren(make("p", {}, "Unpacking the answers …"));
   const listed = JSON.parse(document.getElementById("columns").textContent);
   const models = [...new Set(listed.columns.map((column) => column.model))];
-  // What is asked for: a state for each column by its number, words, one question, and whose columns are shown.
-  const wanted = { model: models[0], states: new Map(), text: "", only: null };
+  // What is asked for: a state for each column by its number, words, one question, and whose columns are left out.
+  const wanted = { model: models[0], states: new Map(), text: "", only: null, hidden: new Set() };
   let data = null, shown = [], drawn = 0, parts = {};
 
   const STATES = [["", "any"], ["right", "right"], ["wrong", "wrong"], ["cut", "cut at the length limit"],
@@ -18,6 +18,7 @@
       : state === "cut" ? answer[2] & CUT : answer[2] & UNPARSED));
   const mine = () => listed.columns.map((column, number) => ({ ...column, number })).filter(
     (column) => column.model === wanted.model);
+  const seen = () => mine().filter((column) => !wanted.hidden.has(column.number));
 
   function make(tag, attributes = {}, ...inside) {
     const element = document.createElement(tag);
@@ -58,6 +59,7 @@
     if (models.length > 1) form.append(choice("Model", models.map((name) => [name, name]), wanted.model, (value) => {
       wanted.model = value;
       wanted.states.clear();
+      wanted.hidden.clear();
       everything();
     }));
     const input = make("input", { type: "search", value: wanted.text, oninput: () => {
@@ -75,8 +77,22 @@
     form.append(make("button", { type: "button", onclick: () => {
       Object.assign(wanted, { states: new Map(), text: "", only: null });
       everything();
-    } }, "Show all questions"), who);
+    } }, "Show all questions"), who, whose());
     return form;
+  }
+
+  // Whose answers are shown: a box for each, folded away until one wants fewer.
+  function whose() {
+    const boxes = mine().map((column) => {
+      const box = make("input", { type: "checkbox", onchange: () => {
+        if (box.checked) wanted.hidden.delete(column.number); else wanted.hidden.add(column.number);
+        list();
+      } });
+      box.checked = !wanted.hidden.has(column.number);
+      return make("label", {}, box, ` ${column.name}`);
+    });
+    return make("details", { class: "whose" }, make("summary", {}, "Show the answers of …"),
+      make("fieldset", {}, make("legend", {}, "Show the answers of"), ...boxes));
   }
 
   function ask(number, state) {
@@ -114,7 +130,7 @@
   // --- the list ---------------------------------------------------------------------------------------------------
 
   function marks(place) {
-    return make("span", { class: "marks" }, ...mine().map((column) => {
+    return make("span", { class: "marks" }, ...seen().map((column) => {
       const answer = data.answers[place][column.number];
       if (!answer) return "";
       const right = Boolean(answer[2] & RIGHT);
@@ -140,7 +156,7 @@
     details.append(make("summary", {}, make("strong", {}, `Question ${number}`), make("span", { class: "start" }, start), marks(place)));
     details.addEventListener("toggle", () => {
       if (!details.open || details.childElementCount > 1) return;
-      const columns = mine().filter((column) => data.answers[place][column.number]);
+      const columns = seen().filter((column) => data.answers[place][column.number]);
       details.append(make("div", { class: "inside" }, make("p", { class: "text" }, asked),
         make("h3", {}, `Reference answer${value === null ? "" : `: ${value}`}`), make("p", { class: "text" }, reference),
         make("p", {}, make("a", { href: `#question-${number}` }, "Link to this question")),
