@@ -4,14 +4,20 @@ import base64
 import gzip
 import json
 import re
+import time
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
+from fewshot_distillation.config.load import load
 from fewshot_distillation.report.markdown import sections
 from fewshot_distillation.report.questions import columns, pack, read_test
 from report_study import HOSTILE, LABELS, PROMPTS, Study
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Elements(HTMLParser):
@@ -119,6 +125,27 @@ def test_what_has_no_room_is_named(study: Study):
     assert 1 <= len(some.columns) < 5 and len(some.data) <= len(whole.data) * 3 // 5
     assert len(some.left_out) == 5 - len(some.columns) and some.left_out[-1] == "tiny, D · logit KL"
     assert pack(test, found, budget=1).columns == []
+
+
+@pytest.mark.slow
+def test_twelve_runs_on_all_of_gsm8k(tmp_path: Path):
+    """As many and as long answers as the published study has, each in words of its own, which compress badly."""
+    large = Study(tmp_path / "results", questions=1319, seeds=(1, 2, 3, 4), words=120)
+    tracemalloc.start()
+    started = time.monotonic()
+    page = large.page()
+    seconds, (_, peak) = time.monotonic() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(page.encode()) < 15_000_000 and seconds < 60 and peak < 2e9
+    assert '"questions": 1319' in page and "There was no room" not in page
+
+
+@pytest.mark.parametrize("name", ["workflow_config.yaml", "profiles/demo/demo.yaml"])
+def test_the_configuration_in_a_report_makes_the_same_study(name: str):
+    """What `Repeat it` shows can be used as it stands."""
+    config = load(yaml.safe_load((ROOT / name).read_text()))
+    shown = yaml.safe_dump(json.loads(config.model_dump_json(by_alias=True)), sort_keys=False, allow_unicode=True)
+    assert load(yaml.safe_load(shown)) == config
 
 
 def test_the_same_results_give_the_same_page(study: Study, page: str):
