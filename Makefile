@@ -47,12 +47,12 @@ test-vllm: .venv-vllm/ready
 test-slurm: .venv/ready-dev slurm
 	$(PYTEST) -n $(WORKERS) -m slurm tests/cluster
 
-# Debian's packages; as another user than root, or elsewhere, Slurm has to be there, or the tests say what is missing.
+# Debian's packages; as another user than root, or elsewhere, Slurm has to be installed, or the tests name what is missing.
 slurm:
 	@if ! { command -v slurmctld && command -v munged; } >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; fi
 
-# For the tests that open the report; without it they say that it is missing.
+# For the tests that open the report; without it they are skipped with a reason.
 chromium:
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium fonts-dejavu-core; fi

@@ -2,13 +2,13 @@
 #
 #   icl_gap -> precompute_activations -> precompute_logits -> train -> eval_checkpoint -> score -> aggregate -> plot
 #
-# Where everything lies, seen from the results folder (rules/paths.smk defines the names in angle brackets):
+# Output layout below the results folder (rules/paths.smk defines the names in angle brackets):
 #
 #   models/<model>/                                       weights and tokenizer
 #   data/<dataset>/{train,test}.jsonl                     questions and answers
-#   icl_gap/<phase>/<model>/predictions.parquet           phase 0; icl_gap/<phase>.json says which model to use
-#   teachers/<model>/<teacher>/                           hidden states and logits of the teacher; what there is to learn
-#   baselines/<model>/<k>shot/                            the untrained model, 0-shot and few-shot (condition A)
+#   icl_gap/<phase>/<model>/predictions.parquet           phase 0; icl_gap/<phase>.json has the recommended model
+#   teachers/<model>/<teacher>/                           hidden states and logits of the teacher, and their audit
+#   baselines/<model>/<k>shot/                            the base model, 0-shot and few-shot (condition A)
 #   runs/<model>/<condition>/lambda<λ>/seed<s>/<schedule> adapters, metrics, answers and accuracy of one training run
 #   report.html, analysis.md, tables/, figures/, …        the results
 #   logs/, benchmarks/, .state/                           one log and benchmark a job; unfinished work
@@ -44,8 +44,4 @@ onsuccess:
     end()
 
 
-# Snakemake copies all global names for every text that it formats, and each rule leaves two functions that nothing
-# calls by name.
-for left in workflow.rules:
-    globals().pop(f"__{left.name}", None)
-    globals().pop(f"__rule_{left.name}", None)
+SNAKEMAKE.drop_rule_functions(globals())

@@ -1,7 +1,6 @@
 # The configuration: read and checked here, and handed down to the jobs of a cluster, which keep to it.
 import atexit
 import functools
-import gc
 import os
 import re
 import shlex
@@ -9,11 +8,6 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-
-# A plan is made of millions of objects that stay: looking for garbage among them takes a sixth of its time, and a
-# last search at the end another.
-gc.set_threshold(200_000, 20, 100)
-atexit.register(gc.freeze)
 
 HERE = Path(str(workflow.current_basedir)).parent
 SCRIPTS = str(HERE / "scripts")
@@ -36,6 +30,7 @@ from fewshot_distillation.runtime.internals import Internals, untested
 if reason := untested("snakemake"):
     raise WorkflowError(reason)
 SNAKEMAKE = Internals(workflow)
+SNAKEMAKE.collect_less_garbage()
 
 
 def own_or_shipped(name):
@@ -43,7 +38,7 @@ def own_or_shipped(name):
     return name if os.path.exists(name) else str(HERE / name)
 
 
-# Under which name another Snakefile uses this workflow as a module; Snakemake says None where none does.
+# Under which name another Snakefile uses this workflow as a module; Snakemake gives None where none does.
 MODULE = __name__ or ""
 
 # A job of a cluster reads the workflow again when it starts: it keeps to the configuration with which it was submitted,
@@ -79,9 +74,9 @@ if SUBMITTED and (reason := plans.replaced(Path(STATE))):
 
 
 def gpus_here():
-    """How many GPUs a profile or the command line says that there are for all jobs together; 0 if neither does.
+    """Return the limit of GPUs for all jobs together, from a profile or the command line; 0 without one.
 
-    A job of a cluster doesn't hear of it, so the driver hands it down.
+    A job of a cluster doesn't see that limit, so the driver hands it down.
     """
     if SUBMITTED:
         return SUBMITTED["gpus"]

@@ -32,7 +32,7 @@ def begin():
 def end():
     """The workflow has ended well: nothing needs to be remembered but work that the next driver puts back.
 
-    What Snakemake forgot (see `in_order`) must not pass for done.
+    What Snakemake left out (see `in_order`) is not done.
     """
     if SNAKEMAKE.only_looks():
         return

@@ -2,21 +2,21 @@
 
 
 def when_asked_for(runs, *files):
-    """Input function: files of runs, put together for a target that is wanted and not for every one that there is."""
+    """Input function: files of runs, listed only for a target that is wanted, not for every target of the workflow."""
     return lambda wildcards: [path for file in files for path in files_of(runs, file)]
 
 
 def in_order(first, then):
     """A file that comes first as an order and not as data: what is there isn't stale when the file is made again.
 
-    Snakemake forgets to look whether the outputs of a job are missing where one of its `ancient` inputs is made again,
+    Snakemake doesn't check for missing outputs of a job where one of its `ancient` inputs is made again,
     so the input is only that while `then`, the output of the job that comes after it, is there.
     """
     return ancient(first) if os.path.exists(then.replace("<results>", STUDY.config.results)) else first
 
 
 def phase_zero(wildcards):
-    """Phase 0 comes before the teacher's targets."""
+    """Input function: phase 0, which is finished before the teacher's targets are computed."""
     phase = STUDY.gap_before(wildcards.model)
     if phase is None:
         return []
@@ -31,7 +31,7 @@ def caches_of(wildcards):
 
 
 def signal_audit(wildcards):
-    """What there is to learn is measured before anything is trained."""
+    """Input function: the audit of each target's signal, which is made before anything is trained."""
     (trained,) = files_of([wildcards], "checkpoints/manifest.json")
     return [in_order(f"{folder}/signal.json", trained) for folder in dict.fromkeys(caches_of(wildcards))]
 
@@ -43,13 +43,13 @@ CACHE_FILES = {
 
 
 def targets(wildcards):
-    """For each target of a condition the teacher's cache, and the file that describes it."""
+    """Input function: for each target of a condition the teacher's cache, and the file that describes it."""
     pairs = zip(STUDY.targets(wildcards.condition), caches_of(wildcards), strict=True)
     return [f"{folder}/{name}" for (target, _), folder in pairs for name in CACHE_FILES[target.target]]
 
 
 def written_answers(wildcards):
-    """The answers of a teacher that a condition learns from."""
+    """Input function: the answers of a teacher that a condition learns from."""
     condition = STUDY.config.conditions[wildcards.condition]
     if condition.answers == REFERENCE:
         return []
@@ -57,7 +57,7 @@ def written_answers(wildcards):
 
 
 def judged_answers(wildcards):
-    """Which of them are right, for a condition that keeps no others."""
+    """Input function: which of them are right, for a condition that keeps no others."""
     condition = STUDY.config.conditions[wildcards.condition]
     if condition.keep == "all":
         return []
@@ -65,7 +65,7 @@ def judged_answers(wildcards):
 
 
 def text_read(wildcards):
-    """The answers that a teacher reads behind its prompts, where a teacher wrote them."""
+    """Input function: the answers that a teacher reads after its prompts, where a teacher wrote them."""
     if wildcards.text in (QUESTION, REFERENCE):
         return []
     return f"<results>/teachers/{wildcards.model}/{wildcards.text}/written/predictions.parquet"
@@ -85,5 +85,5 @@ def validated(wildcards):
 
 
 def plain_runs(wildcards):
-    """Input function: accuracies of plain fine-tuning, beside which an export's stand."""
+    """Input function: accuracies of plain fine-tuning, which the card of an export shows beside its own."""
     return files_of([run for run in STUDY.runs_of(wildcards.model) if run.condition == STUDY.plain], "accuracy.csv")

@@ -11,7 +11,7 @@ ENGINES = STUDY.config.evaluation.modules
 
 def heavy_threads():
     """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
-    that uses every core; a cluster's profile says what a job gets there."""
+    that uses every core; on a cluster the profile sets the threads of a job."""
     if SNAKEMAKE.cores is None:
         return 8
     return max(1, SNAKEMAKE.cores // 2) if SNAKEMAKE.is_driver else SNAKEMAKE.cores

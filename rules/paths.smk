@@ -21,8 +21,8 @@ ALLOWED = {
 
 
 def constrained(path):
-    """A path in which every wildcard bears its constraint: Snakemake applies the global ones before it puts path
-    variables in their places."""
+    """Return a path in which every wildcard has its constraint: Snakemake applies the global ones before it expands
+    path variables."""
     return re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]},{ALLOWED[found[1]]}}}", path)
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from fewshot_distillation.runtime.errors import JobError
-from fewshot_distillation.runtime.orphans import QueuedJob, cancel, orphans
+from fewshot_distillation.status.orphans import QueuedJob, cancel, orphans
 
 
 def main() -> None:

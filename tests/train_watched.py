@@ -20,7 +20,7 @@ TRAIN = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 sys.path.insert(0, str(TRAIN.parent))
 
 from fewshot_distillation.config.machine import Machine  # noqa: E402
-from fewshot_distillation.runtime.processes import IN_PARTS, RANK, start_processes  # noqa: E402
+from fewshot_distillation.runtime.processes import RANK, SHARDED, start_processes  # noqa: E402
 
 if __name__ == "__main__":
     machine = Machine.model_validate_json(sys.argv[sys.argv.index("--machine") + 1])
@@ -31,6 +31,7 @@ from accelerate import Accelerator  # noqa: E402
 from accelerate.state import PartialState  # noqa: E402
 from accelerate.utils import DistributedType  # noqa: E402
 from torch.distributed import fsdp  # noqa: E402
+from torch.distributed._functional_collectives import AsyncCollectiveTensor  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
 
 from fewshot_distillation.modeling import load  # noqa: E402
@@ -80,18 +81,19 @@ def watch_sharding(seen: dict) -> None:
 
 
 def watch_gathering(seen: dict) -> None:
-    """How many tensors that were put together from parts this process holds at most at a time."""
+    """How many tensors that were put together from shards this process holds at most at a time."""
     seen["gathered"] = 0
-    gather, alive = DTensor.full_tensor, weakref.WeakSet()
+    redistribute, alive = DTensor.redistribute, weakref.WeakSet()
 
-    def gathering(self: DTensor, **arguments) -> torch.Tensor:
-        whole = gather(self, **arguments)
+    def gathering(self: DTensor, *arguments, **more) -> DTensor:
+        whole = redistribute(self, *arguments, **more)
         if whole.dim():  # norms of gradients are numbers
-            alive.add(whole)
+            local = whole.to_local()
+            alive.add(local.elem if isinstance(local, AsyncCollectiveTensor) else local)
         seen["gathered"] = max(seen["gathered"], len(alive))
         return whole
 
-    DTensor.full_tensor = gathering
+    DTensor.redistribute = gathering
 
 
 def watch_writes(seen: dict, folder: str) -> None:
@@ -136,7 +138,7 @@ if __name__ == "__main__":
         load.dtype_for = trainer.dtype_for = lambda precision, where: torch.bfloat16
     if "KILL_BEFORE_STEP" in os.environ:
         kill_before(int(os.environ["KILL_BEFORE_STEP"]))
-    if IN_PARTS:
+    if SHARDED:
         pretend_gpu()
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         compile_nothing()

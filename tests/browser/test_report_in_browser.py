@@ -13,7 +13,7 @@ from window import Window
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
-B, C = 2, 3  # columns of the browser: after the untrained model's two
+B, C = 2, 3  # columns of the browser: after the base model's two
 
 
 @pytest.fixture(scope="module")

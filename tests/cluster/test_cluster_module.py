@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from faults import PATIENCE
-from fewshot_distillation.runtime.orphans import orphans
+from fewshot_distillation.status.orphans import orphans
 from project import HOSTILE_FOLDER, pwned, tiny_config, write_user_of_module
 from slurm import Slurm, wait_until
 from study import HERE, PROFILE, ClusterProject

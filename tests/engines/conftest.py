@@ -58,7 +58,7 @@ def prompts(builder) -> list[list[int]]:
 
 @pytest.fixture(scope="session")
 def by_transformers(served: Path, adapters: Path, prompts, builder) -> dict:
-    """Answers by the transformers backend, for the untrained model (None) and each checkpoint."""
+    """Answers by the transformers backend, for the base model (None) and each checkpoint."""
     from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
 
     backend, found = TransformersBackend(served, "fp32"), {}

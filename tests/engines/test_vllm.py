@@ -42,7 +42,7 @@ def check_every_checkpoint(backend, adapters: Path, prompts, builder, by_transfo
 
 
 def test_in_this_process(served: Path, adapters: Path, prompts, builder, by_transformers: dict):
-    """One engine for the untrained model and both adapters."""
+    """One engine for the base model and both adapters."""
     backend = backends.create("vllm", setting(served, adapters, builder))
     try:
         check_every_checkpoint(backend, adapters, prompts, builder, by_transformers)

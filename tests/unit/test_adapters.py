@@ -86,7 +86,7 @@ def test_without_separate_weights_the_merge_is_noticed(tmp_path: Path, tied: Pat
     monkeypatch.setattr(adapters, "_separate", lambda model: None)
     caplog.set_level("INFO", "fewshot_distillation")
     assert_like_peft(tied, save_adapter(tied, tmp_path / "adapter", target_modules=["lm_head", "q_proj"]))
-    assert "its layers stay beside those of the model" in caplog.text
+    assert "the adapter's layers stay separate" in caplog.text
 
 
 PLAIN = ("LoRA", "its own rank for a module", "rank-stabilised", "of some layers")

@@ -107,7 +107,7 @@ def test_a_prompt_and_its_answer_fit_into_the_model_s_positions(builder, splits)
     assert len(requests_for(asked, limited, None, 0, 4096, new_tokens=10)) == len(asked)
     message = (
         rf"test example \d: the 0-shot prompt with an answer of evaluation.max_new_tokens 11 has {longest + 11} "
-        rf"tokens, more than the {longest + 10} positions that the model knows"
+        rf"tokens, more than the {longest + 10} positions that the model has"
     )
     with pytest.raises(JobError, match=message):
         requests_for(asked, limited, None, 0, 4096, new_tokens=11)

@@ -50,7 +50,7 @@ CASES = {
     # Steps.
     "checkpoint beyond the end": (
         {"schedules__short__checkpoints": [3, 7]},
-        ["schedules.short: checkpoint step 7 lies beyond max_steps 6"],
+        ["schedules.short: checkpoint step 7 is beyond max_steps 6"],
     ),
     "checkpoints out of order": (
         {"schedules__short__checkpoints": [6, 3]},
@@ -86,7 +86,7 @@ CASES = {
     ),
     "a parameter out of bounds": (
         {"conditions__logit_kl__divergence": "jensen_shannon", "conditions__logit_kl__parameters": {"beta": 1.5}},
-        ["conditions.logit_kl: parameters: beta must lie between 0.0 and 1.0, not at 1.5"],
+        ["conditions.logit_kl: parameters: beta must be between 0.0 and 1.0, not 1.5"],
     ),
     "one of several targets": (
         {"conditions__both": {"label": "E", "targets": [{"target": "logits", "teacher": "fewshot", "top_k": 0}]}},
@@ -98,7 +98,7 @@ CASES = {
     ),
     "labelled examples without a number": (
         {"conditions__layerwise__examples": "unlabelled"},
-        ["conditions.layerwise.examples: there are no labelled examples; say how many with `labelled`"],
+        ["conditions.layerwise.examples: expected a number in `labelled`, got none; set it"],
     ),
     "answers of nobody": (
         {"conditions__sft__answers": "fewshoot"},
@@ -222,8 +222,8 @@ def test_one_sentence_says_what_is_wrong(changes: dict, expected: list[str]):
         assert part in text, text
 
 
-def test_a_condition_may_not_have_the_name_of_the_untrained_model():
-    """Tables and figures tell the untrained model's rows by the condition `base`."""
+def test_a_condition_may_not_have_the_name_of_the_base_model():
+    """The condition of the base model's rows in tables and figures is `base`."""
     text = error_of(edited(conditions__base={"label": "mine"}))
     assert text.startswith("conditions") and "base" in text
 
@@ -251,7 +251,7 @@ def test_a_catalogue_that_is_not_a_mapping():
 
 def test_layers_outside_the_model():
     check_layers("tiny", [0, 1], 2)
-    with pytest.raises(ConfigError, match=r"layers \[2, 5\] lie outside model 'tiny', whose layers are 0 to 1"):
+    with pytest.raises(ConfigError, match=r"layers \[2, 5\] are not in model 'tiny'; expected 0 to 1"):
         check_layers("tiny", [1, 2, 5], 2)
 
 

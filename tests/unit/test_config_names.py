@@ -48,7 +48,7 @@ CASES = {
     "nothing for a path": ({"published": " "}, ["published: a path can't be empty"]),
     "a home that isn't there": (
         {"models__tiny__source": {"files": "~nobody-at-all/tiny"}},
-        ["models.tiny.source.files: '~' at the beginning stands for a home folder", "'~nobody-at-all/tiny'"],
+        ["models.tiny.source.files: '~nobody-at-all/tiny' begins with '~', but no home folder"],
     ),
     "a long name of a condition": (
         {"conditions__" + "c" * 61: {"label": "long"}},
@@ -59,7 +59,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("changes", "expected"), CASES.values(), ids=CASES)
-def test_one_sentence_says_what_is_wrong(changes: dict, expected: list[str]):
+def test_names_and_paths_that_are_refused(changes: dict, expected: list[str]):
     text = error_of(edited(**changes))
     assert "\n" not in text
     for part in expected:

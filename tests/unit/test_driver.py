@@ -191,9 +191,9 @@ def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path:
         ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
         ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
         ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "requested 1 GPU, CUDA_VISIBLE_DEVICES is not set"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "requested 2 GPUs, sees 3"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "requested 1 GPU, sees none"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "sees none"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "requested 2 GPUs, sees 1"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "requested 1 GPU, sees 0"),
+        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "sees 0"),
     ],
 )
 def test_requested_gpus(monkeypatch, environment: dict[str, str], requested: int, sentence: str | None):

@@ -154,7 +154,7 @@ def test_bfloat16_layers_with_float32_weights(setup: Setup, tmp_path: Path, bf16
 
 
 def test_evaluation_of_whole_models(setup: Setup, undisturbed, splits, tmp_path: Path, model_folder: Path):
-    """Each checkpoint gives other answers than the untrained model, which an adapter's absence must not let through."""
+    """Each checkpoint gives other answers than the base model, which an adapter's absence must not let through."""
     spec = study(**FULL).eval_checkpoint("tiny", "sft", "0", "42", "short")
     checkpoints = checkpoints_of(undisturbed["sft"] / "checkpoints" / "manifest.json", spec.checkpoints)
     output = tmp_path / "predictions.parquet"

@@ -98,7 +98,7 @@ def test_matched_layers_and_the_check_against_fetched_models(tmp_path: Path):
     (tmp_path / "tiny").mkdir()
     manifest = {"num_layers": 1, "model": one.fetched_model("tiny").model_dump(mode="json")}
     (tmp_path / "tiny" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match=r"layers \[1\] lie outside model 'tiny'"):
+    with pytest.raises(ConfigError, match=r"layers \[1\] are not in model 'tiny'"):
         check_fetched_models(one, tmp_path)
     # What was fetched from another source is about to be replaced.
     check_fetched_models(study(conditions__layerwise__layers=[0, 1], models__tiny__source={"files": "new"}), tmp_path)

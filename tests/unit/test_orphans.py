@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_distillation.runtime import orphans as module
 from fewshot_distillation.runtime.driver import Driver
 from fewshot_distillation.runtime.errors import JobError
-from fewshot_distillation.runtime.orphans import orphans
+from fewshot_distillation.status import orphans as module
+from fewshot_distillation.status.orphans import orphans
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_jobs_of_a_driver_that_was_not_found_are_nobodys_to_cancel(queue, tmp_pa
     driver = Driver(tmp_path / "far/far/away/.state")
     assert driver.take() is None
     queue(before=50, later=-5)
-    with pytest.raises(JobError, match="2 jobs were submitted from .* say where their results are"):
+    with pytest.raises(JobError, match="2 jobs were submitted from .* name their results folder"):
         numbers(tmp_path)
     assert [job.number for job in orphans(tmp_path, tmp_path / "far/far/away")] == ["before"]
     with pytest.raises(JobError, match="no trace"):

@@ -1,4 +1,4 @@
-"""Training spread over two processes is the same training."""
+"""Training over two processes is the same training."""
 
 import json
 import os
@@ -61,6 +61,7 @@ def train(
         accelerate=way and str(ROOT / "envs" / f"accelerate-{way}.yaml"),
         gradient_checkpointing=checkpointing,
         save_state_every=2,
+        log_gradients_every=0,
     )
     # Two processes may pack a batch otherwise than one, and each pack has dropout masks of its own.
     settings = {"training__default__effective_batch_size": 8, "training__default__lora__dropout": 0.0}
@@ -154,16 +155,16 @@ def test_two_processes_train_all_weights(setup: Setup, tmp_path: Path):
 
 
 @each_way
-def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path, way: str):
-    """Killed, and continued from a state that both processes gave their parts to."""
+def test_shards_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path, tmp_path: Path, way: str):
+    """Killed, and continued from a state that both processes gave their shards to."""
     both = watched(train(setup, tmp_path / "whole", 2, way, program=WATCHED))
     assert both[0]["writes"] > 0 and both[1]["writes"] == 0
     assert_same_training(one_process, tmp_path / "whole")
-    train(setup, tmp_path / "parts", 2, way, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
-    (state,) = (tmp_path / "parts" / "state").rglob("step-*")
+    train(setup, tmp_path / "shards", 2, way, program=WATCHED, stopped=True, KILL_BEFORE_STEP="5")
+    (state,) = (tmp_path / "shards" / "state").rglob("step-*")
     assert state.name == "step-00000004"
-    train(setup, tmp_path / "parts", 2, way, program=WATCHED)
-    assert adapters(tmp_path / "parts") == adapters(tmp_path / "whole")
+    train(setup, tmp_path / "shards", 2, way, program=WATCHED)
+    assert adapters(tmp_path / "shards") == adapters(tmp_path / "whole")
     if way == "deepspeed":
         assert both[0]["elements"] == both[1]["elements"] == [0, 0]  # it keeps them where they can't be counted
         return
@@ -178,7 +179,7 @@ def test_parts_of_a_model_train_the_same_adapter(setup: Setup, one_process: Path
 
 
 @each_way
-def test_parts_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Path], tmp_path: Path, way: str):
+def test_shards_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, Path], tmp_path: Path, way: str):
     """As one process does, though killed on the way; the checkpoints are models that answer questions."""
     model = fetched_model(make_model(tmp_path / "source", tie_word_embeddings=True), tmp_path / "tied")
     setup = Setup(tmp_path / "setup", model, splits[0])

@@ -104,8 +104,8 @@ ERRORS = {
     "malformed name": ({"model": "a b"}, f"{PLACE}.model: string should match pattern"),
     "no lambda": ({"lambda": None}, f"{PLACE}: a row of a trained model needs lambda"),
     "no step": ({"step": 0}, f"{PLACE}: a row of a trained model needs step"),
-    "phase": ({"phase": "phase0"}, f"{PLACE}: phase belongs to rows of the untrained model"),
-    "untrained with a schedule": ({"condition": "base"}, f"{PLACE}: a row of the untrained model has no lambda"),
+    "phase": ({"phase": "phase0"}, f"{PLACE}: phase belongs to rows of the base model"),
+    "a base model with a schedule": ({"condition": "base"}, f"{PLACE}: a row of the base model has no lambda"),
     "range the wrong way": ({"percent": [60, 50]}, f"{PLACE}: a range begins with its lower end"),
     "count of a range": ({"step": [2, 4], "correct": 4}, f"{PLACE}: a range of steps has neither correct nor"),
     "three steps": ({"step": [1, 2, 3]}, f"{PLACE}.step"),
@@ -140,7 +140,7 @@ def test_a_malformed_file(tmp_path: Path):
     alone = copy.deepcopy(GOOD)
     del alone["tables"]["main"]["against"]
     alone["tables"]["main"]["rows"][1]["difference"] = 3
-    assert "row 1 has a difference, but the table doesn't say against what" in error_of(path, yaml.safe_dump(alone))
+    assert "row 1 has a difference, but its table has no `against`" in error_of(path, yaml.safe_dump(alone))
     path.write_text(yaml.safe_dump(GOOD))
     assert load_published(path).tables["main"].rows[1].percent == (40, 40)
     with pytest.raises(ConfigError, match="can't be read"):

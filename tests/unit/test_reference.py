@@ -1,6 +1,7 @@
 """What is generated from the configuration's classes is up to date, and says something about every key."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,12 @@ def test_the_reference_names_every_key():
     text = reference()
     assert all(f"| `{field.alias or name}` |" in text for name, field in Config.model_fields.items())
     assert "| `lambda` |" in text and "| `lam` |" not in text
+
+
+def test_the_reference_links_every_section_and_nothing_else():
+    text = reference()
+    sections = {title.lower() for title in re.findall(r"^## (.+)$", text, re.M)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) == sections - {"workflow_config.yaml"}
+    assert "see below" not in text
+    without_section = re.findall(r"^\| `(\w+)` \| (?:object|any) \|", text, re.M)
+    assert without_section == ["lora"]

@@ -9,9 +9,9 @@ import pytest
 
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.lock import Lock, look
-from fewshot_distillation.runtime.orphans import QueuedJob
 from fewshot_distillation.status import states
 from fewshot_distillation.status.logs import read_tail
+from fewshot_distillation.status.orphans import QueuedJob
 from fewshot_distillation.status.plan import plan_file, read_plan, write_plan
 from fewshot_distillation.status.states import status
 from fewshot_distillation.status.text import described, duration

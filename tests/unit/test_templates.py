@@ -160,8 +160,8 @@ BROKEN = {
     "a range without end": ("{% for i in range(10 ** 9) %}x{% endfor %}", "fails: OverflowError: Range too big"),
     "itself": ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "fails: RecursionError"),
     "into the sandbox's walls": ("{{ messages.__class__.__mro__ }}" + CHATML + ASKING, "fails: access to attribute"),
-    "a shout": (CHATML.replace("m.content", "m.content | upper") + ASKING, "changes or leaves out what the user says"),
-    "the last message only": (CHATML.replace("messages", "messages[-1:]") + ASKING, "leaves out what the user says"),
+    "a shout": (CHATML.replace("m.content", "m.content | upper") + ASKING, "changes or leaves out the user's message"),
+    "the last message only": (CHATML.replace("messages", "messages[-1:]") + ASKING, "leaves out the user's message"),
 }
 
 

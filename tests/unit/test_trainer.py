@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.examples import examples_of_step
+from fewshot_distillation.student.state import save_state
 from fewshot_distillation.student.targets import TargetCache
 from tiny import fetched_model
 from training import Setup, adapter_of
@@ -265,3 +266,16 @@ def test_a_model_without_gradient_checkpointing(setup: Setup, monkeypatch):
     monkeypatch.setattr(Qwen3ForCausalLM, "supports_gradient_checkpointing", False)
     with pytest.raises(JobError, match="models.tiny.gradient_checkpointing: Qwen3ForCausalLM doesn't have it"):
         setup.trainer("sft", gradient_checkpointing=True)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
+def test_another_optimizer_trains_and_continues(setup: Setup, tmp_path: Path, name: str, kind: type):
+    settings = {"training__default__optimizer": name, "training__default__learning_rate": 0.05}
+    trainer, other = (setup.trainer("sft", **settings) for _ in range(2))
+    assert type(trainer.optimizer.optimizer) is kind
+    metrics = [trainer.step(step) for step in (1, 2)]
+    save_state(tmp_path, 2, trainer.student, trainer.optimizer.optimizer, metrics)
+    assert other.resume(tmp_path)[0] == 2
+    rows = [one.step(3) for one in (trainer, other)]
+    assert rows[0] == rows[1] and torch.equal(adapter_of(trainer), adapter_of(other))
+    assert not torch.equal(adapter_of(trainer), adapter_of(setup.trainer("sft", **settings)))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..config.conditions import QUESTION
 from ..config.specs import AggregateSpec
-from ..config.targets import POSITIONS, HiddenStatesTarget, LogitsTarget
+from ..config.targets import POSITIONS, HiddenStatesTarget, LogitsTarget, cached_span
 from .collect import read_metrics
 
 Row = dict[str, Any]
@@ -50,13 +50,13 @@ def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str
 
 
 def _logits(run: Row, target: LogitsTarget, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
-    kl, t = audit["positions"][target.span]["kl"], target.temperature
+    kl, t = audit["positions"][cached_span(target.span)]["kl"], target.temperature
     seen = {"kl": kl["1.0"], "temperature": t, "kl_at_temperature": kl[json.dumps(t)]}
     return [run | {"objective": target.loss, "trained": True} | seen | ends]
 
 
 def _layerwise(run: Row, target: HiddenStatesTarget, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
-    layers = audit["positions"][target.span]["layers"]
+    layers = audit["positions"][cached_span(target.span)]["layers"]
     chosen = range(len(layers["cosine"])) if target.layers == "all" else target.layers
     numbers = len(chosen) * audit["hidden_size"]
     if target.layers != "all" and audit["layers"]:  # of an answer only the layers that are matched are compared

@@ -49,8 +49,8 @@ def aggregate_spec(study: Study) -> AggregateSpec:
 
 
 def analysis_spec(study: Study, figures: dict[str, str]) -> AnalysisSpec:
-    told = {"dataset", "teachers", "evaluation"}
-    config = study.config.model_dump(mode="json", by_alias=True, include=told)
+    shown = {"dataset", "teachers", "evaluation"}
+    config = study.config.model_dump(mode="json", by_alias=True, include=shown)
     used = study.variants.values()
     for name, entries in (("schedule", study.config.schedules), ("recipe", study.config.training)):
         names = dict.fromkeys(getattr(variant, name) for variant in used)

@@ -1,4 +1,4 @@
-"""The strict base of every configuration class, and errors that say what to change."""
+"""The strict base of every configuration class, and errors that name what to change."""
 
 import difflib
 import os
@@ -31,7 +31,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_s
 
 
 def _plain_path(path: Any) -> Any:
-    """A path as it is compared and joined everywhere: `~` is written out, and no slash stands at the end or twice."""
+    """A path as it is compared and joined everywhere: `~` is expanded, without double or trailing slashes."""
     if not isinstance(path, str):
         return path
     if not path.strip():
@@ -39,7 +39,7 @@ def _plain_path(path: Any) -> Any:
     plain = os.path.normpath(os.path.expanduser(path))
     plain = f"/{plain.lstrip('/')}" if plain.startswith("//") else plain
     if plain.startswith("~"):
-        raise ValueError(f"'~' at the beginning stands for a home folder, and there is none for '{path}'; write it out")
+        raise ValueError(f"'{path}' begins with '~', but no home folder was found for it; write the whole path")
     return plain
 
 
@@ -53,7 +53,7 @@ class ConfigError(ValueError):
 
 
 def suggest(name: object, valid: Iterable[str]) -> str:
-    """'(did you mean X?) ; allowed: …' for a name that isn't among the valid ones."""
+    """Suggest the nearest valid name and list the allowed ones, as in "did you mean 'x'? Allowed: x, y"."""
     valid = sorted(str(v) for v in valid)
     near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
@@ -124,14 +124,14 @@ def _location(parts: tuple[int | str, ...]) -> str:
     for before, part in zip(("",) + parts, parts, strict=False):
         of_targets = isinstance(before, int) and kept[-2:-1] == ["targets"]
         after_choice = before == "source" or (kept == ["conditions", before]) or of_targets
-        # "[key]" says that a name is wrong, which the part before it is.
+        # "[key]" marks the part before it as the wrong name.
         if not (after_choice and part in UNION_TAGS) and part != "[key]":
             kept.append(str(part))
     return ".".join(kept)
 
 
 def explain(error: ValidationError) -> str:
-    """One sentence for each error: the key, what is wrong, and the value that was given."""
+    """Return one sentence for each error: the key, what is wrong, and the value that was given."""
     lines = []
     for item in error.errors():
         message = item["msg"].removeprefix("Value error, ")

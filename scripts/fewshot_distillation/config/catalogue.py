@@ -36,12 +36,12 @@ class Model(Strict):
     )
     prompt: Wording | None = Field(
         None,
-        description="What this model is told otherwise than the study's `prompt` says; the rest stays the study's.",
+        description="What differs from the study's `prompt` for this model.",
     )
     gpus: Gpus = Field(Gpus(), description="GPUs that jobs of this model ask a cluster for.")
     accelerate: LocalPath | None = Field(
         None,
-        description="Configuration file of `accelerate launch` that spreads training by FSDP version 2 or DeepSpeed, "
+        description="Configuration file of `accelerate launch` that shards training by FSDP version 2 or DeepSpeed, "
         "such as `envs/accelerate-fsdp.yaml`; relative paths are seen from the working folder. No result depends on "
         "it.",
     )
@@ -123,7 +123,7 @@ class Lora(Strict):
 
 
 class Training(Strict):
-    """A training recipe (AdamW); several by name can be compared, and what one leaves out it takes from `default`."""
+    """A training recipe; several by name can be compared, and what one leaves out it takes from `default`."""
 
     renamed: ClassVar[dict[str, str]] = {
         "lr": "learning_rate",
@@ -138,6 +138,11 @@ class Training(Strict):
         "and about 16 bytes of GPU memory a parameter.",
     )
     lora: Lora = Field(Lora(), description="The adapter.")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw",
+        exclude_if=neutral("adamw"),
+        description="PyTorch's AdamW, Adam (whose weight decay is part of the gradient), or SGD with momentum 0.9.",
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(50, ge=0, description="Optimizer steps of linear warm-up.")
     lr_scheduler: Literal["cosine", "linear", "constant"] = Field("cosine", description="Decay after the warm-up.")
@@ -150,7 +155,7 @@ class Training(Strict):
         "training does. A trainer that hands its scheduler to accelerate takes one for each process: "
         "warm-up is shorter, and a cosine is at zero early and rises again.",
     )
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay, decoupled from the gradient with `adamw`.")
     max_grad_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
     effective_batch_size: int = Field(32, ge=1, description="Examples in an optimizer step, over all processes.")
     micro_batch_tokens: int = Field(
@@ -169,7 +174,7 @@ class Training(Strict):
     )
 
     def lora_of(self, model: Model) -> Lora:
-        """The adapter of a model: the recipe's, with what differs for the model."""
+        """Return the adapter of a model: the recipe's, with what differs for the model."""
         return Lora(**{**self.lora.model_dump(), **model.lora})
 
 
@@ -186,7 +191,7 @@ class Schedule(Strict):
         if self.checkpoints != sorted(set(self.checkpoints)):
             raise ValueError(f"checkpoints must be ascending without repetition, not {self.checkpoints}")
         if self.checkpoints[-1] > self.max_steps:
-            raise ValueError(f"checkpoint step {self.checkpoints[-1]} lies beyond max_steps {self.max_steps}")
+            raise ValueError(f"checkpoint step {self.checkpoints[-1]} is beyond max_steps {self.max_steps}")
         return self
 
 
@@ -216,7 +221,7 @@ Questions = Annotated[int, Field(ge=1)] | Draw | None
 
 
 def questions_text(questions: int | Draw | None) -> str:
-    """The selection as it stands in paths: `all`, `first16`, `drawn16seed42`."""
+    """Return the name of a selection in paths: `all`, `first16`, `drawn16seed42`."""
     if questions is None:
         return "all"
     return f"first{questions}" if isinstance(questions, int) else f"drawn{questions.count}seed{questions.seed}"

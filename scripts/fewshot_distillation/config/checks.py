@@ -8,12 +8,12 @@ import yaml
 from .base import ConfigError
 from .study import Study
 
-# How accelerate may start training; what else it knows mixes parameters in tensors that a checkpoint can't be made of.
+# Ways in which accelerate may start training; others mix parameters in tensors from which no checkpoint can be made.
 SHARDING = ("FSDP", "DEEPSPEED", "MULTI_GPU")
 
 
 def read_launch_file(path: Path) -> dict:
-    """A configuration file of accelerate; empty if it is none."""
+    """Return a configuration file of accelerate; empty if it is none."""
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -42,10 +42,10 @@ def check_fetched_models(study: Study, folder: Path) -> None:
 
 
 def check_launch_files(study: Study) -> None:
-    """Check the files which say how training is spread.
+    """Check the files that configure how training is sharded.
 
     Raises:
-        ConfigError: a model that is trained names a missing file, or one that spreads it in a way not provided for.
+        ConfigError: a model that is trained names a missing file, or a way of sharding that isn't supported.
     """
     for model in study.models:
         path = study.config.models[model].accelerate
@@ -61,22 +61,20 @@ def check_launch_files(study: Study) -> None:
         if kind not in SHARDING or (kind == "FSDP" and str(version) != "2"):
             raise ConfigError(
                 f"models.{model}.accelerate: '{path}' asks for distributed_type {kind}"
-                f"{f' with fsdp_version {version}' if kind == 'FSDP' else ''}; training can be spread by "
+                f"{f' with fsdp_version {version}' if kind == 'FSDP' else ''}; supported are "
                 f"{', '.join(SHARDING)}, and by FSDP only with fsdp_version 2, as in envs/accelerate-fsdp.yaml"
             )
 
 
 def check_layers(model: str, layers: list[int], num_layers: int) -> None:
-    """Raise ConfigError where a layer number lies outside the model."""
+    """Raise ConfigError if a layer number is outside the model."""
     outside = [layer for layer in layers if layer >= num_layers]
     if outside:
-        raise ConfigError(
-            f"conditions: layers {outside} lie outside model '{model}', whose layers are 0 to {num_layers - 1}"
-        )
+        raise ConfigError(f"conditions: layers {outside} are not in model '{model}'; expected 0 to {num_layers - 1}")
 
 
 def check_modules(model: str, modules: list[str], known: list[str]) -> None:
-    """Raise ConfigError where an adapter is asked for on a module that the model doesn't have."""
+    """Raise ConfigError if an adapter is wanted on a module that the model doesn't have."""
     unknown = [name for name in modules if name not in known]
     if unknown:
         raise ConfigError(

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from .base import Name, Strict
 from .targets import HiddenStatesFields, HiddenStatesTarget, LogitsFields, LogitsTarget, Target
 
-# Who wrote the answers of the dataset; other answers bear the name of the teacher that wrote them.
+# Who wrote the answers of the dataset; other answers have the name of the teacher that wrote them.
 REFERENCE = "reference"
 # The text that a teacher reads where only its prompt matters.
 QUESTION = "question"

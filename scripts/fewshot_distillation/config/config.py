@@ -57,7 +57,7 @@ class Plots(Strict):
 
 
 class Config(Strict):
-    """workflow_config.yaml."""
+    """The keys at the top of workflow_config.yaml and of every overlay."""
 
     renamed: ClassVar[dict[str, str]] = {"lora": f"training.{DEFAULT}.lora"}
 
@@ -69,9 +69,9 @@ class Config(Strict):
     dataset: str = Field(description="Name of the dataset of this study.")
     seeds: list[Seed] = Field([42], min_length=1, description="Seeds of the training runs.")
     precision: Literal["bf16", "fp32"] = Field(
-        "bf16", description="bf16 where the device has it (float32 otherwise, which the log says), or fp32."
+        "bf16", description="bf16 where the device computes in it (float32 elsewhere, as the log reports), or fp32."
     )
-    prompt: Wording = Field(AS_IT_IS, description="What is said around a question, and the date that templates give.")
+    prompt: Wording = Field(AS_IT_IS, description="Text around a question, and the date in templates.")
     max_prompt_tokens: int = Field(4096, ge=32, description="A prompt longer than this is an error, never cut.")
     scorers: list[str] = Field(
         ["strict", "flexible"],

@@ -22,7 +22,7 @@ def report_spec(study: Study, figures: dict[str, str]) -> ReportSpec:
 
 
 def exports(study: Study, model: str) -> dict[str, list[Run]]:
-    """Every export of a model by name, with the runs that it is chosen from.
+    """Return every export of a model by name, with the runs that it is chosen from.
 
     With validation rows that are all runs of conditions with a teacher, or of plain fine-tuning where there are no
     others; without, it is one run, with the most steps and examples, of those at each condition's own λ.

@@ -29,7 +29,7 @@ def code_digest(program: str, *extra_modules: str) -> str:
 
 
 def rule_digests() -> dict[str, str]:
-    """Digest of each file that decides what a job is told to do: the rules, and what turns settings into specs."""
+    """Return a digest of each file that decides what a job does: rules, and the code that turns settings into specs."""
     root = SCRIPTS.parent
     rules = (root / "Snakefile", *(root / "rules").glob("*.smk"))
     config = (SCRIPTS / PACKAGE / "config").glob("*.py")

@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 
 @functools.cache
 def figures() -> dict[str, Figure]:
-    """Every figure by the name of its file, in the order of names: the files that declare CAPTION, RUNS and INPUTS.
+    """Return every figure by its file's name, in order: the files that declare CAPTION, RUNS and INPUTS.
 
     TABLE may be left out where the table has the figure's name.
 

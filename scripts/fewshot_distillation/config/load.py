@@ -80,7 +80,7 @@ def _references(config: Config) -> Iterator[tuple[str, list[str], Iterable[str]]
 
 
 def _labels(config: Config) -> Iterator[str]:
-    """Two conditions that readers can't tell apart."""
+    """Yield labels that two conditions share."""
     seen: dict[str, str] = {}
     for name, condition in config.conditions.items():
         if condition.label in seen:
@@ -89,7 +89,7 @@ def _labels(config: Config) -> Iterator[str]:
 
 
 def _scorers(config: Config) -> Iterator[str]:
-    """Scorers that the dataset's task doesn't have, and a metric that isn't scored."""
+    """Yield scorers that the dataset's task doesn't have, and a metric that isn't scored."""
     task = config.datasets[config.dataset].task
     known = task_of(task).scorers
     for name in config.scorers:
@@ -102,7 +102,7 @@ def _scorers(config: Config) -> Iterator[str]:
 
 
 def _warm_ups(config: Config) -> Iterator[str]:
-    """Schedules that would end before the learning rate is up."""
+    """Yield schedules that would end during the warm-up."""
     pairs = ((s, r) for study in config.studies.values() for s in study.schedules for r in study.recipes)
     for schedule, recipe in dict.fromkeys(pairs):
         steps, warmup = config.schedules[schedule].max_steps, config.training[recipe].warmup_steps
@@ -113,7 +113,7 @@ def _warm_ups(config: Config) -> Iterator[str]:
 
 
 def _adapters(config: Config) -> Iterator[str]:
-    """Settings of a model's adapter that are wrong together with a recipe's."""
+    """Yield adapter settings of a model that contradict those of a recipe."""
     for name, model in config.models.items():
         for recipe in config.training.values():
             try:
@@ -124,20 +124,20 @@ def _adapters(config: Config) -> Iterator[str]:
 
 
 def _labelled(config: Config) -> Iterator[str]:
-    """Labelled examples that are spoken of without a number of them."""
+    """Yield uses of labelled examples where `labelled` is not set."""
     if config.labelled is not None:
         return
     for name, teacher in config.teachers.items():
         if teacher.pool == "labelled":
-            yield f"teachers.{name}.pool: there are no labelled examples; say how many with `labelled`"
+            yield f"teachers.{name}.pool: expected a number in `labelled`, got none; set it"
     for name, condition in config.conditions.items():
         for key in ("examples", "sft_examples"):
             if getattr(condition, key) in ("labelled", "unlabelled"):
-                yield f"conditions.{name}.{key}: there are no labelled examples; say how many with `labelled`"
+                yield f"conditions.{name}.{key}: expected a number in `labelled`, got none; set it"
 
 
 def _pools(config: Config) -> Iterator[str]:
-    """More demonstrations than there are training examples to draw them from, as far as is known here."""
+    """Yield numbers of demonstrations above the number of training examples, where that is known before the fetch."""
     dataset = config.datasets[config.dataset]
     known = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
     train = min(known) - dataset.validation if known else None

@@ -1,4 +1,4 @@
-"""Machine settings: what a job is told beside its spec, and no result depends on."""
+"""Machine settings: what a job is given beside its spec, on which no result depends."""
 
 from pydantic import Field
 

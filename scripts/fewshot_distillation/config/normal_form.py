@@ -1,4 +1,4 @@
-"""The normal form of a Python module: equal for two versions that compute the same and only say it otherwise.
+"""The normal form of a Python module: equal for two versions that compute the same and differ only in wording.
 
 These don't count: comments, layout, docstrings, log records, texts of exceptions, of progress and of `--help`,
 variables that only such texts use, and the names of local variables. Parameters keep their names, as callers may use

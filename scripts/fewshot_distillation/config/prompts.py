@@ -21,7 +21,7 @@ class Prompts:
                 name = self._named(gap.teacher, shots)
                 self.all.setdefault(name, self._with_shots(gap.teacher, shots))
         asked = [config.evaluation.questions, *(gap.questions for gap in config.icl_gap.values())]
-        # Which questions are asked, by the text that stands for them in paths.
+        # Which questions are asked, by their text in paths.
         self.questions: dict[str, int | Draw | None] = {questions_text(which): which for which in asked}
 
     @property
@@ -30,7 +30,7 @@ class Prompts:
         return {name: teacher.shown_as for name, teacher in self.all.items()}
 
     def baselines(self, trained: list[str]) -> list[str]:
-        """Prompts that the base model is evaluated with.
+        """Return prompts that the base model is evaluated with.
 
         Args:
             trained: names of the conditions that are trained; their teachers count where the configuration names none.
@@ -43,7 +43,7 @@ class Prompts:
         return list(dict.fromkeys([ZEROSHOT, *taught, *wrote]))
 
     def of_gap(self, gap: IclGap) -> list[str]:
-        """Prompts of a phase 0 comparison, by ascending shots."""
+        """Return prompts of a phase 0 comparison, by ascending shots."""
         return [self._named(gap.teacher, shots) for shots in gap.shots]
 
     def _with_shots(self, teacher: str, shots: int) -> Teacher:

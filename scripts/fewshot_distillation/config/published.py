@@ -1,4 +1,4 @@
-"""Published accuracies, to stand beside the measured ones; those of this study are in published.yaml."""
+"""Published accuracies, shown beside the measured ones; those of this study are in published.yaml."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +26,12 @@ class PublishedRow(Strict):
     """One printed accuracy, with the names of workflow_config.yaml."""
 
     model: Name = Field(description="Model.")
-    condition: Name = Field(description="Condition, or `base` for the untrained model.")
-    lam: float | None = Field(None, ge=0, alias="lambda", description="Weight λ; none for the untrained model.")
-    schedule: Name | None = Field(None, description="Schedule; none for the untrained model.")
-    step: Steps = Field((0, 0), description="Optimizer step, or the first and last of several; 0 if untrained.")
+    condition: Name = Field(description="Condition, or `base` for the base model.")
+    lam: float | None = Field(None, ge=0, alias="lambda", description="Weight λ; none for the base model.")
+    schedule: Name | None = Field(None, description="Schedule; none for the base model.")
+    step: Steps = Field((0, 0), description="Optimizer step, or the first and last of several; 0 for the base model.")
     shots: int = Field(0, ge=0, le=64, description="Demonstrations in the prompt.")
-    phase: Name | None = Field(None, description="Phase 0 comparison of an untrained model.")
+    phase: Name | None = Field(None, description="Phase 0 comparison of a base model.")
     percent: Percents = Field(description="Accuracy in percent as printed, or the lowest and highest of several.")
     correct: int | None = Field(None, ge=0, description="Right answers, where they are printed.")
     difference: float | None = Field(
@@ -44,13 +44,13 @@ class PublishedRow(Strict):
         if self.condition == BASE:
             needless = [key for key, value in run.items() if value is not None]
             if needless:
-                raise ValueError(f"a row of the untrained model has no {needless[0]}")
+                raise ValueError(f"a row of the base model has no {needless[0]}")
         else:
             missing = [key for key, value in run.items() if value is None]
             if missing:
                 raise ValueError(f"a row of a trained model needs {missing[0]}")
             if self.phase is not None:
-                raise ValueError("phase belongs to rows of the untrained model")
+                raise ValueError("phase belongs to rows of the base model")
         if self.step[0] > self.step[1] or self.percent[0] > self.percent[1]:
             raise ValueError("a range begins with its lower end")
         if self.step[0] != self.step[1] and (self.correct is not None or self.difference is not None):
@@ -58,14 +58,14 @@ class PublishedRow(Strict):
         return self
 
     def result(self) -> tuple:
-        """What names this result: two rows with the same one should hold the same accuracy."""
+        """Return what names this result: two rows with the same one should hold the same accuracy."""
         return (self.model, self.condition, self.lam, self.schedule, self.step, self.shots, self.phase)
 
 
 class Against(Strict):
     """The row of the same model, and step if it was trained, from which a table's differences are counted."""
 
-    condition: Name = Field(description="Condition, or `base` for the untrained model.")
+    condition: Name = Field(description="Condition, or `base` for the base model.")
     shots: int = Field(0, ge=0, le=64, description="Demonstrations in the prompt.")
 
 
@@ -86,7 +86,7 @@ class PublishedTable(Strict):
                 raise ValueError(f"row {number} repeats the result of another row")
             seen.add(row.result())
             if row.difference is not None and self.against is None:
-                raise ValueError(f"row {number} has a difference, but the table doesn't say against what")
+                raise ValueError(f"row {number} has a difference, but its table has no `against`")
             if row.correct is not None:
                 if row.correct > self.n:
                     raise ValueError(f"row {number} has {row.correct} right answers to {self.n} questions")
@@ -103,13 +103,13 @@ class Published(Strict):
     tables: dict[Name, PublishedTable] = Field(min_length=1, description="Tables by name.")
 
     def rows(self) -> Iterator[tuple[str, PublishedTable, PublishedRow]]:
-        """Every row, with its table and that table's name."""
+        """Return every row, with its table and that table's name."""
         for name, table in self.tables.items():
             for row in table.rows:
                 yield name, table, row
 
     def counterpart(self, name: str, row: PublishedRow) -> PublishedRow | None:
-        """The row that a row of this table is compared with: in the same table, or else in the first that has it."""
+        """Find the row with which a row of this table is compared: in the same table, or else in the first with it."""
         against = self.tables[name].against
         if against is None:
             return None

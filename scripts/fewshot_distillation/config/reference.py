@@ -1,9 +1,12 @@
 """The configuration reference and the JSON schema, generated from the classes that validate the configuration."""
 
 import json
+import re
 from typing import Any
 
 from .config import Config
+
+REFERENCE = r'"#/\$defs/(\w+)"'
 
 HEAD = """# Configuration
 
@@ -13,38 +16,56 @@ be given. An overlay changes a few lines: mappings merge, lists replace, and `nu
 
 
 def json_schema() -> str:
-    """JSON schema of workflow_config.yaml, for editors."""
+    """Return the JSON schema of workflow_config.yaml, for editors."""
     return json.dumps(Config.model_json_schema(by_alias=True), indent=2, ensure_ascii=False) + "\n"
 
 
 def reference() -> str:
-    """One section for each class, with its keys, types, defaults and meanings."""
+    """Write a section for each class, in the order in which keys refer to them: keys, types, defaults and meanings."""
     schema = Config.model_json_schema(by_alias=True)
-    parts = [HEAD, _section("workflow_config.yaml", schema)]
-    parts += [
-        _section(name.rpartition("__")[2], part) for name, part in schema["$defs"].items() if "properties" in part
-    ]
+    classes = schema["$defs"]
+    parts = [HEAD, _section("workflow_config.yaml", schema, classes)]
+    parts += [_section(_title(name), classes[name], classes) for name in _in_order(schema, classes)]
     return "\n".join(parts)
 
 
-def _section(title: str, schema: dict[str, Any]) -> str:
+def _in_order(schema: dict[str, Any], classes: dict[str, Any]) -> list[str]:
+    """Classes that the configuration refers to, each before those that only it refers to."""
+    found = list(dict.fromkeys(re.findall(REFERENCE, json.dumps(schema["properties"]))))
+    for name in found:
+        found += [other for other in re.findall(REFERENCE, json.dumps(classes[name])) if other not in found]
+    return list(dict.fromkeys(found))
+
+
+def _title(name: str) -> str:
+    return name.rpartition("__")[2]
+
+
+def _section(title: str, schema: dict[str, Any], classes: dict[str, Any]) -> str:
     required = set(schema.get("required", ()))
     lines = [f"## {title}", "", schema.get("description", "").strip(), ""]
     lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key, field in schema["properties"].items():
-        default = "" if key in required else f"`{_short(field.get('default'))}`"
+        shown = json.dumps(_given(field.get("default"), field, classes), ensure_ascii=False)
+        default = "" if key in required else f"`{shown}`"
         lines.append(f"| `{key}` | {_type(field)} | {default} | {_bounds(field)} |")
     return "\n".join(lines) + "\n"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else "see below"
+def _given(value: Any, field: dict[str, Any], classes: dict[str, Any]) -> Any:
+    """A default value, without the keys that have the defaults of their own section."""
+    if not isinstance(value, dict):
+        return value
+    if "patternProperties" in field:
+        (of_each,) = field["patternProperties"].values()
+        return {name: _given(entry, of_each, classes) for name, entry in value.items()}
+    inside = classes[field["$ref"].rpartition("/")[2]]["properties"] if "$ref" in field else {}
+    return {key: entry for key, entry in value.items() if key not in inside or entry != inside[key].get("default")}
 
 
 def _type(field: dict[str, Any]) -> str:
     if "$ref" in field:
-        name = field["$ref"].rpartition("/")[2].rpartition("__")[2]
+        name = _title(field["$ref"].rpartition("/")[2])
         return f"[{name}](#{name.lower()})"
     for union in ("anyOf", "oneOf"):
         if union in field:
@@ -57,6 +78,9 @@ def _type(field: dict[str, Any]) -> str:
         if "prefixItems" in field:
             return f"list of {len(field['prefixItems'])} {_type(field['prefixItems'][0])}s"
         return f"list of {_type(field['items'])}"
+    if "patternProperties" in field:
+        (of_each,) = field["patternProperties"].values()
+        return f"names, each with a {_type(of_each)}"
     if field.get("type") == "object" and isinstance(field.get("additionalProperties"), dict):
         return f"mapping to {_type(field['additionalProperties'])}"
     return field.get("type", "any")

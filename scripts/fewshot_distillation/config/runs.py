@@ -10,7 +10,7 @@ from .grid import DEFAULT, Grid
 
 
 def lambda_text(lam: float) -> str:
-    """λ as it stands in paths and names: 0.5, 1, 2."""
+    """Return λ as it is written in paths and names: 0.5, 1, 2."""
     return repr(float(lam)).removesuffix(".0")
 
 
@@ -23,7 +23,7 @@ class Variant(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As it stands in paths and tables: `full`, `full@tuned@n500`; names hold no @."""
+        """As it is written in paths and tables: `full`, `full@tuned@n500`; names have no @."""
         recipe = "" if self.recipe == DEFAULT else f"@{self.recipe}"
         return self.schedule + recipe + ("" if self.train_examples is None else f"@n{self.train_examples}")
 
@@ -67,7 +67,7 @@ class Runs:
                     yield Run(model, name, lambda_text(lam), seed, variant.text)
 
     def studies_of_runs(self) -> dict[tuple[str, ...], list[str]]:
-        """The names of the studies that ask for each run, by its wildcards as text."""
+        """Return the names of the studies that ask for each run, by its wildcards as text."""
         found: dict[tuple[str, ...], list[str]] = {}
         for name, study in self.config.built.items():
             for run in dict.fromkeys(self._expand(study)):
@@ -88,14 +88,14 @@ class Runs:
         return {name: condition for name, condition in self.config.conditions.items() if name in names}
 
     def steps(self, variant: str) -> int:
-        """Optimizer steps of a run."""
+        """Return optimizer steps of a run."""
         return self.config.schedules[self.variants[variant].schedule].max_steps
 
     def runs_of(self, model: str) -> list[Run]:
         return [run for run in self.runs if run.model == model]
 
     def default_runs(self, model: str) -> list[Run]:
-        """Runs at each condition's own λ; where the grid doesn't have it, at the first λ above 0."""
+        """Return runs at each condition's own λ; where the grid doesn't have it, at the first λ above 0."""
         runs = self.runs_of(model)
         chosen: dict[str, str] = {}
         for name in dict.fromkeys(run.condition for run in runs):
@@ -105,7 +105,7 @@ class Runs:
         return [run for run in runs if run.lam == chosen[run.condition]]
 
     def main_runs(self, model: str) -> list[Run]:
-        """Of the default runs those with each condition's longest schedule, for every recipe and number of examples."""
+        """Select default runs with each condition's longest schedule, for every recipe and number of examples."""
         runs = self.default_runs(model)
         longest: dict[tuple, str] = {}
         for run in runs:
@@ -120,7 +120,7 @@ class Runs:
         return run.condition, variant.recipe, variant.train_examples
 
     def chosen_runs(self, model: str) -> list[Run]:
-        """The main runs and, where validation chooses λ, those that differ from them in λ alone."""
+        """Return the main runs and, where validation chooses λ, those that differ from them in λ alone."""
         main = self.main_runs(model)
         if not self.config.datasets[self.config.dataset].validation:
             return main
@@ -128,7 +128,7 @@ class Runs:
         return [run for run in self.runs_of(model) if (run.condition, run.schedule) in kept]
 
     def size_runs(self, model: str) -> list[Run]:
-        """Default runs that differ in their number of training examples, where there are several numbers."""
+        """Return default runs that differ in their number of training examples, where there are several numbers."""
         runs, sizes = self.default_runs(model), {}
         for run in runs:
             schedule, recipe, examples = self.variants[run.schedule]
@@ -137,21 +137,21 @@ class Runs:
         return [run for run in runs if (run.condition, *self.variants[run.schedule][:2]) in several]
 
     def gradient_runs(self, model: str) -> list[Run]:
-        """Main runs that log the gradients of cross-entropy and distillation at more than one step."""
+        """Return main runs that log the gradients of cross-entropy and distillation at more than one step."""
         every, conditions = self.config.log_gradients_every, self.config.conditions
         taught = {name for name, one in conditions.items() if one.all_targets and one.cross_entropy}
         main = [run for run in self.main_runs(model) if run.condition in taught and float(run.lam) > 0]
         return [run for run in main if 0 < every < self.steps(run.schedule)]
 
     def variant_words(self, runs: list[Run]) -> dict[str, dict[str, str]]:
-        """What tells the variants of each condition apart, by condition and variant; without those that have one."""
+        """Return what distinguishes variants of a condition, by condition and variant; without those that have one."""
         found: dict[str, dict[str, Variant]] = {}
         for run in runs:
             found.setdefault(run.condition, {})[run.schedule] = self.variants[run.schedule]
         return {name: _words(variants) for name, variants in found.items() if len(variants) > 1}
 
     def sweep_runs(self, model: str) -> list[Run]:
-        """Runs of conditions with several λ, with the plain fine-tuning that they are measured against.
+        """Return runs of conditions with several λ, with the plain fine-tuning that they are measured against.
 
         Only schedules that were swept count, so that every point was trained equally long.
         """
@@ -169,11 +169,11 @@ class Runs:
         ]
 
     def gap_before(self, model: str) -> str | None:
-        """The phase 0 comparison that a model's teacher waits for."""
+        """Return the phase 0 comparison that a model's teacher waits for."""
         return next((name for name, gap in self.config.icl_gap.items() if model in gap.models), None)
 
     def matched_layers(self) -> dict[str, list[int]]:
-        """Layers that any condition matches, for each model, to be checked against the model itself."""
+        """Return layers that any condition matches, for each model, to be checked against the model itself."""
         wanted: dict[str, list[int]] = {}
         for run in self.runs:
             for target in self.config.conditions[run.condition].all_targets:
@@ -182,7 +182,7 @@ class Runs:
         return wanted
 
     def adapted_modules(self) -> dict[str, list[str]]:
-        """Linear modules that any run adapts, for each model, to be checked against the model itself."""
+        """Return linear modules that any run adapts, for each model, to be checked against the model itself."""
         wanted: dict[str, set[str]] = {}
         for model, recipe in {(run.model, self.variants[run.schedule].recipe) for run in self.runs}:
             training = self.config.training[recipe]

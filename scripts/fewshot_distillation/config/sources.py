@@ -1,4 +1,4 @@
-"""Where models and datasets come from: a small tagged union, told apart by the key that is present."""
+"""Where models and datasets come from: a small tagged union, distinguished by the key that is present."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -88,7 +88,7 @@ DatasetSource = Annotated[
 
 
 def local_files(source: Any) -> list[str]:
-    """Paths on this machine that a source reads, so that editing them makes the fetch stale."""
+    """Return paths on this machine that a source reads, so that editing them makes the fetch stale."""
     if isinstance(source, FilesDataset):
         return [source.files.train, source.files.test]
     if isinstance(source, FilesModel):

@@ -1,7 +1,7 @@
 """Job specs: the complete, resolved input of each kind of job, passed as one JSON argument.
 
 A spec holds what its job's results depend on and nothing else, so restyling a figure never retrains. Modules under
-`config` are left out of the source digests: what they decide stands in the specs.
+`config` are left out of the source digests: what they decide is in the specs.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class JobSpec(Strict):
     """What every job's spec can do."""
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name this spec."""
+        """Return sixteen hexadecimal digits that name this spec."""
         return hashlib.sha256(self.model_dump_json(by_alias=True).encode()).hexdigest()[:16]
 
 
@@ -84,7 +84,7 @@ class GenerationSpec(PromptSpec):
 class ActivationsSpec(PromptSpec):
     """Hidden states of a teacher reading every training example.
 
-    `text` says whose answer follows each question: nobody's (`question`), the dataset's (`reference`) or a teacher's,
+    `text` names whose answer follows each question: nobody's (`question`), the dataset's (`reference`) or a teacher's,
     by name. Behind a question the states of all layers are kept at its two positions; at answer tokens those of the
     last layer, and of `layers`.
     """
@@ -196,7 +196,7 @@ class AggregateSpec(JobSpec):
     runs of each model's main comparison and λ sweep; `conditions` are those with a teacher. `families` are the
     comparisons that get a verdict, each a pair of names of conditions or prompts, and `margin` is the difference below
     which two accuracies are equivalent. `validation` counts the questions on which checkpoints and λ are chosen, and
-    `scorers` says of each scorer when it counts an answer as right.
+    `scorers` describes when each scorer counts an answer as right.
     """
 
     dataset: str
@@ -219,7 +219,7 @@ class AggregateSpec(JobSpec):
 class AnalysisSpec(JobSpec):
     """The written analysis; `figures` maps their paths, relative to it, to captions.
 
-    `config` holds what the method's description tells of the configuration.
+    `config` holds the settings that the method's description names.
     """
 
     figures: dict[str, str]
@@ -230,7 +230,7 @@ class AnalysisSpec(JobSpec):
 class ReportSpec(JobSpec):
     """The page; `figures` maps paths below the results folder to captions, `templates` is a digest of its templates.
 
-    `labels` and `prompts` say what readers see in the place of a condition's or of a base model's prompt's name.
+    `labels` and `prompts` are what readers see for the name of a condition or of a base model's prompt.
     """
 
     title: str
@@ -252,10 +252,10 @@ class Candidate(Strict):
 
 
 class ExportSpec(JobSpec):
-    """What an exported model is and what its card tells; licences are what the configuration says of them.
+    """What an exported model is and what its card contains; licences are those of the configuration.
 
-    `labels` and `prompts` name conditions and prompts of the base model, `right` says when an answer counts as right,
-    and `command` is what a person types to make it again.
+    `labels` and `prompts` name conditions and prompts of the base model, `right` describes when an answer counts as
+    right, and `command` is what a person types to make it again.
     """
 
     templates: str

@@ -26,7 +26,7 @@ from .specs import (
 from .targets import POSITIONS, Target
 from .wording import Wording
 
-# The rules that compute with a model, each with the entry of `models.<model>.gpus` that says on how many GPUs.
+# The rules that compute with a model, each with the entry of `models.<model>.gpus` for its number of GPUs.
 # `precompute_logits` has none: it reads the states that the teacher has computed, and one GPU is enough.
 GPU_RULES = {
     "precompute_activations": "teacher",
@@ -63,7 +63,7 @@ class Study(Runs):
         return task_modules(self.dataset.task, self.config.scorers)
 
     def gpus(self, rule: str, model: str, here: int = 0) -> int:
-        """GPUs of a model's job: a server answers without any, and `here` is all that a machine has, if known."""
+        """Return the GPUs of a model's job, at most those that are `here` if that is known; a server needs none."""
         kind = GPU_RULES[rule]
         if kind == "evaluate" and self.config.evaluation.backend == "server":
             return 0
@@ -94,8 +94,8 @@ class Study(Runs):
         if base and model.chat_template_base is not None:
             arguments = model.chat_template_base
         own = model.prompt or Wording()
-        said = {field: getattr(own, field) for field in own.model_fields_set}
-        wording = self.config.prompt.model_copy(update=said)
+        given = {field: getattr(own, field) for field in own.model_fields_set}
+        wording = self.config.prompt.model_copy(update=given)
         return ModelSpec(name=name, source=model.source, chat_template=arguments, wording=wording)
 
     def fetched_model(self, name: str) -> FetchedModel:
@@ -129,7 +129,7 @@ class Study(Runs):
         return GenerationSpec(**self._prompt(model, teacher), split="train", evaluation=evaluation)
 
     def targets(self, condition: str) -> list[tuple[Target, str]]:
-        """Each target of a condition, with the text at which its teacher's values are cached."""
+        """Return each target of a condition, with the text at which its teacher's values are cached."""
         chosen = self.config.conditions[condition]
         return [(t, QUESTION if t.span in POSITIONS else chosen.answers) for t in chosen.all_targets]
 
@@ -203,7 +203,7 @@ class Study(Runs):
         )
 
     def eval_validation(self, **wildcards: str) -> EvaluateSpec:
-        """As on the test split, with every question."""
+        """Return the spec of `eval_checkpoint`, with every question of the validation split."""
         spec = self.eval_checkpoint(**wildcards)
         return spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"questions": None})})
 
@@ -249,7 +249,7 @@ class Study(Runs):
         return {name: condition.label for name, condition in self.config.conditions.items()}
 
     def runs_of_figure(self, figure: str, model: str) -> list[Run]:
-        """The runs of a model that a figure shows."""
+        """Return the runs of a model that a figure shows."""
         return getattr(self, f"{figures()[figure].runs}_runs")(model)
 
     @property

@@ -13,14 +13,20 @@ Span = Literal["question_end", "prompt_end", "answer"]
 # Spans of one token a prompt, which don't depend on the answer that follows it.
 POSITIONS: tuple[Span, ...] = ("question_end", "prompt_end")
 
+
+def cached_span(span: Span) -> Span:
+    """Return the span whose values a teacher's cache has: every other one is a part of the answer, cached whole."""
+    return span if span in POSITIONS else "answer"
+
+
 LOSSES = Path(__file__).resolve().parents[1] / "student" / "losses"
 
 
 @functools.cache
 def losses(target: str) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """The losses for a kind of target, by the names of their files, each with its parameters.
+    """Return the losses for a kind of target, by the names of their files, each with its parameters.
 
-    A parameter has a default and two bounds, between which its value must lie.
+    A parameter has a default and two bounds; its value is between them.
 
     A file is read and not imported, because whoever plans jobs does without PyTorch.
     """
@@ -70,7 +76,7 @@ class HiddenStatesFields(Strict):
     def _sensible_layers(self) -> "HiddenStatesFields":
         if self.layers != "all" and (not self.layers or self.layers != sorted(set(self.layers))):
             raise ValueError(f"layers must be 'all' or ascending layer numbers without repetition, not {self.layers}")
-        if self.layers == "all" and self.span == "answer":
+        if self.layers == "all" and self.span not in POSITIONS:
             raise ValueError(
                 "layers: all layers at every answer token would take 2 bytes times answer tokens, layers and hidden "
                 "size (104 GB for Qwen3-1.7B on GSM8K); name a few layers"
@@ -106,7 +112,7 @@ class LogitsFields(Strict):
                 raise ValueError(f"parameters: {self.divergence} has no parameter '{name}'; {suggest(name, known)}")
             _, low, high = known[name]
             if not low < value < high:
-                raise ValueError(f"parameters: {name} must lie between {low} and {high}, not at {value}")
+                raise ValueError(f"parameters: {name} must be between {low} and {high}, not {value}")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""How questions are put to a model: what the configuration says about a prompt's text."""
+"""The text around a question in a prompt, as the configuration sets it."""
 
 import datetime
 from typing import Any
@@ -15,8 +15,8 @@ class Wording(Strict):
 
     question: str = Field(
         QUESTION,
-        description="The user's message; `{question}` stands for the question. A model without a chat template reads "
-        "`Question: {question}` and `Answer:`, or this in the place of the former.",
+        description="The user's message, with `{question}` for the question. A model without a chat template reads "
+        "it before `Answer:`, by default as `Question: {question}`.",
     )
     system: str | None = Field(None, description="System message; null leaves it to the chat template.")
     template_date: datetime.date = Field(
@@ -47,7 +47,7 @@ class Wording(Strict):
         return value
 
     def message(self, question: str) -> str:
-        """The user's message that asks a question."""
+        """Return the user's message that asks a question."""
         return self.question.replace(QUESTION, question)
 
 

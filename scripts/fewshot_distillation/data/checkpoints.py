@@ -8,12 +8,12 @@ from ..runtime.files import sha256
 
 
 def is_adapter(checkpoint: Path) -> bool:
-    """Whether a checkpoint is an adapter, and not a whole model."""
+    """Return whether a checkpoint is an adapter, and not a whole model."""
     return (checkpoint / "adapter_config.json").is_file()
 
 
 def checkpoints_of(manifest: Path, steps: list[int]) -> dict[int, Path]:
-    """Folders of a run's checkpoints by their steps.
+    """Return folders of a run's checkpoints by their steps.
 
     Raises:
         JobError: a file isn't the one that training wrote.
@@ -26,7 +26,7 @@ def checkpoints_of(manifest: Path, steps: list[int]) -> dict[int, Path]:
 
 
 def single_checkpoint(folder: Path, steps: list[int]) -> dict[int, Path]:
-    """One checkpoint that lies anywhere, an adapter or a whole model.
+    """Return one checkpoint in any folder, an adapter or a whole model.
 
     Raises:
         JobError: there is none, or the spec speaks of several.

@@ -11,7 +11,7 @@ from .selection import labelled_rows
 
 log = logging.getLogger("fewshot_distillation")
 
-# What an unrelated text is made of: common words that say nothing about numbers or sums.
+# What an unrelated text is made of: common words that have nothing to do with numbers or sums.
 WORDS = """
     harbour window garden letter river morning silver paper winter music mountain table village corner evening forest
     mirror bridge candle summer engine kitchen shadow market island colour number station meadow pocket thunder basket
@@ -36,7 +36,7 @@ class Demonstrations:
         chosen = range(len(train)) if teacher.pool == "all" else labelled_rows(len(train), labelled)
         self.pool = [train[i] for i in chosen]
         asked = Counter(same_question(row["question"]) for row in self.pool)
-        # Spares stand in where the question itself comes up. Among a handful of labelled rows there may be none: then
+        # Spares replace the question itself where it is drawn. Among a handful of labelled rows there may be none: then
         # a labelled question is shown the others, and any other question all of them.
         self.spares = max(asked.values(), default=0)
         if teacher.pool == "labelled":
@@ -45,7 +45,7 @@ class Demonstrations:
             raise JobError(f"{teacher.shots} demonstrations can't be drawn from {len(self.pool)} training examples")
 
     def draw(self, split: str, index: int, question: str) -> list[Row]:
-        """Demonstrations for one question of a split."""
+        """Draw the demonstrations for one question of a split."""
         seed = self.teacher.seed
         key = f"{seed} fixed" if self.teacher.demonstrations == "fixed" else f"{seed} {split} {index}"
         asked = same_question(question)
@@ -55,7 +55,7 @@ class Demonstrations:
         return self._changed(rows[: self.teacher.shots], key)
 
     def _changed(self, rows: list[Row], key: str) -> list[Row]:
-        """The rows as the teacher's `content` says."""
+        """Return the rows in the form that the teacher's `content` names."""
         r = random.Random(f"{key} {self.teacher.content}")
         if self.teacher.content == "shuffled_answers":
             answers = _deranged([row["answer"] for row in rows], r)

@@ -1,4 +1,4 @@
-"""What a model folder says besides its weights: tokenizer, end tokens, number of tokens and of positions."""
+"""Limits that a model's folder states beside the weights: tokenizer, end tokens, numbers of tokens and positions."""
 
 import json
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SCALED = ("linear", "dynamic", "yarn")
 
 @dataclass(frozen=True)
 class Limits:
-    """How many tokens a model has embeddings for, and how many positions it knows; None where nobody says."""
+    """Numbers of tokens with an embedding, and of positions; None where the folder has no such number."""
 
     tokens: int | None = None
     positions: int | None = None
@@ -28,7 +28,7 @@ class Limits:
         """
         if self.positions is not None and length > self.positions:
             raise JobError(
-                f"{what} has {length} tokens, more than the {self.positions} positions that the model knows "
+                f"{what} has {length} tokens, more than the {self.positions} positions that the model has "
                 "(max_position_embeddings)"
             )
 
@@ -49,7 +49,7 @@ def limits_of(folder: Path) -> Limits:
 
 
 def positions_of(config: Any) -> int | None:
-    """Return how many positions a model knows, with what scales its rotary positions counted in."""
+    """Return how many positions a model has, the scaling of its rotary positions included."""
     known = getattr(config, "max_position_embeddings", None)
     if not isinstance(known, int) or known < 1:
         return None
@@ -64,7 +64,7 @@ def tokenizer_of(folder: Path) -> Any:
     """Load a folder's tokenizer.
 
     Raises:
-        JobError: it can't be loaded without running code of the model's, or can't say which characters a token is of.
+        JobError: it can't be loaded without running the model's own code, or has no offsets of characters.
     """
     from transformers import AutoTokenizer
 
@@ -77,7 +77,7 @@ def tokenizer_of(folder: Path) -> Any:
         ) from None
     if not tokenizer.is_fast:
         raise JobError(
-            f"{folder}: the tokenizer has no tokenizer.json, so it can't say which characters a token is of; convert "
+            f"{folder}: expected tokenizer.json, which maps tokens to characters, and found none; convert "
             "it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
         )
     return tokenizer

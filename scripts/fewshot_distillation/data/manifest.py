@@ -8,7 +8,7 @@ from ..runtime.errors import JobError
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, after a check that every file is there in full.
+    """Read the manifest, after a check that every file is there in full.
 
     Raises:
         JobError: a file is missing or has another size.

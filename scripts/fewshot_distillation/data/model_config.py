@@ -33,7 +33,7 @@ def check_loaded(info: dict[str, Any], where: str) -> None:
     """Refuse a model of which the loader made up some weights.
 
     Args:
-        info: what the loader says that it did.
+        info: the loader's account of what it did.
 
     Raises:
         JobError: a weight is missing or of another size.

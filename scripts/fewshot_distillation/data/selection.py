@@ -7,17 +7,17 @@ SEED = 42
 
 
 def validation_rows(count: int, wanted: int) -> list[int]:
-    """Ascending indices of the rows of a training split that are set aside for validation."""
+    """Return ascending indices of the rows of a training split that are set aside for validation."""
     return sorted(random.Random(f"{SEED} validation").sample(range(count), wanted))
 
 
 def labelled_rows(count: int, labelled: int | None) -> list[int]:
-    """Ascending indices of the labelled rows; without a number of them all rows are."""
+    """Return ascending indices of the labelled rows; without a number of them all rows are."""
     return sorted(_order(count, f"{SEED} labelled")[:labelled])
 
 
 def chosen_rows(count: int, examples: str, labelled: int | None) -> list[int]:
-    """Ascending indices of the rows that a condition's `examples` names."""
+    """Return ascending indices of the rows that a condition's `examples` names."""
     if examples == "all":
         return list(range(count))
     mine = set(labelled_rows(count, labelled))
@@ -25,14 +25,14 @@ def chosen_rows(count: int, examples: str, labelled: int | None) -> list[int]:
 
 
 def subset(rows: list[int], wanted: int | None, seed: int) -> list[int]:
-    """So many of the rows, ascending; a smaller subset of the same seed is part of a larger one."""
+    """Draw so many of the rows, ascending; a smaller subset of the same seed is part of a larger one."""
     if wanted is None or wanted >= len(rows):
         return rows
     return sorted(rows[place] for place in _order(len(rows), f"{seed} subset")[:wanted])
 
 
 def drawn_questions(count: int, wanted: int, seed: int) -> list[int]:
-    """Ascending indices of so many test questions."""
+    """Draw so many test questions; return their ascending indices."""
     return sorted(random.Random(f"{seed} questions").sample(range(count), min(wanted, count)))
 
 

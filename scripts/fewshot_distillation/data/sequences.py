@@ -13,7 +13,7 @@ from .rows import Row
 
 @dataclass(frozen=True)
 class Sequence:
-    """A prompt and the answer behind it as tokens; `cut` says that the answer was too long."""
+    """A prompt and the answer behind it as tokens; `cut` is true if the answer was too long."""
 
     prompt: Prompt
     answer: list[int]
@@ -24,7 +24,7 @@ class Sequence:
         return self.prompt.ids + self.answer
 
     def span(self, name: Span) -> range:
-        """Indices of a span's tokens. Those of `answer` are where its tokens are predicted, one before each stands."""
+        """Return the indices of a span's tokens; an answer token is predicted one index before its own."""
         if name == "answer":
             return range(self.prompt.prompt_end, self.prompt.prompt_end + len(self.answer))
         place = {"question_end": self.prompt.question_end, "prompt_end": self.prompt.prompt_end}[name]
@@ -47,7 +47,7 @@ def check_rows(builder: PromptBuilder, train: list[Row], test: list[Row]) -> Non
 
 
 def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: Path | None) -> list[list[int]]:
-    """Tokens of every training row's answer, its end of turn included.
+    """Return tokens of every training row's answer, its end of turn included.
 
     Args:
         text: `reference` for the dataset's own answers, or the teacher that wrote the `written` ones.

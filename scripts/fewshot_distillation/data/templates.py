@@ -16,7 +16,7 @@ from .rows import Row
 QUESTION, ANSWER = "zqQUESTIONqz", "zqANSWERqz"
 TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
 
-# Variables by which chat templates are told today's date: any with such a word in its name that isn't a switch. A
+# Variables from which chat templates take today's date: any with such a word in its name that isn't a switch. A
 # template that asks by `strftime_now`, as most do, gives the date its form itself.
 _DATE = re.compile(
     r"(?!(?:add|enable|disable|has|hide|include|is|no|show|skip|use|with|without)_)(?:.*_)?(?:date|todays?)(?:_.*)?"
@@ -41,7 +41,7 @@ class PlainText:
             self.wording = wording
 
     def text(self, question: str, demonstrations: list[Row]) -> str:
-        """A prompt, up to and with the generation prompt."""
+        """Render a prompt, up to and with the generation prompt."""
         ask = self.wording.message
         shown = "".join(f"{ask(row['question'])}\nAnswer: {row['answer']}\n\n" for row in demonstrations)
         return f"{self.system}{shown}{ask(question)}\n{self.generation_prompt}"
@@ -113,13 +113,13 @@ class ChatTemplate:
 
     @cached_property
     def _marks(self) -> re.Pattern:
-        """Tokens that a tokenizer reads as a whole, whatever stands around them, and that are no spaces."""
+        """Tokens that a tokenizer reads as a whole, whatever is around them, and that are no spaces."""
         tokens = {str(token) for token in self.tokenizer.added_tokens_decoder.values()}
         tokens = {token for token in tokens | set(self.tokenizer.all_special_tokens) if token.strip()}
         return re.compile("|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True)) or "(?!)")
 
     def _starts_with_mark(self, text: str, place: int) -> int:
-        """The place, or the beginning of the mark that it lies in."""
+        """The place, or the beginning of the mark that it is in."""
         return next((m.start() for m in self._marks.finditer(text) if m.start() <= place < m.end()), -1)
 
     @cached_property
@@ -130,7 +130,7 @@ class ChatTemplate:
         if self.wording.system and self.wording.system not in whole:
             raise JobError("prompt.system: the chat template doesn't show the model a system message")
         if QUESTION not in whole:
-            raise JobError("the chat template changes or leaves out what the user says")
+            raise JobError("the chat template changes or leaves out the user's message")
         if whole == before:
             asking = whole.rpartition(QUESTION)[2]
         elif whole.startswith(before):
@@ -146,7 +146,7 @@ class ChatTemplate:
 
     @cached_property
     def before_answer(self) -> str:
-        """What stands between the generation prompt and an answer: mostly nothing, a space in Mistral's template."""
+        """What is between the generation prompt and an answer: mostly nothing, a space in Mistral's template."""
         asked, answered = self._render(TURNS[:1], True), self._render(TURNS, False)
         return answered[len(asked) :].partition(ANSWER)[0] if answered.startswith(asked) else ""
 
@@ -172,7 +172,7 @@ class ChatTemplate:
         return behind[: mark.end()] if mark else ""
 
     def text(self, question: str, demonstrations: list[Row]) -> str:
-        """A prompt, up to and with the generation prompt.
+        """Render a prompt, up to and with the generation prompt.
 
         Raises:
             JobError: the template doesn't show a text as it is, or ends in another generation prompt than usual.
@@ -191,7 +191,7 @@ class ChatTemplate:
             place = text.find(content, place)
             if place < 0:
                 raise JobError(
-                    f"the chat template changes or leaves out what the {turn['role']} says: {content[:60]!r}"
+                    f"the chat template changes or leaves out the {turn['role']}'s message: {content[:60]!r}"
                 )
             place += len(content)
         return text

@@ -45,10 +45,10 @@ def check_unquantised(config: Any) -> None:
     """Refuse a model whose weights are stored in a quantised form.
 
     Args:
-        config: what config.json says.
+        config: the content of config.json.
 
     Raises:
-        JobError: says by which method they were quantised.
+        JobError: they were quantised, with the method's name.
     """
     parts = [config, *(part for part in config.values() if isinstance(part, dict))] if isinstance(config, dict) else []
     for part in parts:

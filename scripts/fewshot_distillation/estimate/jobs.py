@@ -16,7 +16,7 @@ WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?\}")
 
 @dataclass(frozen=True)
 class Job:
-    """One job: `done` says that Snakemake would leave it alone; `benchmark` is the file of its last attempt."""
+    """One job: `done` if Snakemake would not run it; `benchmark` is the file of its last attempt."""
 
     rule: str
     wildcards: dict[str, str]

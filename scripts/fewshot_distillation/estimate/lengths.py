@@ -19,7 +19,7 @@ SAMPLE = 512
 
 @dataclass(frozen=True)
 class Lengths:
-    """Rows of each split, and mean tokens of a question and of an answer; `source` says how they are known."""
+    """Rows of each split, and mean tokens of a question and of an answer; `source` is where they come from."""
 
     rows: dict[str, int]
     question: float

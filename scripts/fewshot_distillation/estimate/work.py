@@ -42,7 +42,7 @@ class Estimator:
     lengths: Lengths
 
     def forward(self, tokens: float, before: float = 0.0) -> float:
-        """FLOPs of the layers for a sequence, the first `before` tokens of which have been read already."""
+        """Return FLOPs of the layers for a sequence, the first `before` tokens of which have been read already."""
         new = tokens - before
         attention = 2 * self.shape.layers * self.shape.attention_width * (tokens**2 - before**2)
         return 2 * self.shape.body * new + attention
@@ -70,7 +70,7 @@ class Estimator:
         return Work(forward=flops, kept=int(kept), what="activations")
 
     def one_position(self) -> int:
-        """Bytes of all layers' hidden states at one position of every training question."""
+        """Return bytes of all layers' hidden states at one position of every training question."""
         return self.lengths.rows["train"] * self.shape.layers * self.shape.hidden * FLOAT16
 
     def precompute_logits(self, spec: LogitsSpec) -> Work:
@@ -79,7 +79,7 @@ class Estimator:
         return Work(forward=rows * 2 * self.shape.head, kept=int(kept), what="logits")
 
     def audit_signal(self, spec: SignalSpec) -> Work:
-        """The student's zero-shot prompts, and both logits at every cached token."""
+        """Return the FLOPs of the student's zero-shot prompts, and of both logits at every cached token."""
         answer = self._answer(spec.activations.text)
         reading = self.lengths.rows["train"] * self.forward(self.lengths.question + ASKING + answer)
         return Work(forward=reading + self._rows(spec.activations) * 4 * self.shape.head)

@@ -43,7 +43,7 @@ class Request:
 def engine(
     spec: GenerationSpec | EvaluateSpec, model: Path, builder: PromptBuilder, checkpoints: list[Path], machine: Machine
 ) -> Iterator[Backend]:
-    """The engine that the configuration chooses for this machine.
+    """Create the engine that the configuration chooses for this machine.
 
     Raises:
         JobError: an adapter doesn't fit the model, or is more than the engine applies.
@@ -68,14 +68,14 @@ def requests_for(
     rows: dict[int, Row], builder: PromptBuilder, demonstrations: Demonstrations | None, step: int, limit: int,
     split: str = "test", new_tokens: int = 0,
 ) -> list[Request]:  # fmt: skip
-    """A request for each question, by its index in the split; zero-shot without demonstrations.
+    """Build a request for each question, by its index in the split; zero-shot without demonstrations.
 
     Args:
         limit: the longest prompt in tokens.
         new_tokens: the longest answer.
 
     Raises:
-        JobError: a prompt is longer than the limit, or longer with its answer than what the model knows positions for.
+        JobError: a prompt is longer than the limit, or longer with its answer than the model has positions for.
     """
 
     def drawn(index: int, row: Row) -> list[Row]:
@@ -100,7 +100,7 @@ def requests_for(
 
 
 def batches(requests: list[Request], max_new_tokens: int, batch_tokens: int) -> list[list[Request]]:
-    """Requests of similar length together, longest first, so that too little memory shows at once.
+    """Group requests of similar length, longest first, so that too little memory shows at once.
 
     Prompts and answers of a batch take at most `batch_tokens` together.
     """
@@ -118,7 +118,7 @@ def answer(
     requests: list[Request], backend: Backend, adapter: Path | None, builder: PromptBuilder, evaluation: Evaluation,
     state: Path, what: str,
 ) -> pd.DataFrame:  # fmt: skip
-    """Answers to all requests as a table; batches found in `state` are kept."""
+    """Answer all requests; return a table. Batches found in `state` are kept."""
     # An attempt with another engine would have other batches, and one with other prompts other answers.
     state = state / backend.name / f"prompts-{digest_of(request.ids for request in requests)[:16]}"
     state.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def _write(tables: list[pd.DataFrame], output: Path) -> None:
 
 
 def questions_of(rows: list[Row], wanted: int | Draw | None) -> dict[int, Row]:
-    """The rows that are asked, by their indices: the first so many, so many that are drawn, or all."""
+    """Return the rows that are asked, by their indices: the first so many, so many that are drawn, or all."""
     if isinstance(wanted, Draw):
         return {i: rows[i] for i in drawn_questions(len(rows), wanted.count, wanted.seed)}
     return dict(enumerate(rows[:wanted]))

@@ -48,7 +48,7 @@ def judge(predictions: pd.DataFrame, test: list[Row], task_name: str, scorers: l
 
 
 def summarise(judged: pd.DataFrame, spec: ScoreSpec) -> pd.DataFrame:
-    """One row for each step and number of shots: counts, rates, and the interval of the chosen metric."""
+    """Summarise each step and number of shots in a row: counts, rates, and the interval of the chosen metric."""
     rows = []
     for (step, shots), part in judged.groupby(["step", "shots"], sort=True):
         n, correct = len(part), int(part[spec.metric].sum())

@@ -58,7 +58,7 @@ def card(
 
 
 def base_name(spec: ExportSpec) -> str:
-    """The base model as a user finds it: a repository of the hub, a folder, or a file in a package."""
+    """Return the base model as a user finds it: a repository of the hub, a folder, or a file in a package."""
     source = spec.model.source
     if isinstance(source, HubModel):
         return source.hub

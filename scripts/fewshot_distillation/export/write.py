@@ -27,7 +27,7 @@ log = logging.getLogger("fewshot_distillation")
 def export(
     spec: ExportSpec, model: Path, runs: list[Path], baselines: list[Path], plain: list[Path], work: dict[str, Path]
 ) -> None:
-    """Write `adapter` and `merged`, each with its card, and `manifest`, which says what was chosen.
+    """Write `adapter` and `merged`, each with its card, and `manifest`, with what was chosen.
 
     Args:
         model: folder of the fetched base model.
@@ -67,7 +67,7 @@ def _plain_prompt(spec: ExportSpec, model: Path) -> str | None:
 
 
 def dtype_of_evaluation(spec: ExportSpec, run: Path) -> torch.dtype:
-    """The precision in which the run's answers were generated, which is that of the exported weights."""
+    """Return the precision in which the run's answers were generated, which is that of the exported weights."""
     note = run / "predictions.parquet.job.json"
     device = json.loads(note.read_text())["device"] if note.is_file() else "cpu"
     if device.startswith("cpu"):
@@ -87,7 +87,7 @@ def _adapter(spec: ExportSpec, checkpoint: Path, model: Path, base: dict[str, An
 
 
 def _merged(checkpoint: Path, model: Path, dtype: torch.dtype, target: Path) -> bool:
-    """Write the merged model; false where it would say something else than the adapter, and nothing is written."""
+    """Write the merged model; return false, and write nothing, where its logits would differ from the adapter's."""
     adapted = adapt(_load(model, dtype), checkpoint).eval()
     before = probe(adapted)
     merged = adapted.merge_and_unload(safe_merge=True)
@@ -100,7 +100,7 @@ def _merged(checkpoint: Path, model: Path, dtype: torch.dtype, target: Path) -> 
     tolerance = max(1e-3, 8 * torch.finfo(dtype).eps) * before.abs().max()
     if (probe(_load(target, dtype).eval()) - before).abs().max() <= tolerance:
         return True
-    log.warning("a merged model would say something else than the adapter, so there is none")
+    log.warning("a merged model would give other logits than the adapter, so none is written")
     shutil.rmtree(target)
     target.mkdir()
     return False

@@ -21,13 +21,13 @@ PROBE = 16
 def load_checkpoint(model_folder: Path, checkpoint: Path | None, precision: str) -> PreTrainedModel:
     """Load a model to generate with, frozen and in evaluation mode, on this process's device.
 
-    An adapter is merged into its model. Where that would change what the model says, its layers stay beside the
+    An adapter is merged into its model. Where that would change the model's answers, its layers stay beside the
     model's own.
 
     Args:
         model_folder: the fetched model.
         checkpoint: an adapter to the fetched model, or a whole model, which takes its place; which of them it is, its
-            files tell. None for the untrained model.
+            files tell. None for the base model.
 
     Raises:
         JobError: the checkpoint doesn't fit the model.
@@ -49,7 +49,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path | None, precision: str)
             return merged
     except (ValueError, NotImplementedError, AttributeError) as error:
         log.info("%s: not merged: %s", checkpoint, error)
-    log.info("%s: a merged model would say something else, so its layers stay beside those of the model", checkpoint)
+    log.info("%s: a merged model would give other logits, so the adapter's layers stay separate", checkpoint)
     return adapt(load_model(model_folder, precision), checkpoint).eval().get_base_model()
 
 
@@ -144,7 +144,7 @@ def _reason(error: Exception) -> str:
 
 @torch.inference_mode()
 def probe(model: nn.Module) -> Tensor:
-    """Logits, (tokens, vocabulary) in float32, of a few tokens from all over the vocabulary."""
+    """Compute logits, (tokens, vocabulary) in float32, of a few tokens from all over the vocabulary."""
     ids = torch.linspace(0, model.config.get_text_config().vocab_size - 1, PROBE, device=model.device).long()
     return model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0].float()
 

@@ -64,6 +64,6 @@ AttentionMaskInterface.register(GROUPED, sdpa_mask)
 
 
 def use_grouped_decoding(model: nn.Module) -> None:
-    """On a CPU, decode with `grouped_decode`; elsewhere PyTorch's kernels are better, and others do more than it."""
+    """Decode with `grouped_decode` on a CPU; elsewhere PyTorch's kernels are better, and others do more than it."""
     if model.device == torch.device("cpu") and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(GROUPED)

@@ -1,4 +1,4 @@
-"""Compiled decoder layers: what lies between matrix products becomes a few kernels instead of many."""
+"""Compiled decoder layers: the operations between matrix products become a few kernels instead of many."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ COMPILING_SECONDS = 75
 
 
 def worth_compiling(choice: Literal["auto"] | bool, device: torch.device, layers: int, passes: int) -> bool:
-    """Whether to compile; `auto` does on a GPU if it saves more time than it takes.
+    """Decide whether to compile; `auto` does on a GPU if it saves more time than it takes.
 
     A function of the configuration alone, so that every attempt at a run computes alike.
 
@@ -29,7 +29,7 @@ def worth_compiling(choice: Literal["auto"] | bool, device: torch.device, layers
 def compile_layers(decoder: nn.Module, cache: Path) -> None:
     """Compile each layer at its first pass, once for all lengths.
 
-    Only what a layer computes is compiled: hooks, gradient checkpointing and what FSDP does stand around it.
+    Only what a layer computes is compiled: hooks, gradient checkpointing and FSDP stay around it.
     Kernels are chosen by the size of the first batch, so a run that is to repeat to the byte begins with the same one
     each time.
 

@@ -24,7 +24,7 @@ class Capture:
 
     @contextlib.contextmanager
     def of(self, packed: Packed, chosen: Selection) -> Iterator[list[Tensor]]:
-        """Within the block, `packed_hidden` appends one (chosen, hidden) tensor a layer to the list.
+        """Append, within the block, one (chosen, hidden) tensor a layer to the list, at every `packed_hidden`.
 
         Args:
             chosen: tokens of the packed batch.
@@ -48,17 +48,17 @@ class Capture:
 
 
 def decoder_of(model: PreTrainedModel) -> nn.Module:
-    """The stack of layers below the language-model head."""
+    """Return the stack of layers below the language-model head."""
     return model.get_decoder()
 
 
 def logit_cap(model: PreTrainedModel) -> float | None:
-    """c of a model whose logits are c·tanh(logits / c)."""
+    """Return c of a model whose logits are c·tanh(logits / c)."""
     return getattr(model.config.get_text_config(), "final_logit_softcapping", None)
 
 
 def logits_of(model: PreTrainedModel, normed: Tensor) -> Tensor:
-    """Next-token logits, float32, from hidden states after the final norm; (…, hidden) to (…, vocabulary)."""
+    """Compute next-token logits, float32, from hidden states after the final norm; (…, hidden) to (…, vocabulary)."""
     head = model.get_output_embeddings()
     logits = head(normed.to(head.weight.dtype)).float()
     cap = logit_cap(model)
@@ -66,6 +66,6 @@ def logits_of(model: PreTrainedModel, normed: Tensor) -> Tensor:
 
 
 def logits_from_layer_output(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """`lm_head(norm(h))` for outputs h of the last layer."""
+    """Compute `lm_head(norm(h))` for outputs h of the last layer."""
     norm = decoder_of(model).norm
     return logits_of(model, norm(hidden.to(norm.weight.dtype)))

@@ -18,14 +18,14 @@ transformers_logging.disable_progress_bar()
 
 
 def device() -> torch.device:
-    """The GPU of this process, or the CPU."""
+    """Return the GPU of this process, or the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     return torch.device("cpu")
 
 
 def dtype_for(precision: str, where: torch.device) -> torch.dtype:
-    """bfloat16 if it is asked for and the hardware computes in it, else float32 (bfloat16 emulated is far slower)."""
+    """Return bfloat16 if asked for and the hardware computes in it, else float32 (bfloat16 emulated is far slower)."""
     if precision == "fp32":
         return torch.float32
     if where.type == "cuda":
@@ -43,16 +43,16 @@ def _arm_bf16() -> bool:
 
 
 def load_model(folder: Path, precision: str, home: torch.device | None = None) -> PreTrainedModel:
-    """The causal language model of a fetched folder, frozen and in evaluation mode.
+    """Load the causal language model of a fetched folder, frozen and in evaluation mode.
 
-    Its weights lie on `home`, by default this process's device, in the precision that the device computes in.
+    Its weights are on `home`, by default this process's device, in the precision that the device computes in.
     """
     read_manifest(folder)
     return load_weights(folder, precision, home)
 
 
 def load_weights(folder: Path, precision: str, home: torch.device | None = None) -> PreTrainedModel:
-    """As `load_model`, of a folder without a manifest of its own, such as a checkpoint."""
+    """Load as `load_model` does, from a folder without a manifest of its own, such as a checkpoint."""
     log.info("loading %s", folder)
     try:
         config = config_of(folder)

@@ -75,7 +75,7 @@ class Packed:
         return replace(self, **moved)
 
     def padded_places(self) -> Tensor:
-        """(tokens,): where each token is among those of (sequences, max_length) right-padded ones."""
+        """Return (tokens,): where each token is among those of (sequences, max_length) right-padded ones."""
         first = self.cu_seq_lens[:-1].long()
         rows = torch.arange(len(first), device=first.device)
         shift = (rows * self.max_length - first).repeat_interleave(self.cu_seq_lens.diff(), output_size=self.tokens)
@@ -83,7 +83,7 @@ class Packed:
 
 
 def pack(sequences: Sequence[list[int]], prefix: Prefix | None = None) -> Packed:
-    """One row of all tokens, on the CPU; of sequences that all begin with `prefix`, of those after it.
+    """Pack all tokens into one row, on the CPU; of sequences that all begin with `prefix`, those after it.
 
     Raises:
         ValueError: there are no sequences, one is empty, or one doesn't begin with the prefix.
@@ -128,7 +128,7 @@ class Selection:
         return Selection(self.index.to(device), self.tokens, self.inverse.to(device))
 
     def of(self, values: Tensor) -> Tensor:
-        """(chosen, …) of (tokens, …). Where a gradient is needed no token may be chosen twice."""
+        """Choose (chosen, …) of (tokens, …). Where a gradient is needed no token may be chosen twice."""
         return _Pick.apply(values, self.index, self.inverse)
 
 
@@ -178,7 +178,7 @@ def _inputs(packed: Packed, in_one_row: bool) -> dict[str, Any]:
 
 
 def packed_hidden(decoder: nn.Module, packed: Packed, cache: DynamicCache | None = None) -> Tensor:
-    """Hidden states after the final norm, (tokens, hidden).
+    """Compute hidden states after the final norm, (tokens, hidden).
 
     Args:
         cache: an empty one, for the keys and values of the batch's one row; only of a model that packs.
@@ -198,7 +198,7 @@ def micro_batches(
     padded: bool = False,
     key: str = "training.micro_batch_tokens",
 ) -> list[list[int]]:
-    """Indices of sequences in as few batches as hold at most `budget` tokens each, longest sequences first.
+    """Group sequences in as few batches as hold at most `budget` tokens each, longest first; return their indices.
 
     Batches are equally large as far as that goes, and their number is a multiple of `processes` (unless there are
     fewer sequences). With `padded`, a batch counts as many tokens as it has with padding.
@@ -241,7 +241,7 @@ def micro_batches(
 def forward_passes(
     sequences: Sequence[list[int]], prefix: Prefix | None, device: torch.device, padded: bool = False
 ) -> list[tuple[list[int], Prefix | None]]:
-    """Indices of the sequences of each pass over the frozen model, and the beginning that they share, if they do.
+    """Group sequences into passes over the frozen model; return their indices, and the beginning that they share.
 
     Passes have `PASS_TOKENS` tokens at most, or one sequence that is longer.
     """

@@ -1,4 +1,4 @@
-"""Attention over packed batches: sequences that lie one after another in one row don't see each other.
+"""Attention over packed batches: sequences one after another in a row, none of which attends to another.
 
 Registered with transformers' `AttentionInterface`. No mask function belongs to it: transformers then makes no mask, and
 doesn't look through the position ids for where sequences begin.
@@ -31,7 +31,7 @@ class SharedKeys:
 
     `layers`: of each layer (1, key heads, beginning, features). On a GPU each sequence gets them next to its own:
     `index` (keys,) picks them from the beginning's keys followed by the batch's, `cu_seq_lens` (sequences + 1,) int32
-    says where each sequence's begin, `max_length` how many the longest has.
+    holds where each sequence begins, `max_length` is the length of the longest.
     """
 
     layers: list[tuple[Tensor, Tensor]]
@@ -54,7 +54,7 @@ def packed_attention(
     shared_keys: SharedKeys | None = None,
     **others,
 ) -> tuple[Tensor, None]:
-    """Causal scaled dot-product attention within each sequence, over at most `sliding_window` keys.
+    """Compute causal scaled dot-product attention within each sequence, over at most `sliding_window` keys.
 
     Args:
         query: (1, heads, tokens, features); `key`, `value`: (1, key heads, tokens, features).
@@ -72,7 +72,7 @@ def packed_attention(
             raise Unsupported(what)
     if cu_seq_lens_q is None or dropout or not getattr(module, "is_causal", True):
         raise Unsupported("dropout of attention scores, attention in both directions, or no packed batch")
-    # Norms with float32 weights leave float32 behind under autocast; attention computes in what autocast says.
+    # Norms with float32 weights return float32 under autocast; attention computes in autocast's type.
     if torch.is_autocast_enabled(query.device.type):
         dtype = torch.get_autocast_dtype(query.device.type)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
@@ -149,15 +149,15 @@ AttentionInterface.register(PACKED, packed_attention)
 
 
 def is_packed(decoder: nn.Module) -> bool:
-    """Whether a stack of layers reads packed batches as one row."""
+    """Return whether a stack of layers reads packed batches as one row."""
     return decoder.config._attn_implementation == PACKED
 
 
 def use_packed_attention(model: PreTrainedModel) -> bool:
-    """Let a model read packed batches as one row, if its attention can; the log says why it can't.
+    """Let a model read packed batches as one row, if its attention can; the log gives the reason if not.
 
     It is tried on a few tokens, so that a model that is not known here is either read as it should be, or left as it
-    was. Called before adapters are added and before weights are spread over processes.
+    was. Called before adapters are added and before weights are sharded over processes.
     """
     before, training = model.config._attn_implementation, model.training
     reason = _static_reason(model)

@@ -2,7 +2,7 @@
 
 
 def common_length(left: list[int], right: list[int]) -> int:
-    """How many tokens two prompts share from their beginning."""
+    """Return how many tokens two prompts share from their beginning."""
     for n, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return n
@@ -10,7 +10,7 @@ def common_length(left: list[int], right: list[int]) -> int:
 
 
 def shared_prefix(prompts: list[list[int]]) -> list[int]:
-    """A beginning that at least half of the prompts share and that is a quarter of a usual one or more, or nothing.
+    """Find a beginning that at least half of the prompts share, at least a quarter of the median prompt, or nothing.
 
     In sorted order whatever two prompts share is shared by all between them, so the middle half is looked at. Fixed
     demonstrations give such a prefix, and so does a system message before short questions; demonstrations drawn for

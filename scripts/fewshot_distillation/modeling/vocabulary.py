@@ -26,7 +26,7 @@ Loss = Callable[..., Tensor]
 def over_vocabulary(
     model: PreTrainedModel, loss: Loss, hidden: Tensor, *per_token: Tensor, chunk: int | None = None
 ) -> Tensor:
-    """What `loss` makes of the next-token logits of each token.
+    """Apply `loss` to the next-token logits of each token.
 
     Args:
         loss: from float32 logits (tokens, vocabulary) and a part of `per_token`, values of shape (tokens,) or

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -43,7 +44,7 @@ class Job(Generic[S]):
 
     @contextlib.contextmanager
     def workspace(self, outputs: dict[str, Path], inputs: list[Path], *modules: str) -> Iterator[Workspace | None]:
-        """The folder in which this job works, or None if an earlier attempt had finished and its outputs are back.
+        """Open the job's folder of unfinished work; None if an earlier attempt had finished and its outputs are back.
 
         Spec, versions, commit and device are written next to the first output, as `<output>.job.json`.
 
@@ -135,3 +136,10 @@ def job(
         sys.exit(f"error: expected the JSON of a {error.title}: {explain(error)}")
     except (JobError, ConfigError) as error:
         sys.exit(f"error: {error}")
+    except Exception as error:  # libraries have classes of their own for a full disk
+        if not any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+            raise
+        sys.exit(
+            f"error: expected free disk space, got none ({error}); free some, or move the results to a "
+            "larger disk and set `results` to that folder, then run the same command again: saved work is kept"
+        )

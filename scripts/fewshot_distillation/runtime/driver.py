@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .files import write_json
 from .lock import Lock, described
-from .plans import PLANS, sign
+from .plans import PLANS, hand_down_note
 
 
 class Driver:
@@ -30,7 +30,7 @@ class Driver:
         plans = hashlib.sha256(os.environ.get(PLANS, "").encode()).hexdigest()[:16]
         note = {"id": uuid.uuid4().hex, "plan": plans, "since": time.time()}
         write_json(self.state / "driver.json", note)
-        sign(self.state, note)
+        hand_down_note(self.state, note)
         return None
 
     def release(self) -> None:
@@ -38,7 +38,7 @@ class Driver:
         self._lock.release()
 
     def finished(self) -> None:
-        """Nothing is left to do: remove the driver's files."""
+        """Remove the driver's files, since nothing is left to do."""
         (self.state / "driver.json").unlink(missing_ok=True)
         self._lock.release()
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ SAID = re.compile(r"^\d\d:\d\d:\d\d its GPUs drew ([\d.]+) Wh ", re.M)
 
 
 def counted(gpus: int) -> float | None:
-    """Watt-hours that this job's GPUs have drawn since their driver was loaded; None where nothing counts them.
+    """Return watt-hours that this job's GPUs have drawn since their driver was loaded; None where nothing counts them.
 
     NVML's `nvmlDeviceGetTotalEnergyConsumption` gives them in millijoules, from NVIDIA's Volta on. A GPU that several
     jobs share counts for each of them.
@@ -40,7 +40,7 @@ def _handle(pynvml, name: str):
 
 
 def told(before: float | None, after: float | None) -> str | None:
-    """What the log says; None where it isn't known."""
+    """Describe the energy for the log; None where it isn't known."""
     if before is None or after is None or after < before:
         return None
     return f"its GPUs drew {after - before:.3f} Wh while it ran, by NVML"

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 
 class JobError(RuntimeError):
-    """Something about the data, the model or the machine is wrong; the message is a sentence that says what."""
+    """Something about the data, the model or the machine is wrong; the message is one sentence."""
 
 
 @contextlib.contextmanager
 def about(what: str) -> Iterator[None]:
-    """Let an error within the block say what it is about, such as an example."""
+    """Begin the message of an error within the block with its subject, such as an example."""
     try:
         yield
     except JobError as error:

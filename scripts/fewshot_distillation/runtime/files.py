@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all: everything is written elsewhere and renamed into place."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from .plans import outdated
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that replaces `path` when the block ends without an error.
+    """Open a temporary path in the same folder that replaces `path` when the block ends without an error.
 
     Raises:
         JobError: another driver has taken the results folder with other settings or code.
@@ -55,11 +56,18 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; one that hasn't changed since is read once in a process."""
+    seen = os.stat(path)
+    return _sha256(os.path.abspath(path), seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+@functools.cache
+def _sha256(path: str, *_seen: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_digests(folder: Path) -> dict[str, dict[str, str | int]]:
-    """Size in bytes and SHA-256 of every file below a folder."""
+    """Return size in bytes and SHA-256 of every file below a folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in files}

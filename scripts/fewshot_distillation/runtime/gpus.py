@@ -11,16 +11,16 @@ GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")
 
 
 def visible_gpus() -> list[str] | None:
-    """The GPUs that the scheduler left visible to this process; None where it says nothing."""
+    """Return the GPUs that the scheduler left visible to this process; None where it sets none."""
     for variable in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
         if variable in os.environ:
-            # Older Slurms say NoDevFiles for none.
+            # Older Slurms write NoDevFiles for none.
             return [name for name in os.environ[variable].split(",") if name.strip() not in ("", "NoDevFiles")]
     return None
 
 
 def shown_gpus() -> str:
-    """The GPUs that this process may use, for its log."""
+    """Return the GPUs that this process may use, for its log."""
     visible = visible_gpus()
     if visible is None and any(Path(path).exists() for path in GPU_DRIVERS):
         return "not restricted"
@@ -38,7 +38,7 @@ def check_gpus(requested: int) -> None:
     wanted = f"requested {requested} GPU{'s' * (requested > 1)}"
     visible = visible_gpus()
     if "SLURM_JOB_ID" in os.environ and len(visible or []) < requested:
-        seen = "CUDA_VISIBLE_DEVICES is not set" if visible is None else f"sees {','.join(visible) or 'none'}"
+        seen = "CUDA_VISIBLE_DEVICES is not set" if visible is None else f"sees {len(visible)}"
         raise JobError(f"{wanted}, {seen}; check `gpu`, `gpu_model` and `slurm_partition` of the rule in the profile")
     if any(Path(path).exists() for path in GPU_DRIVERS):
         import torch

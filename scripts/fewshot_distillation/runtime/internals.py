@@ -5,6 +5,7 @@ It works with the versions in `TESTED`, and others are refused at the start (`un
 
 import atexit
 import functools
+import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -59,28 +60,28 @@ class Internals:
 
     @property
     def cores(self) -> int | None:
-        """What `--cores` says; the documented `workflow.cores` is an error where nothing says it, as on a cluster."""
+        """The value of `--cores`; the documented `workflow.cores` is an error without that option, as on a cluster."""
         return self._workflow.resource_settings.cores
 
     def limit(self, resource: str) -> int:
-        """What `--resources` says of a resource; 0 if nothing."""
+        """Return the limit of a resource in `--resources`; 0 without one."""
         return dict(self._workflow.resource_settings.resources.unwrapped_items()).get(resource, 0)
 
     def missing_targets(self) -> list[str]:
-        """Files that were asked for and aren't there."""
+        """List files that were asked for and aren't there."""
         targets = {str(file) for job in self._workflow.dag.targetjobs for file in (job.output or job.input)}
         return sorted(file for file in targets if not os.path.exists(file))
 
     def outputs(self) -> set[str]:
-        """Outputs of all jobs that the targets depend on, with those that were up to date."""
+        """Return outputs of all jobs that the targets depend on, with those that were up to date."""
         return {str(file) for job in self._workflow.dag.jobs for file in job.output}
 
     def only_looks(self) -> bool:
-        """Whether the targets are `status` and `plan`, which have no inputs and outputs and are to disturb nobody."""
+        """Return whether the only targets are `status` and `plan`, which have no inputs, outputs or lock."""
         return not any(job.output or job.input for job in self._workflow.dag.targetjobs)
 
     def files(self) -> dict[str, tuple[list[str], str | None]]:
-        """The outputs and the benchmark file of each rule that has outputs, with wildcards."""
+        """Return the outputs and the benchmark file of each rule that has outputs, with wildcards."""
         return {
             rule.name: (list(map(str, rule.output)), str(rule.benchmark) if rule.benchmark else None)
             for rule in self._workflow.rules
@@ -88,7 +89,7 @@ class Internals:
         }
 
     def jobs(self) -> Iterator[dict[str, Any]]:
-        """Every job that the targets depend on, and whether it is needed or was up to date."""
+        """Return every job that the targets depend on, and whether it is needed or was up to date."""
         for job in self._workflow.dag.jobs:
             if job.output:
                 yield {
@@ -99,6 +100,21 @@ class Internals:
                     "benchmark": str(job.benchmark) if job.benchmark else None,
                     "needed": self._workflow.dag.needrun(job),
                 }
+
+    # --- What makes plans of thousands of jobs quick ------------------------------------------------------------------
+
+    def collect_less_garbage(self) -> None:
+        """Look for garbage rarely: a plan is made of millions of objects that stay, and a search among them takes a
+        sixth of its time, and a last one at the end another."""
+        gc.set_threshold(200_000, 20, 100)
+        atexit.register(gc.freeze)
+
+    def drop_rule_functions(self, names: dict[str, Any]) -> None:
+        """Remove the two functions of each rule that nothing calls by name, as Snakemake copies all global names for
+        every text that it formats."""
+        for rule in self._workflow.rules:
+            names.pop(f"__{rule.name}", None)
+            names.pop(f"__rule_{rule.name}", None)
 
     # --- What has to be otherwise -------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 The work is `filelock.SoftFileLease`'s: a file that its owner touches, and that another may take over when the owner's
 process is gone (seen at once on its own machine) or hasn't touched it for `STALE` seconds of the watcher's own clock.
 Added here: a watcher that was held up itself begins to watch anew; an owner ends when it has lost the lock, as two must
-not do the same work, or when `watch` says so; and `take_over`, for a driver that waits no longer than it must.
+not do the same work, or when `watch` returns a reason; and `take_over`, for a driver that waits no longer than it must.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def described(owner: OwnerRecord | None) -> str:
 
 @functools.cache
 def this_host() -> str:
-    """This machine's name as filelock writes it."""
+    """Return this machine's name as filelock writes it."""
     with tempfile.TemporaryDirectory() as folder, SoftFileLease(Path(folder) / "lease") as lease:
         return lease.owner.hostname
 
@@ -43,7 +43,7 @@ class Lock:
 
     Args:
         path: the file; it is there while somebody owns the lock.
-        watch: asked with every touch; a sentence that it returns says why the owner must end at once.
+        watch: called with every touch; a sentence that it returns is the reason why the owner must end at once.
     """
 
     def __init__(self, path: Path, watch: Callable[[], str | None] | None = None) -> None:
@@ -65,13 +65,13 @@ class Lock:
 
     def acquire(self, wait: bool = True) -> bool:
         """Take the lock; without `wait` only if it is free or its owner is known to be dead by now."""
-        pause, told = 0.05, False
+        pause, logged = 0.05, False
         while not self._try():
             if not wait:
                 return False
-            if not told:
+            if not logged:
                 log.info("waiting for another process that does the same work: %s", described(self.owner))
-                told = True
+                logged = True
             time.sleep(pause)
             pause = min(pause * 1.5, max(0.1, BEAT / 5))
         self._released.clear()
@@ -87,13 +87,13 @@ class Lock:
             if (owner and owner.hostname == this_host()) or (before and now and now != before):
                 return False
             if before is None:
-                log.warning("looking for a sign of life of %s, for up to %.0f s", described(owner), STALE)
+                log.warning("watching %s for up to %.0f s, to see whether it is still running", described(owner), STALE)
             before = now or before
             time.sleep(BEAT / 10)
         return True
 
     def held(self) -> bool:
-        """Whether this process has the lock still: another may have taken it for dead."""
+        """Return whether this process still has the lock: another may have taken it over."""
         owner, token = self.owner, self._lease.token
         return owner is not None and token is not None and owner.token == token
 

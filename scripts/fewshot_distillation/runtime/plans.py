@@ -2,7 +2,7 @@
 
 A cluster's job starts a Snakemake of its own that reads the workflow again, perhaps hours later. So that it does what
 was submitted, the driver hands down, in the environment, the configuration it has read, digests of the source, and the
-note with which it signs a results folder; a job of a driver that was killed sees by it that another took its place.
+driver's id in a results folder, by which a job of a driver that was killed detects that another took its place.
 """
 
 import base64
@@ -17,16 +17,16 @@ PLANS = "FEWSHOT_DISTILLATION_PLANS"
 DRIVER = "FEWSHOT_DISTILLATION_DRIVER"
 # Set in jobs that an executor has sent to a cluster.
 ON_CLUSTER = "FEWSHOT_DISTILLATION_ON_CLUSTER"
-# Why the program of a job must not do its work; said by the program, because the driver shows the log of that.
+# Why the program of a job must not do its work; the program prints it, because the driver shows the program's log.
 REFUSAL = "FEWSHOT_DISTILLATION_REFUSAL"
 
 AGAIN = "run the same command again to submit it as it is now"
 
 
 def hand_down(name: str, plan: dict[str, Any], state: Path) -> None:
-    """Let jobs know what this driver has read, and that it will sign the folder of unfinished work before they start.
+    """Hand jobs what this driver has read; its note in the folder of unfinished work follows before they start.
 
-    `name` tells the uses of this workflow as a module apart.
+    `name` distinguishes the uses of this workflow as a module.
     """
     os.environ[DRIVER] = json.dumps(_notes() | {os.path.abspath(state): None})
     packed = base64.b64encode(zlib.compress(json.dumps(plan, default=str).encode())).decode()
@@ -35,13 +35,13 @@ def hand_down(name: str, plan: dict[str, Any], state: Path) -> None:
 
 
 def submitted(name: str) -> dict[str, Any] | None:
-    """What the driver of this job handed down; None in a job that no driver started."""
+    """Return what the driver of this job handed down; None in a job that no driver started."""
     packed = json.loads(os.environ.get(PLANS, "{}")).get(name)
     return None if packed is None else json.loads(zlib.decompress(base64.b64decode(packed)))
 
 
 def edited(before: dict[str, str], now: dict[str, str]) -> str | None:
-    """Why a job must not start: a sentence with the first file that isn't what it was when the job was submitted."""
+    """Explain why a job must not start, by the first file that isn't what it was at submission; None if it may."""
     changed = sorted(name for name in now if before.get(name) != now[name])
     return f"{changed[0]} was edited after this job had been submitted; {AGAIN}" if changed else None
 
@@ -53,32 +53,32 @@ def refuse(reason: str | None) -> None:
 
 
 def refusal() -> str | None:
-    """Why this program must not do its work; a program that a person starts always may."""
-    unsigned = [os.path.dirname(state) for state, note in _notes().items() if note is None]
-    if unsigned:
+    """Explain why this program must not do its work; None if it may, as always where a person starts it."""
+    untaken = [os.path.dirname(state) for state, note in _notes().items() if note is None]
+    if untaken:
         return (
-            f"the driver has not taken {unsigned[0]}; don't start it with --no-hooks, and in a Snakefile that uses "
+            f"the driver has not taken {untaken[0]}; don't start it with --no-hooks, and in a Snakefile that uses "
             "this one as a module named study, call study.onstart() in `onstart:` and study.onsuccess() in `onsuccess:`"
         )
     return os.environ.get(REFUSAL)
 
 
-def sign(state: Path, note: dict[str, Any]) -> None:
-    """Let jobs know how this driver has signed a folder of unfinished work."""
+def hand_down_note(state: Path, note: dict[str, Any]) -> None:
+    """Hand jobs the note of this driver in a folder of unfinished work."""
     os.environ[DRIVER] = json.dumps(_notes() | {os.path.abspath(state): note})
 
 
 def replaced(state: Path) -> str | None:
-    """Why a job that hasn't begun must not begin: another driver does its work by now."""
-    own, last = _signed().get(os.path.abspath(state)), last_note(state)
+    """Explain why a job that hasn't begun must not begin: another driver does its work by now; None if it may."""
+    own, last = _taken().get(os.path.abspath(state)), last_note(state)
     if own is None or (last is not None and last["id"] == own["id"]):
         return None
     return "the driver that submitted this job was stopped, and another has taken over its work since"
 
 
 def replaced_by_another_plan() -> str | None:
-    """Why a job must not publish what it computes: settings or code that count now are not those it began with."""
-    for state, own in _signed().items():
+    """Explain why a job must not publish its outputs: other settings or code than its own count now; None if it may."""
+    for state, own in _taken().items():
         last = last_note(Path(state))
         if last is not None and last["plan"] != own["plan"]:
             return (
@@ -89,15 +89,15 @@ def replaced_by_another_plan() -> str | None:
 
 
 def outdated(output: Path) -> str | None:
-    """As `replaced_by_another_plan`, for a file that is about to appear; unfinished work may always be saved."""
+    """Explain, as `replaced_by_another_plan`, why a file must not appear; unfinished work may always be saved."""
     target = os.path.abspath(output)
-    if any(Path(target).is_relative_to(state) for state in _signed()):
+    if any(Path(target).is_relative_to(state) for state in _taken()):
         return None
     return replaced_by_another_plan()
 
 
 def last_note(state: Path) -> dict[str, Any] | None:
-    """The note of the driver that took the folder last, as `sign` gets it."""
+    """Return the note of the driver that took the folder last."""
     try:
         return json.loads((state / "driver.json").read_text())
     except (OSError, ValueError):
@@ -105,9 +105,9 @@ def last_note(state: Path) -> dict[str, Any] | None:
 
 
 def _notes() -> dict[str, dict[str, Any] | None]:
-    """By folder of unfinished work, the note with which the driver of this job has signed it; None where it has not."""
+    """By folder of unfinished work, the note of this job's driver in it; None where the driver has not taken it."""
     return json.loads(os.environ.get(DRIVER) or "{}")
 
 
-def _signed() -> dict[str, dict[str, Any]]:
+def _taken() -> dict[str, dict[str, Any]]:
     return {state: note for state, note in _notes().items() if note is not None}

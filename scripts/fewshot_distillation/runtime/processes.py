@@ -14,8 +14,8 @@ from .errors import JobError
 
 # Only the first process writes outputs.
 RANK, WORLD_SIZE = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-# Whether accelerate was told to spread a model over its processes, which then keep parts instead of copies.
-IN_PARTS = any(os.environ.get(f"ACCELERATE_USE_{name}") == "true" for name in ("FSDP", "DEEPSPEED"))
+# Whether accelerate shards the model over its processes, which then have shards instead of copies.
+SHARDED = any(os.environ.get(f"ACCELERATE_USE_{name}") == "true" for name in ("FSDP", "DEEPSPEED"))
 LAUNCHER = os.getppid()
 LAUNCH = f"{LAUNCHER}-{os.environ.get('MASTER_PORT', 0)}"
 # Set in what `start_processes` has started.
@@ -27,7 +27,7 @@ def start_processes(count: int, config_file: str | None = None) -> None:
 
     Args:
         count: processes, one for each GPU.
-        config_file: accelerate's, which says how a model is sharded over them; None for a copy in each.
+        config_file: accelerate's, for a model that is sharded over them; None for a copy in each.
 
     Raises:
         JobError: a launcher has started another number of processes.
@@ -47,7 +47,7 @@ def start_processes(count: int, config_file: str | None = None) -> None:
 
 
 def check_launcher() -> None:
-    """A process that its launcher no longer watches stops, so that it doesn't write beside those of the next launch.
+    """Stop a process that its launcher no longer watches, so that it doesn't write beside those of the next launch.
 
     Raises:
         JobError: the launcher is gone.
@@ -64,7 +64,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def all_here(folder: Path) -> bool:
-    """Say in a shared folder that this process's part is done; the first process then waits for all the others.
+    """Mark this process's share as done in a shared folder; the first process then waits for all the others.
 
     Returns:
         True for the first process, which goes on alone.

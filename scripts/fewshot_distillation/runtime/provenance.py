@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Git commit of this code, with `+changes` where the checkout differs from it; None outside a checkout."""
+    """Return this code's Git commit, with `+changes` where the checkout differs from it; None outside a checkout."""
     here = str(Path(__file__).parent)
     try:
         head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
@@ -41,7 +41,7 @@ def commit() -> str | None:
 
 
 def device() -> str:
-    """The accelerator if torch is loaded and sees one, else the processor and its threads."""
+    """Return the accelerator if torch is loaded and sees one, else the processor and its threads."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"
@@ -49,7 +49,7 @@ def device() -> str:
 
 
 def surroundings(requested: int) -> str:
-    """Where a job runs and with what, in one line for its log; `requested` is its number of GPUs."""
+    """Return where a job runs and with what, in one line for its log; `requested` is its number of GPUs."""
     parts = [f"node {socket.gethostname()}"]
     if job := os.environ.get("SLURM_JOB_ID"):
         parts.append(f"Slurm job {job}")

@@ -30,8 +30,8 @@ class Workspace:
     """One job's folder below `.state`.
 
     Args:
-        folder: where unfinished work is kept; what stands in its name before a `-` names the outputs, and jobs that
-            agree in it take turns.
+        folder: where unfinished work is kept; the part of its name before a `-` is a digest of the outputs, and jobs
+            with the same digest take turns.
         outputs: where each output, a file or a folder, belongs in the end.
         key: whatever the work depends on; work that was saved under another key is thrown away.
     """
@@ -75,7 +75,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def joined(self, launch: str) -> Iterator[bool]:
-        """For the other processes of a launch: wait until the first one has opened the workspace; its answer."""
+        """Wait, as another process of a launch, until the first one has opened the workspace; its answer."""
         note = self.folder / f"launch-{launch}.json"
         wait_until(note.exists)
         yield json.loads(note.read_text())
@@ -151,7 +151,7 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 
 def lock_of(folder: Path) -> Path:
-    """The lock of all workspaces whose outputs are the same."""
+    """Return the lock of all workspaces whose outputs are the same."""
     return folder.with_name(folder.name.partition("-")[0] + ".lease")
 
 

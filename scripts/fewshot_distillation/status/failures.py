@@ -20,7 +20,7 @@ class Attempt(NamedTuple):
 
 
 def failures(plan: Plan) -> dict[str, float]:
-    """When the last failed attempt at each output ended, in seconds since 1970, since this driver began."""
+    """Return when the last failed attempt at each output ended, in seconds since 1970, since this driver began."""
     found: dict[str, float] = {}
     for attempt in attempts(plan.folder, plan.since):
         for path in attempt.outputs:
@@ -29,7 +29,7 @@ def failures(plan: Plan) -> dict[str, float]:
 
 
 def attempts(folder: Path, since: float = 0.0) -> list[Attempt]:
-    """All failed attempts of which the drivers of a folder have told since some time."""
+    """Return all failed attempts that the drivers of a folder have recorded since some time."""
     found = []
     for log in sorted((folder / ".snakemake" / "log").glob("*.snakemake.log")):
         if log.stat().st_mtime < since:

@@ -1,4 +1,4 @@
-"""What the end of a job's log tells of it while it runs."""
+"""A running job's progress, from the end of its log."""
 
 import re
 from pathlib import Path

@@ -46,13 +46,13 @@ def write_plan(results: Path, jobs: Iterable[dict[str, Any]], studies: dict[tupl
         jobs: the fields of `Planned`, without `studies`.
         studies: names of the studies that ask for a run, by the run's wildcards.
     """
-    told = [job | {"studies": studies.get(tuple(job["wildcards"].get(name) for name in RUN), [])} for job in jobs]
-    content = {"since": time.time(), "folder": os.getcwd(), "jobs": told}
+    known = [job | {"studies": studies.get(tuple(job["wildcards"].get(name) for name in RUN), [])} for job in jobs]
+    content = {"since": time.time(), "folder": os.getcwd(), "jobs": known}
     write_text(plan_file(results), json.dumps(content, ensure_ascii=False) + "\n")
 
 
 def read_plan(results: Path) -> Plan:
-    """What the last driver of a results folder wrote down.
+    """Read what the last driver of a results folder wrote down.
 
     Raises:
         JobError: no driver has begun there.

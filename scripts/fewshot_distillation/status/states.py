@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from ..runtime.errors import JobError
 from ..runtime.lock import look
-from ..runtime.orphans import QueuedJob, queue
 from .failures import failures
 from .logs import Tail, read_tail
+from .orphans import QueuedJob, queue
 from .plan import Plan, Planned
 
 # Seconds without a line in its log after which a job without a driver counts as stopped.
@@ -18,7 +18,7 @@ SILENT = 300
 
 class Job(NamedTuple):
     """A job and its state: done, running, waiting, failed or stopped; `left_s` is an estimate, None without a ground
-    for one, and `note` says more to people."""
+    for one, and `note` is an explanation for people."""
 
     planned: Planned
     state: str
@@ -37,7 +37,7 @@ class Status(NamedTuple):
 
 
 def status(plan: Plan, results: Path) -> Status:
-    """The state of every job of a plan, without touching anything."""
+    """Determine the state of every job of a plan, without touching anything."""
     owner = look(results / ".state" / "driver.lease")
     queued = _queued(plan.folder)
     failed = failures(plan)
@@ -104,7 +104,7 @@ def _began(log: Path) -> float:
 
 
 def _left(tail: Tail, usual: float | None, elapsed: float) -> float | None:
-    """Seconds to go: as long as such jobs take, or longer where the job's own count says so."""
+    """Seconds to go: as long as such jobs take, or longer by the job's own progress."""
     rest = [] if usual is None else [max(0.0, usual - elapsed)]
     rest += [] if tail.left_s is None else [tail.left_s]
     return max(rest, default=None)

@@ -11,7 +11,7 @@ SHOWN = 40
 
 
 def described(status: Status) -> str:
-    """The whole text: who works, how far each study of each model is, what runs, what failed, and how long it takes."""
+    """Describe who works, how far each study of each model is, what runs, what failed, and how long it takes."""
     counts = Counter(job.state for job in status.jobs)
     lines = [_driver(status), "", *_table(status.jobs)]
     for state, title in (("running", "Running"), ("failed", "Failed"), ("stopped", "Stopped")):
@@ -64,7 +64,7 @@ def _groups(job: Job) -> list[str]:
     if "phase" in planned.wildcards or planned.rule.endswith("summarise_icl_gap"):
         return ["phase 0"]
     if "baseline" in planned.rule:
-        return ["untrained model"]
+        return ["base model"]
     if "teacher" in planned.wildcards:
         return ["teachers"]
     return ["model and data"] if "fetch_" in planned.rule else ["tables and figures"]
@@ -100,7 +100,7 @@ def _about(seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them, in the two largest units."""
+    """Return a duration in its two largest units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

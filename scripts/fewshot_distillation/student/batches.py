@@ -41,7 +41,7 @@ class Batch:
     values: dict[int, Values]
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
+        """Move the batch to a device."""
         heads = [
             replace(h, chosen=h.chosen.to(device), labels=None if h.labels is None else h.labels.to(device))
             for h in self.heads

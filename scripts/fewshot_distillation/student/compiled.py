@@ -13,7 +13,7 @@ log = logging.getLogger("fewshot_distillation")
 
 
 def compile_student(trainer: Trainer, cache: Path) -> None:
-    """Compile the layers where `training.compile` says so, and make one pass, before anything is trained.
+    """Compile the layers if `training.compile` is set, and make one pass, before anything is trained.
 
     Args:
         cache: a folder for what was compiled, which later runs start from.

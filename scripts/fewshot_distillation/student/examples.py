@@ -39,7 +39,7 @@ class Streams:
         return [example for stream in self.streams for example in stream]
 
     def of_step(self, step: int, batch_size: int, seed: int) -> list[Example]:
-        """Examples of an optimizer step, counted from 0."""
+        """Return examples of an optimizer step, counted from 0."""
         return [
             stream[i]
             for number, stream in enumerate(self.streams)
@@ -50,7 +50,7 @@ class Streams:
 def build_streams(
     spec: TrainSpec, train: list[Row], builder: PromptBuilder, written: Path | None = None, judged: Path | None = None
 ) -> Streams:
-    """Every sequence that a run learns from.
+    """Build every sequence that a run learns from.
 
     Args:
         written: the table of a teacher's answers, for a condition that learns from those.
@@ -103,7 +103,7 @@ def _example(
 
 
 def examples_of_step(step: int, batch_size: int, count: int, seed: int) -> list[int]:
-    """Indices of the examples of an optimizer step (counted from 0): epochs of permutations, one after another.
+    """Return indices of the examples of an optimizer step (counted from 0): epochs of permutations, one after another.
 
     An example may come twice in one step where an epoch ends in it.
     """

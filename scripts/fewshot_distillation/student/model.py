@@ -25,12 +25,12 @@ from .targets import Values
 
 
 def loss_function(target: HiddenStatesTarget | LogitsTarget) -> Callable[..., Tensor]:
-    """`loss` of the file in `losses` that the target names."""
+    """Import `loss` of the file in `losses` that the target names."""
     return importlib.import_module(f"{__package__}.losses.{target.target}.{target.loss}").loss
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
-    """The model with a fresh adapter; its float32 initial weights are decided by the seed."""
+    """Add a fresh adapter to the model; the seed decides its float32 initial weights."""
     known = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     unknown = [name for name in lora.target_modules if name not in known]
     if unknown:
@@ -49,14 +49,14 @@ def add_lora(model: PreTrainedModel, lora: Lora, seed: int) -> PeftModel:
 def model_to_train(
     spec: TrainSpec, folder: Path, home: torch.device, gradient_checkpointing: bool = False
 ) -> PreTrainedModel | PeftModel:
-    """The model; what is trained of it requires a gradient.
+    """Load the model; what is trained of it requires a gradient.
 
     What is trained is float32 in any case, and autocast brings it to the precision of the layers. A bfloat16 weight has
     8 significant bits: a step of less than 1/512 of it, which is what learning rates of fine-tuning give, is lost to
     rounding.
 
     Args:
-        home: the device on which the weights lie.
+        home: the device of the weights.
 
     Raises:
         JobError: the model lacks a module that `lora` names, or has no gradient checkpointing.
@@ -98,7 +98,7 @@ class Student(nn.Module):
         }
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Sums over the micro batch.
+        """Compute the sums of all losses over the micro batch.
 
         Returns:
             `ce`, summed over answer tokens; `target_<number>`, summed over the tokens of the target's span; for hidden
@@ -133,7 +133,7 @@ class Student(nn.Module):
         given = [values[number][key] for number, key in keys]
 
         def terms(logits: Tensor, *parts: Tensor) -> Tensor:
-            """(tokens, terms) of a chunk."""
+            """Compute (tokens, terms) of a chunk."""
             rows = []
             if head.labels is not None:
                 smoothing = self.learning.label_smoothing

@@ -33,7 +33,7 @@ log = logging.getLogger("fewshot_distillation")
 class TrainInputs:
     """Files that a run reads: the training split, and for each target its teacher's cache with its description.
 
-    `written` are a teacher's answers and `judged` says which of them are right, for a condition that learns from those.
+    `written` are a teacher's answers and `judged` has which of them are right, for a condition that learns from those.
     """
 
     train: Path
@@ -77,7 +77,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
         metrics.append(row)
         accelerator.log({k: v for k, v in row.items() if k != "step"}, step=step)
         keep = step in spec.schedule.checkpoints
-        # Every process takes part, because weights may be spread over all of them; only the first one writes.
+        # Every process takes part, because weights may be sharded over all of them; only the first one writes.
         write = accelerator.is_main_process
         if keep:
             trainer.save_checkpoint(checkpoints, step, write)
@@ -85,8 +85,8 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
             save_state(states, step, trainer.student, trainer.optimizer.optimizer, metrics, write)
     log.info("%s: %s", what, speed.overall())
     accelerator.wait_for_everyone()
-    # The model goes before the processes part: where DDP is the last to know their group it ends the group's thread
-    # while it keeps Python, which that thread may need to end, and gloo then waits for ever.
+    # The model goes before the processes part: where DDP has the last reference to their group, it ends the
+    # group's thread while it keeps Python, which that thread may need to end, and gloo then waits for ever.
     del trainer
     accelerator.free_memory()
     accelerator.end_training()

@@ -14,11 +14,7 @@ from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from ..runtime.files import flush, write_json
-from .parts import gathered, moments, put
-
-
-def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+from .sharded import load, whole_optimizer_state, whole_weights
 
 
 def save_state(
@@ -31,12 +27,9 @@ def save_state(
 ) -> None:
     """Write what the next step depends on, then drop older states.
 
-    Every process calls this, because tensors may be spread over all of them; only the one with `write` writes.
+    Every process calls this, because tensors may be sharded over all of them; only the one with `write` writes.
     """
-    trained = _trained(model)
-    weights = gathered(trained.items(), write)
-    of_weights = ((name, key, value) for name, p in trained.items() for key, value in moments(p, optimizer))
-    of_weights = gathered(((f"{name}:{key}", value) for name, key, value in of_weights), write)
+    weights, states = whole_weights(model), whole_optimizer_state(model, optimizer)
     if not write:
         return
     target = folder / f"step-{step:08d}"
@@ -44,7 +37,7 @@ def save_state(
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     save_file(weights, fresh / "weights.safetensors")
-    save_file(of_weights, fresh / "optimizer.safetensors")
+    save_file(states, fresh / "optimizer.safetensors")
     write_json(fresh / "metrics.json", metrics)
     flush(fresh)
     shutil.rmtree(target, ignore_errors=True)
@@ -60,12 +53,9 @@ def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer)
     if not saved:
         return 0, []
     weights = load_file(saved[-1] / "weights.safetensors")
-    of_weights = load_file(saved[-1] / "optimizer.safetensors")
-    for name, p in _trained(model).items():
-        state = {key.rpartition(":")[2]: value for key, value in of_weights.items() if key.rpartition(":")[0] == name}
-        put(p, weights.pop(name), state, optimizer)
-    if weights:
-        raise ValueError(f"the saved state has weights that the model doesn't have: {sorted(weights)[:3]}")
+    if unknown := sorted(weights.keys() - model.state_dict().keys()):
+        raise ValueError(f"the saved state has weights that the model doesn't have: {unknown[:3]}")
+    load(model, optimizer, weights, load_file(saved[-1] / "optimizer.safetensors"))
     return int(saved[-1].name.removeprefix("step-")), json.loads((saved[-1] / "metrics.json").read_text())
 
 
@@ -86,7 +76,7 @@ def save_checkpoint(folder: Path, step: int, model: PeftModel, base_name: str, w
 
     Every process calls this, as for `save_state`.
     """
-    weights = gathered(_trained(model).items(), write)
+    weights = whole_weights(model)
     if not write:
         return
     with _checkpoint(folder, step) as fresh:
@@ -110,15 +100,13 @@ def save_full_checkpoint(
         model_folder: the fetched model, whose tokenizer and generation settings the checkpoint gets.
         dtype: of the written weights, in which evaluation loads them.
     """
-    found = model.state_dict(keep_vars=True)
-    # Tied weights are one tensor, which is written once, under the first of its names.
-    names = {id(value): name for name, value in reversed(found.items())}
-    weights = gathered(((name, found[name]) for name in names.values()), write, dtype)
+    weights = whole_weights(model, frozen=True)
     if not write:
         return
     with _checkpoint(folder, step) as fresh:
         # The fetched file is copied instead: transformers refuses to write some of those that it reads.
         model.generation_config = GenerationConfig()
+        weights = {n: w.to(dtype if w.is_floating_point() else None) for n, w in weights.items()}
         model.save_pretrained(fresh, state_dict=weights)
         (fresh / "generation_config.json").unlink(missing_ok=True)
         config = json.loads((fresh / "config.json").read_text())

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config.targets import HiddenStatesTarget, LogitsTarget
+from ..config.targets import POSITIONS, HiddenStatesTarget, LogitsTarget, cached_span
 from ..data.sequences import Sequence
 from ..runtime.errors import JobError
 from ..teacher.cache import TeacherCache
@@ -37,7 +37,7 @@ class TargetCache:
         self.description = json.loads(description.read_text())
 
     def of(self, examples: list[int], sequences: list[Sequence]) -> Values:
-        """Values at the target's span of each example, one after another, on the CPU.
+        """Read the values at the target's span of each example, one after another, on the CPU.
 
         An answer that was cut has fewer tokens than the teacher read.
 
@@ -49,14 +49,19 @@ class TargetCache:
         """
         span, rows = self.target.span, []
         for example, sequence in zip(examples, sequences, strict=True):
-            known, wanted = self.cache.span(span, example), len(sequence.span(span))
-            if wanted > len(known):
-                raise JobError(f"training example {example}: the teacher read {len(known)} of {wanted} answer tokens")
-            rows.append(known[:wanted])
+            known, wanted = self.cache.span(cached_span(span), example), sequence.span(span)
+            # Rows of an answer begin with the token that is predicted at the prompt's end.
+            first = wanted.start if span in POSITIONS else sequence.prompt.prompt_end
+            if wanted.stop - first > len(known):
+                raise JobError(
+                    f"training example {example}: expected {wanted.stop - first} answer tokens in the teacher's cache, "
+                    f"got {len(known)}; remove the cache, and the next run computes it again"
+                )
+            rows.append(known[wanted.start - first : wanted.stop - first])
         return self._hidden(rows) if self.target.target == "hidden_states" else self._logits(rows)
 
     def _hidden(self, rows: list[range]) -> Tensor:
-        hidden, layers = self.cache.get(self.target.span, rows), self.target.layers
+        hidden, layers = self.cache.get(cached_span(self.target.span), rows), self.target.layers
         if layers == "all":
             return hidden
         # Behind a question all layers are kept, of an answer those that conditions name.
@@ -64,7 +69,7 @@ class TargetCache:
         return hidden[:, [kept.index(layer) for layer in layers]]
 
     def _logits(self, rows: list[range]) -> dict[str, Tensor]:
-        span, k = self.target.span, self.target.top_k
+        span, k = cached_span(self.target.span), self.target.top_k
         part = {key: self.cache.get(f"{span}.{key}", rows) for key in CACHED}
         t = self.target.temperature
         number = self.description["temperatures"].index(t)
@@ -76,7 +81,7 @@ class TargetCache:
 
 
 def to_device(values: Values, device: torch.device) -> Values:
-    """Values on a device, without waiting for the copy."""
+    """Move values to a device, without waiting for the copy."""
     if isinstance(values, dict):
         return {name: value.to(device, non_blocking=True) for name, value in values.items()}
     return values.to(device, non_blocking=True)

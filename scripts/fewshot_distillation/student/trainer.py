@@ -27,10 +27,11 @@ from ..modeling.packed import micro_batches
 from ..modeling.packed_attention import is_packed
 from ..modeling.utilisation import StepWork
 from ..runtime.errors import JobError
-from ..runtime.processes import IN_PARTS
+from ..runtime.processes import SHARDED
 from .batches import StepPlan, collate
 from .examples import Streams
 from .model import Student, model_to_train
+from .optimizers import optimizer_of
 from .schedule import LearningRate
 from .state import load_state, save_checkpoint, save_full_checkpoint
 from .targets import TargetCache
@@ -48,7 +49,7 @@ class Trainer:
         where = device()
         self.dtype = dtype_for(spec.precision, where)  # in which the layers compute
         # FSDP and DeepSpeed take weights to the device a few at a time and leave parts there; all need not fit.
-        home = torch.device("cpu") if IN_PARTS else where
+        home = torch.device("cpu") if SHARDED else where
         # Each process reads them: tied ones would be so no more if accelerate handed out those of the first process.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         self.trained = model_to_train(spec, model_folder, home, gradient_checkpointing)
@@ -58,25 +59,30 @@ class Trainer:
         self.work = StepWork(decoder, self.student.base[0].get_output_embeddings())
         # The student decides the precision, because what spreads models would round targets and gradients as well.
         self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
-        self._set_up_parts()
+        self._set_up_sharding()
         if spec.lora and self.accelerator.distributed_type != DistributedType.DEEPSPEED:
             use_lean_lora(self.trained)
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
-        optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+        optimizer = optimizer_of(training, trained)
         self.schedule = LearningRate(optimizer, training, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
         self._check_processes()
 
-    def _set_up_parts(self) -> None:
-        """Agree with accelerate on how a model is spread.
+    def _set_up_sharding(self) -> None:
+        """Agree with accelerate on how a model is sharded.
 
         Raises:
-            JobError: in a way that doesn't keep each parameter and what belongs to it apart from others.
+            JobError: the way or the optimizer doesn't keep each parameter's state apart from others.
         """
         kind, training = self.accelerator.distributed_type, self.spec.training
         if kind == DistributedType.DEEPSPEED:
+            if training.optimizer == "sgd":
+                raise JobError(
+                    "training.optimizer: with DeepSpeed expected adamw or adam, got sgd; change it, or use FSDP as in "
+                    "envs/accelerate-fsdp.yaml"
+                )
             plugin = self.accelerator.state.deepspeed_plugin
             # Its engine clips gradients and takes the step; sums over micro batches are those of this trainer.
             plugin.deepspeed_config |= {
@@ -91,7 +97,7 @@ class Trainer:
                 deepspeed.zero.Init(module=self.student, config_dict_or_path=plugin.deepspeed_config)
         elif kind == DistributedType.MEGATRON_LM or (kind == DistributedType.FSDP and not self.accelerator.is_fsdp2):
             raise JobError(
-                f"models.{self.spec.model.name}.accelerate: training can't be spread by {kind.value} in this form; "
+                f"models.{self.spec.model.name}.accelerate: training can't be sharded by {kind.value} in this form; "
                 "use FSDP with fsdp_version: 2, as envs/accelerate-fsdp.yaml does, or DeepSpeed"
             )
 
@@ -104,7 +110,10 @@ class Trainer:
             )
         launched = int(os.environ.get("WORLD_SIZE", 1))
         if processes != launched:
-            raise JobError(f"{launched} processes were launched, but they don't know of each other")
+            raise JobError(
+                f"expected a group of {launched} processes, as many as were launched, got {processes}; run the program "
+                "without a launcher, and it starts them itself"
+            )
 
     def resume(self, folder: Path) -> tuple[int, list[dict]]:
         """Continue from the newest state in a folder; the number of steps done and their metrics."""
@@ -232,7 +241,7 @@ class Trainer:
         return lam * learning.targets[int(name.removeprefix("target_"))].lam
 
     def save_checkpoint(self, folder: Path, step: int, write: bool = True) -> None:
-        """What was trained, as `checkpoint-<step>`: an adapter or a whole model."""
+        """Save what was trained as `checkpoint-<step>`: an adapter or a whole model."""
         if self.spec.lora is not None:
             save_checkpoint(folder, step, self.trained, _base_name(self.spec), write)
         else:
@@ -241,7 +250,7 @@ class Trainer:
     def _accumulating(self, last: bool) -> contextlib.AbstractContextManager:
         """Around a micro batch: copies of a model (DDP) exchange gradients once a step, after its last one.
 
-        Parts of a model (FSDP) do after every one, because a gradient that is not exchanged is kept whole.
+        Shards of a model (FSDP) do after every one, because a gradient that is not exchanged is kept whole.
         """
         self.accelerator.sync_gradients = last  # when DeepSpeed, in the backward pass, takes the step
         once = isinstance(self.model, DistributedDataParallel)
@@ -284,5 +293,5 @@ def be_deterministic() -> None:
 
 
 def _base_name(spec: TrainSpec) -> str:
-    """What the adapter says it belongs to: the hub repository, or the configuration's name of the model."""
+    """Return the base model's name in the adapter: the hub repository, or the name in the configuration."""
     return spec.model.source.hub if isinstance(spec.model.source, HubModel) else spec.model.name

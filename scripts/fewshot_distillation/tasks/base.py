@@ -77,7 +77,7 @@ class Task(ABC):
         """Turn a row of a source into question, answer and reference.
 
         Raises:
-            ValueError: says in one sentence what is wrong with the row.
+            ValueError: the row is wrong; the message is one sentence.
         """
         if not isinstance(row, Mapping):
             raise ValueError(f"a row must be an object with {self._wanted()}, not {_kind(row)}")

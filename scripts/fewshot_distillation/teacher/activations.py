@@ -25,14 +25,14 @@ PROMPTS = 256  # tokenised at once; their tokens' places in the text take 100 MB
 
 
 def spans_of(text: str) -> tuple[Span, ...]:
-    """Spans at which a teacher's values are kept: behind a question its two positions, else those of the answer."""
+    """Return the spans at which values are kept: behind a question its two positions, else those of the answer."""
     return POSITIONS if text == QUESTION else ("answer",)
 
 
 def teacher_sequences(
     spec: ActivationsSpec, builder: PromptBuilder, train: list[Row], written: Path | None = None
 ) -> list[Sequence]:
-    """The few-shot prompt of every training example, checked against its zero-shot prompt, and the answer behind it.
+    """Build every example's few-shot prompt, checked against its zero-shot prompt, and the answer behind it.
 
     Args:
         written: the table of a teacher's answers, where the text is one of those.

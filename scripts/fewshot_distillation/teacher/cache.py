@@ -78,7 +78,7 @@ class TeacherCache:
     """Rows of a cache file, read from the memory map when they are asked for.
 
     A row is a token of a span: of `question_end` and `prompt_end` one an example, of `answer` as many as the example's
-    entry in `answer.lengths` (examples,) int32 says. `activations.safetensors` holds for each span `<span>.last`
+    entry in `answer.lengths` (examples,) int32. `activations.safetensors` holds for each span `<span>.last`
     (rows, hidden), the last layer's outputs as they were computed, and `<span>` (rows, layers, hidden) float16, those
     of all layers (of the chosen ones for `answer`).
 
@@ -102,18 +102,18 @@ class TeacherCache:
         return self.rows if self.ends is None else len(self.ends) - 1
 
     def span(self, name: Span, example: int) -> range:
-        """Rows of an example's span."""
+        """Return rows of an example's span."""
         if name != "answer":
             return range(example, example + 1)
         return range(self.ends[example], self.ends[example + 1])
 
     def get(self, name: str, rows: Rows[range]) -> Tensor:
-        """(rows, …) tensor of the given ranges of rows, one after another."""
+        """Read a (rows, …) tensor of the given ranges of rows, one after another."""
         return torch.cat([self.slices[name][part.start : part.stop] for part in rows])
 
 
 def checked(values: Tensor, examples: Rows[int], where: str, dtype: torch.dtype | None = None) -> Tensor:
-    """Values on the CPU in a type that they fit, all of them finite.
+    """Return values on the CPU in a type that they fit, all of them finite.
 
     Args:
         values: (rows, …), on any device.

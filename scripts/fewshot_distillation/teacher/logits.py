@@ -22,7 +22,7 @@ CHUNK_ROWS = 256  # of which logits are held at once: 160 MB with a vocabulary o
 
 
 def top_k(logits: Tensor, k: int, temperatures: list[float]) -> dict[str, Tensor]:
-    """The k largest logits in descending order with their tokens, and what is needed of the others.
+    """Return the k largest logits in descending order with their tokens, and what is needed of the others.
 
     Returns:
         `max` (rows,) float32, `below` (rows, k) float16, `indices` (rows, k) int32, and `logsumexp` and `rest`
@@ -87,7 +87,7 @@ def _check_finite(source: TeacherCache, rows: range, span: str, found: dict[str,
 
 
 def _audit(path: Path, spec: LogitsSpec) -> dict:
-    """What the cache holds; how much of the teacher that is stands in signal.json."""
+    """What the cache holds; signal.json has the share of the teacher that it covers."""
     cache = TeacherCache(path)
     return {
         "cache": sha256(path),

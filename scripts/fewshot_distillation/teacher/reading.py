@@ -39,7 +39,7 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, rows: list[int]) -> dict[Span, Tensor]:
-        """Hidden states (tokens, layers, hidden) of each span, of the sequences one after another as given."""
+        """Compute hidden states (tokens, layers, hidden) of each span, of the sequences one after another as given."""
         found: dict[int, dict[Span, Tensor]] = {}
         ids = [self.sequences[row].ids for row in rows]
         for batch, prefix in forward_passes(ids, self.prefix, self.device, self.padded):

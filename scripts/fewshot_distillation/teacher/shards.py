@@ -34,14 +34,14 @@ class Shards:
         return range(shard * self.size, min((shard + 1) * self.size, self.rows))
 
     def missing(self) -> list[int]:
-        """Numbers of the shards that this process has yet to compute."""
+        """Return numbers of the shards that this process has yet to compute."""
         return [shard for shard in self.mine if not self.paths[shard].exists()]
 
     def compute(self, values: Callable[[list[int]], dict[str, Tensor]], what: str) -> None:
         """Save the missing shards of this process; `values` returns the tensors of a shard's rows."""
         if WORLD_SIZE > 1:
             what = f"{what}, process {RANK + 1} of {WORLD_SIZE}"
-            log.setLevel(logging.INFO)  # of its own part every process tells, in all one line in five seconds
+            log.setLevel(logging.INFO)  # every process reports its own share, in all one line in five seconds
         missing, total = self.missing(), len(self.mine)
         for shard in progress(missing, what, total, total - len(missing), unit="shard", every=5 * WORLD_SIZE):
             check_launcher()

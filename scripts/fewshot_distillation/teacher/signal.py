@@ -34,7 +34,7 @@ LAYER_FIGURES = ("normalized_distance", "distance", "cosine")
 
 
 def compare_logits(teacher: Tensor, student: Tensor, temperatures: list[float], top_k: list[int]) -> dict[str, Tensor]:
-    """Next-token distributions of teacher and student, from logits (rows, vocabulary), in float64.
+    """Compare next-token distributions of teacher and student, from logits (rows, vocabulary), in float64.
 
     Returns:
         `kl` (rows, temperatures): KL(teacher ‖ student) of the softmax of logits / T over the whole vocabulary in nats,
@@ -58,7 +58,7 @@ def compare_logits(teacher: Tensor, student: Tensor, temperatures: list[float], 
 
 
 def compare_hidden_states(teacher: Tensor, student: Tensor) -> dict[str, Tensor]:
-    """Distances of hidden states (…, layers, hidden) layer by layer, (…, layers), in float64.
+    """Compute distances of hidden states (…, layers, hidden) layer by layer, (…, layers), in float64.
 
     Returns:
         `normalized_distance`: ‖ĥ(student) − ĥ(teacher)‖² of states with unit L2 norm, whose sum over layers is the loss
@@ -88,7 +88,7 @@ class Auditor:
 
     @torch.inference_mode()
     def values(self, examples: list[int]) -> dict[str, Tensor]:
-        """Every figure of each token of the spans, `<span>.<figure>` (tokens, …).
+        """Compute every figure of each token of the spans, `<span>.<figure>` (tokens, …).
 
         Raises:
             JobError: names the example if a figure isn't finite, or if the cache is of a model of another size.

@@ -42,7 +42,7 @@ def choose(backend: str) -> str:
 
 
 def by_peft(name: str) -> bool:
-    """Whether PEFT applies adapters in the backend of a name."""
+    """Return whether PEFT applies adapters in the backend of a name."""
     return getattr(_module(name), "BY_PEFT", False)
 
 

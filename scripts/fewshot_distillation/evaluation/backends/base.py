@@ -59,7 +59,7 @@ class Setting:
 class Backend(Protocol):
     """Greedy generation from token ids; every engine's file has one, made by its `create(setting)`.
 
-    `name` is its file's name without `_backend`, and `engine` what the predictions say they were made with.
+    `name` is its file's name without `_backend`, and `engine` the version in the predictions.
     `batch_tokens` bounds prompt and answer tokens of what is handed over at once, and so of what an interruption loses;
     None leaves it to `evaluation.batch_tokens`, for an engine whose memory it bounds.
     """
@@ -69,10 +69,10 @@ class Backend(Protocol):
     batch_tokens: int | None
 
     def use(self, checkpoint: Path | None) -> None:
-        """Generate with this checkpoint, an adapter or a whole model, from now on; None for the untrained model."""
+        """Generate with this checkpoint, an adapter or a whole model, from now on; None for the base model."""
 
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
-        """One answer a prompt, in the order of the prompts."""
+        """Generate one answer a prompt, in the order of the prompts."""
 
     def close(self) -> None:
         """Give back what the engine holds."""

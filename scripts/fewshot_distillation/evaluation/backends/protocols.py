@@ -25,7 +25,7 @@ class Reply:
     """What a server wrote.
 
     `ids` may end in the token that ended the answer, and is None where the server returns text alone. `written` and
-    `read` are its own counts of answer and prompt tokens, None where it doesn't say.
+    `read` are its own counts of answer and prompt tokens, None where it doesn't count.
     """
 
     ids: list[int] | None
@@ -36,7 +36,7 @@ class Reply:
 
 
 def adapter_name(folder: Path) -> str:
-    """The name under which a server is to have an adapter, with the digest of its weights.
+    """Return the name under which a server is to have an adapter, with the digest of its weights.
 
     A server keeps what it computed with an adapter's name, so one that was trained anew needs another.
     """
@@ -64,7 +64,7 @@ class OpenAIProtocol:
 
     @property
     def slots(self) -> int | None:
-        """How many requests the server works on at a time; None if it doesn't say."""
+        """How many requests the server works on at a time; None if it doesn't report that."""
         return None
 
     def use_base(self) -> None:
@@ -77,18 +77,18 @@ class OpenAIProtocol:
         )
 
     def tokens_of(self, text: str) -> list[int] | None:
-        """The server's tokens of a text, without added special tokens; None if it has no way to say."""
+        """Return the server's tokens of a text, without added special tokens; None if it can't return them."""
         return None
 
     def count_of(self, text: str) -> int | None:
-        """How many tokens the server reads in a text, with those that it adds; None if it doesn't say."""
+        """Return how many tokens the server reads in a text, with those that it adds; None if it doesn't count."""
         answer = self.client.completions.create(model=self.served, prompt=text, max_tokens=1, temperature=0)
         return answer.usage.prompt_tokens if answer.usage else None
 
     def complete(
         self, prompt: list[int], limit: int, stop_ids: list[int], logit_bias: dict[int, float] | None = None
     ) -> Reply:
-        """Greedy continuation of a prompt by at most `limit` tokens."""
+        """Continue a prompt greedily by at most `limit` tokens."""
         bias = {"logit_bias": {str(token): value for token, value in logit_bias.items()}} if logit_bias else {}
         answer = self.client.completions.create(
             model=self.served, prompt=prompt, max_tokens=limit, temperature=0, top_p=1, **bias, **self._stop(stop_ids)
@@ -114,7 +114,7 @@ class VllmProtocol(OpenAIProtocol):
     kind = "vLLM"
 
     def _stop(self, stop_ids: list[int]) -> dict[str, Any]:
-        # Only these stop an answer, whatever the model's own generation settings say.
+        # Only these stop an answer, whatever the model's own generation settings are.
         fields = {"stop_token_ids": stop_ids, "ignore_eos": True, "repetition_penalty": 1.0, "return_token_ids": True}
         return {"extra_body": fields}
 
@@ -130,7 +130,7 @@ class VllmProtocol(OpenAIProtocol):
         name = adapter_name(folder)
         refused = "" if name in {model.id for model in self.client.models.list()} else self._load(name, folder)
         mine = [model for model in self.client.models.list() if getattr(model, "parent", None) in (self.base, None)]
-        # Where the server loads nothing, what it was started with counts, by the folder that it says it read.
+        # Where the server loads nothing, what it was started with counts, by the folder that it reports.
         places = (str(folder), os.path.relpath(folder)) if refused else ()
         found = [model.id for model in mine if model.id == name]
         found += [model.id for model in mine if getattr(model, "root", None) in places]
@@ -228,7 +228,7 @@ class LlamaCppProtocol(OpenAIProtocol):
 
 
 def recognised(client: OpenAI, url: str, tokenizer: Any, model: Any) -> OpenAIProtocol:
-    """The protocol of a server, by what it says of the model that it serves."""
+    """Return the protocol of a server, by its description of the model that it serves."""
     kinds = {"vllm": VllmProtocol, "llamacpp": LlamaCppProtocol}
     protocol = kinds.get(getattr(model, "owned_by", None), OpenAIProtocol)(client, url, tokenizer, model.id)
     stored = (getattr(model, "meta", None) or {}).get("ftype") if isinstance(protocol, LlamaCppProtocol) else None

@@ -66,7 +66,7 @@ class TransformersBackend:
             from ...modeling.adapters import load_checkpoint  # with PEFT, which takes seconds to import
 
             self.model = load_checkpoint(self.model_folder, checkpoint, self.precision)
-        # What a model's authors sample with (temperature, penalties) would be taken over where nothing is said.
+        # What a model's authors sample with (temperature, penalties) would apply where nothing is set.
         self.model.generation_config = GenerationConfig()
         if not self.padded:
             use_grouped_decoding(self.model)

@@ -22,7 +22,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def rank_for(checkpoints: list[Path]) -> int | None:
-    """`max_lora_rank` for an engine that serves these adapters; None where none of them is one.
+    """Return `max_lora_rank` for an engine that serves these adapters; None where none of them is one.
 
     Raises:
         JobError: an adapter is larger than any that vLLM serves.
@@ -43,7 +43,7 @@ def available() -> str | None:
 
 
 def preference() -> int:
-    """On a CPU adapters are slow in it."""
+    """Return its rank for `auto`: on a CPU adapters are slow in it."""
     return 2 if torch.cuda.is_available() else 0
 
 
@@ -109,7 +109,7 @@ class VllmBackend:
         self.loaded = folder
 
     def _context(self, folder: Path) -> int:
-        """Tokens that a prompt and its answer may take, within what the model knows positions for."""
+        """Tokens that a prompt and its answer may take, within the model's positions."""
         return min(self.setting.max_tokens, limits_of(folder).positions or self.setting.max_tokens)
 
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
@@ -118,7 +118,7 @@ class VllmBackend:
         greedy = SamplingParams(
             temperature=0,
             max_tokens=max_new_tokens,
-            # Only these stop an answer, whatever the model's own generation settings say.
+            # Only these stop an answer, whatever the model's own generation settings are.
             stop_token_ids=stop_ids,
             ignore_eos=True,
             detokenize=False,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...config.targets import LogitsTarget
 
-# The smallest probability that a bucket tells apart from none, in float32.
+# The smallest probability of a bucket that differs from none, in float32.
 LEAST = 1e-6
 
 

@@ -100,7 +100,7 @@ def _scaled(text: str, digits: str, value: Fraction | None, end: int) -> tuple[F
             return None, found.end()
         return (value if exponent else 1) * Fraction(10) ** n, found.end()
     for _ in range(2):  # two hundred thousand
-        # Letters stand for magnitudes of money alone: `18 m` are metres.
+        # Letters are magnitudes of money alone: `18 m` are metres.
         money = re.search(rf"{CURRENCY}[ ]?{MINUS}?\Z", text[max(0, end - len(digits) - 4) : end - len(digits)])
         found = _MAGNITUDE.match(text, end) or (_LETTER.match(text, end) if money else None)
         if not found:

@@ -73,7 +73,7 @@ def _without_next_question(text: str) -> str:
 
 
 def _posed_without_heading(text: str, start: int) -> list[int]:
-    """Where a line behind the answer tells another story and asks about it: `Tom has 5 apples. How many …?`."""
+    """Where a line after the answer begins another problem: `Tom has 5 apples. How many …?`."""
     place = start
     for line in text[start:].split("\n"):
         story, _, asked = line.rpartition("?")[0].rpartition(". ")

@@ -11,7 +11,7 @@ from torch import Tensor
 from ....config.targets import LogitsTarget
 from ..top_k import log_distributions
 
-# Default, and the bounds between which a value must lie.
+# Default and bounds; a value is between them.
 PARAMETERS = {"beta": (0.5, 0.0, 1.0)}
 
 

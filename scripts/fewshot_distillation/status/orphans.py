@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import JobError
-from .lock import Lock
-from .plans import last_note
+from ..runtime.errors import JobError
+from ..runtime.lock import Lock
+from ..runtime.plans import last_note
 
 
 class QueuedJob(NamedTuple):
@@ -24,14 +24,14 @@ class QueuedJob(NamedTuple):
 
 
 def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
-    """Jobs that were submitted from a working folder by drivers that are gone.
+    """Return jobs that were submitted from a working folder by drivers that are gone.
 
-    All of them where no driver is at work, else those that were submitted before the first of them began. Slurm tells
+    All of them where no driver is at work, else those that were submitted before the first of them began. Slurm reports
     whole seconds: what was submitted within the second in which a driver began counts as the driver's.
 
     Args:
         folder: where the drivers were started.
-        results: their results folder, where it isn't one of those that lie up to two levels below `folder`.
+        results: their results folder, where it isn't up to two levels below `folder`.
 
     Raises:
         JobError: there is no such folder; or there are jobs, but no results folder shows that a driver has worked in
@@ -48,7 +48,7 @@ def orphans(folder: Path, results: Path | None = None) -> list[QueuedJob]:
     if not states or not all(state in states for state in named):
         raise JobError(
             f"{len(jobs)} jobs were submitted from {folder.resolve()}, but there is no trace of their driver in "
-            f"{results or 'a results folder below it'}; say where their results are, as in --results /scratch/results"
+            f"{results or 'a results folder below it'}; name their results folder, as in --results /scratch/results"
         )
     began = min((seconds for state in states if (seconds := _driver_began(state)) is not None), default=None)
     return [job for job in jobs if began is None or _seconds(job.submitted) + 1 <= began]
@@ -73,7 +73,7 @@ def _seconds(local_time: str) -> float:
 
 
 def queue() -> list[QueuedJob]:
-    """This user's jobs in Slurm's queue.
+    """Return this user's jobs in Slurm's queue.
 
     Raises:
         JobError: there is no Slurm here, or it doesn't answer.

@@ -1,0 +1,19 @@
+"""Optimizers by their names in the configuration."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from torch import nn, optim
+
+from ..config.catalogue import Training
+
+OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
+    "adamw": optim.AdamW,
+    "adam": optim.Adam,
+    "sgd": partial(optim.SGD, momentum=0.9),
+}
+
+
+def optimizer_of(training: Training, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
+    """Create the optimizer of a recipe for these parameters."""
+    return OPTIMIZERS[training.optimizer](parameters, lr=training.learning_rate, weight_decay=training.weight_decay)
