@@ -44,7 +44,13 @@ def published_of_figure(figure):
 
 def spec_of_figure(figure):
     """Parameter function: the spec of a figure of a model, or of a phase 0 comparison."""
-    return lambda wildcards: plot_spec(STUDY, figure, **dict(wildcards.items())).model_dump_json()
+
+    def spec(wildcards):
+        named = dict(wildcards.items())
+        apart = bool(APART if "phase" in named else {named["model"]} & APART) and bool(published_of_figure(figure))
+        return plot_spec(STUDY, figure, **named, other_protocol=apart).model_dump_json()
+
+    return spec
 
 
 def caption_of(figure):

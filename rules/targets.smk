@@ -32,6 +32,16 @@ rule demo:
         everything(),
 
 
+# Optional studies, each with the settings that go with it (rules/configuration.smk).
+for study in (name for name, one in STUDY.config.studies.items() if one.optional and SNAKEMAKE.is_driver):
+
+    rule:
+        name:
+            study
+        input:
+            everything(),
+
+
 # How far the study is; it takes nothing, so it may be asked for while a driver is at work.
 rule status:
     log:

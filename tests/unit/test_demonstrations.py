@@ -1,5 +1,7 @@
 """Demonstrations: which rows are drawn, and how controls change them."""
 
+import random
+
 import pytest
 
 from fewshot_distillation.config.conditions import Teacher
@@ -116,6 +118,10 @@ def test_a_smaller_subset_is_part_of_a_larger_one():
 
 
 def test_drawn_questions():
+    """The same as whoever seeds Python's generator and takes a sample of the rows."""
+    random.seed(42)
+    rows = [f"row {number}" for number in range(1319)]
+    assert [rows[n] for n in drawn_questions(1319, 16, 42)] == sorted(random.sample(rows, 16), key=rows.index)
     assert len(set(drawn_questions(50, 16, 42))) == 16 and drawn_questions(50, 16, 42) == drawn_questions(50, 16, 42)
     assert drawn_questions(50, 16, 42) != drawn_questions(50, 16, 1) and drawn_questions(5, 16, 42) == list(range(5))
     assert len(validation_rows(50, 10)) == 10 and validation_rows(50, 0) == []

@@ -29,10 +29,13 @@ def single(published: Published) -> list:
 
 
 def test_every_table_is_whole(published: Published):
-    """Three models with 0 and 8 shots; five rows; four λ; 7 and 5 steps of two conditions; 10 and 9 steps of two."""
+    """Three models with 0 and 8 shots; five rows; four λ; 7 and 5 steps of two conditions; 10 and 9 steps of two. Then
+    four shots; five steps of each later run with two rows of each untrained model; five numbers of steps twice."""
     assert {name: len(table.rows) for name, table in published.tables.items()} == {
         "phase0": 6, "main_comparison": 5, "lambda_sweep": 4,
-        "early_1.7b": 14, "full_1.7b": 10, "early_8b": 20, "full_8b": 18,
+        "early_1.7b": 14, "full_1.7b": 10, "early_8b": 20, "full_8b": 18, "phase0_4shot": 3,
+        "later_1.7b": 22, "later_1.7b_again": 5, "later_8b": 17, "later_llama": 12, "later_gemma": 17,
+        "first_steps": 5, "last_steps": 5,
     }  # fmt: skip
     assert {table.n for table in published.tables.values()} == {16, 1319}
 
@@ -45,7 +48,9 @@ def test_names_are_those_of_the_default_configuration(published: Published):
         if row.condition == BASE:
             assert row.phase is None or row.shots in config.icl_gap[row.phase].shots
         else:
-            steps = config.schedules[row.schedule].checkpoints
+            schedule, _, recipe = row.schedule.partition("@")
+            assert recipe in {"", *config.training}
+            steps = config.schedules[schedule].checkpoints
             assert row.step[0] in steps and row.step[1] in steps
 
 
@@ -82,6 +87,27 @@ def test_a_range_stays_a_range(published: Published):
     assert [(r.condition, r.step, r.percent) for r in ranges] == [
         ("sft", (40, 70), (57, 62)), ("layerwise", (40, 70), (57, 60)),
     ]  # fmt: skip
+
+
+def test_whose_study_it_is_stands_where_readers_look(published: Published):
+    source = published.source
+    assert source.author == "Amal Joe (IIT Bombay)" and set(source.commits) == {"05420a5", "c3aaf2d"}
+    for name in ("README.md", "CITATION.cff", "docs/reproduction.md"):
+        text = (ROOT / name).read_text()
+        assert all(commit in text for commit in source.commits), name
+        assert source.repository in text and "Joe" in text and "IIT Bombay" in text, name
+        assert "Figures and definitions were taken from it, no code" in " ".join(text.split()), name
+
+
+def test_cautions(published: Published):
+    """Cells that stand in two places with different meanings, and headlines that take the best test checkpoint."""
+    marked = {(name, row.percent[0]) for name, _, row in published.rows() if row.caution}
+    assert marked == {("later_8b", percent) for percent in (80.14, 82.03, 81.58)}
+    first = {row.percent[0] for row in published.tables["full_8b"].rows}
+    assert {percent for _, percent in marked} < first
+    best = [name for name, table in published.tables.items() if "best checkpoint on the test" in (table.caution or "")]
+    assert best == ["later_1.7b", "later_8b", "later_llama", "later_gemma"]
+    assert set(published.left_out) == {"MATH", "CommonsenseQA", "IFEval"}
 
 
 GOOD = {

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..config.catalogue import BASE
+from ..config.published import load_published
 from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged, read_published
@@ -63,7 +64,7 @@ def aggregate(
     tables = build_tables(spec, results)
     beside = {}
     for path in published:
-        tables["published_vs_measured"], beside = _published(spec, read_published(path), accuracy, tables["icl_gap"])
+        tables["published_vs_measured"], beside = _published(spec, path, accuracy, tables["icl_gap"])
     for name, table in tables.items():
         with atomic_path(outputs[name]) as temporary:
             table.to_csv(temporary, index=False)
@@ -78,18 +79,26 @@ def aggregate(
 
 
 def _published(
-    spec: AggregateSpec, published: pd.DataFrame, accuracy: pd.DataFrame, gaps: pd.DataFrame
+    spec: AggregateSpec, path: Path, accuracy: pd.DataFrame, gaps: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict]:
     """The table of published and measured accuracies, and what the summary says about them."""
-    # What was published has no controls, and no validation questions.
+    file, published = load_published(path), read_published(path)
+    # What was published has no validation questions, and its prompts with demonstrations are those of one teacher.
     other = accuracy["teacher"].notna() & (accuracy["shots"] > 0) & (accuracy["teacher"] != spec.fewshot)
     accuracy = accuracy[~other & accuracy["split"].isin(["test"])]
     phase_zero = gaps.assign(condition=BASE, step=0).reindex(columns=accuracy.columns)
     measured = pd.concat([part for part in (accuracy, phase_zero) if len(part)] or [accuracy], ignore_index=True)
-    table = _whole(published_vs_measured(published, measured, spec.labels, spec.dataset, spec.confidence))
-    titles = published.drop_duplicates("table").set_index("table")[["title", "decimals"]].to_dict("index")
-    entry = {"tables": titles, "rows": _records(table), "differences": other_differences(published)}
-    return table, {"published": entry | {"metric": published["metric"].iloc[0]}}
+    protocols = {name: table.protocol for name, table in file.tables.items()}
+    table = published_vs_measured(published, measured, spec.labels, protocols, spec.protocol, spec.confidence)
+    about = {
+        name: one.model_dump(mode="json", include={"title", "decimals", "rebuilt_by", "caution"})
+        for name, one in file.tables.items()
+    }
+    entry = {"tables": about, "rows": _records(_whole(table)), "differences": other_differences(published)}
+    entry["source"] = file.source and file.source.model_dump(mode="json")
+    return _whole(table), {
+        "published": entry | {"left_out": file.left_out, "own": spec.protocol.model_dump(mode="json")}
+    }
 
 
 def _summary(spec: AggregateSpec, tables: dict[str, pd.DataFrame], gaps: list[dict], notes: dict[str, dict]) -> dict:

@@ -63,7 +63,6 @@ def read_published(path: str | Path) -> pd.DataFrame:
                 "table": name,
                 "title": table.title,
                 "dataset": published.dataset,
-                "metric": published.metric,
                 "model": row.model,
                 "condition": row.condition,
                 "lambda": row.lam,
@@ -78,6 +77,7 @@ def read_published(path: str | Path) -> pd.DataFrame:
                 "high": high,
                 "decimals": table.decimals,
                 "printed_difference": row.difference,
+                "caution": row.caution,
                 "difference": row.percent[0] - other.percent[0] if single and other else None,
             }
         )

@@ -52,7 +52,7 @@ def write_analysis(
         parts += ["## What there was to learn", *(_phase_zero(gap, summary["scorers"]) for gap in summary["icl_gap"])]
         parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
-        parts.append(published_section(summary["published"], summary["metric"], summary["confidence"]))
+        parts.append(published_section(summary["published"], summary["confidence"]))
     parts += [checks_section(summary, job_lines(checked) if checked else []), cost_table(spent or [])]
     parts.append(method_section(spec.config, _introduction(summary)))
     return "\n\n".join(part for part in parts if part) + "\n"

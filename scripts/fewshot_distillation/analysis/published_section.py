@@ -2,32 +2,45 @@
 
 from typing import Any
 
+from .protocols import SAME
+from .text import code, table
+
 Row = dict[str, Any]
 
 
-def published_section(published: dict[str, Any], metric: str, confidence: float) -> str:
-    """The study's tables in its own order, each with what was measured by `metric`; `published` is that part of the
-    summary."""
+def published_section(published: dict[str, Any], confidence: float) -> str:
+    """The study's tables in its own order, each with what was measured; `published` is that part of the summary.
+
+    Rows of which the protocol differs stand apart, behind what differs, and have no difference.
+    """
     rows, tables = published["rows"], published["tables"]
-    measured = sum(row["measured"] is not None for row in rows)
+    mine = [row for row in rows if row["protocol"]]
+    measured = [row for row in mine if row["measured"] is not None]
+    same = sum(row["protocol"] == SAME for row in measured)
     parts = [
         "## Published and measured",
-        f"{measured} of these {len(rows)} rows are measured so far. A difference is measured minus published, with "
-        f"Newcombe's {100 * confidence:g} % interval for two independent samples, because the published answers aren't "
-        "known question by question.",
-        _other_metric(published["metric"], metric),
+        _whose(published["source"]),
+        f"{len(mine)} of {len(rows)} rows are part of this study, and {len(measured)} of them are measured so far. For "
+        f"{same} of these the protocol is the same as the published one in every point of `published.yaml`: objective, "
+        "schedule, recipe, prompt, thinking, length limit, scorer, questions, seeds, evaluation set, checkpoint. There "
+        f"alone a difference is given. It is measured minus published, with Newcombe's {100 * confidence:g} % interval "
+        "for two independent samples, because the published answers aren't known question by question; `in agreement` "
+        "says that the interval holds zero, `off` that it doesn't. Neither holds what another seed would change.",
         _contradictions(rows, tables, published["differences"]),
     ]
-    for name, table in tables.items():
-        mine = [row for row in rows if row["table"] == name]
-        parts.append("\n".join([f"### {table['title']}", "", *_table(mine, table["decimals"])]))
+    for name, about in tables.items():
+        if own := [row for row in mine if row["table"] == name]:
+            parts += [f"### {about['title']}", about["caution"] or "", *_table(own, about["decimals"])]
+    parts += [_others(tables, {row["table"] for row in mine}), _left_out(published["left_out"])]
     return "\n\n".join(part for part in parts if part)
 
 
-def _other_metric(theirs: str, ours: str) -> str:
-    if theirs == ours:
+def _whose(source: dict[str, Any] | None) -> str:
+    if source is None:
         return ""
-    return f"**The published answers were scored with the metric `{theirs}`, those measured here with `{ours}`.**"
+    commits = "; ".join(f"{code(commit)}: {what}" for commit, what in source["commits"].items())
+    read = f" Read at {commits}." if commits else ""
+    return f"Published by {source['author']}, {source['repository']}.{read} Taken from it: {source['taken']}."
 
 
 def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[str, int]) -> str:
@@ -50,12 +63,28 @@ def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[
 
 
 def _table(rows: list[Row], decimals: int) -> list[str]:
+    """Rows with the same protocol, then those of each other one, behind what differs."""
     seeds = len({row["seed"] for row in rows if row["seed"] is not None}) > 1
-    lines = ["| result | published | measured | difference |", "| --- | --- | --- | --- |"]
+    groups: dict[str, list[Row]] = {"": [row for row in rows if row["protocol"] == SAME]}
     for row in rows:
-        published = f"{_published(row, decimals)} of {row['published_n']}"
-        lines.append(f"| {_result(row, seeds)} | {published} | {_measured(row)} | {_difference(row)} |")
-    return lines
+        if row["protocol"] != SAME:
+            groups.setdefault(row["differs"], []).append(row)
+    parts = []
+    for differs, group in groups.items():
+        if not group:
+            continue
+        cells = [
+            [_result(row, seeds), f"{_published(row, decimals)} of {row['published_n']}", _measured(row)]
+            for row in group
+        ]
+        header = ["result", "published", "measured"]
+        if differs:
+            parts.append(f"**Set apart, by another protocol** (published, here): {differs}.")
+        else:
+            header += ["difference", "verdict"]
+            cells = [[*cell, _difference(row), row["verdict"] or ""] for cell, row in zip(cells, group, strict=True)]
+        parts.append(table(header, cells))
+    return parts
 
 
 def _result(row: Row, seeds: bool) -> str:
@@ -84,7 +113,7 @@ def _measured(row: Row) -> str:
     text = f"{share} % of {row['n']:.0f}"
     if row["low"] is not None:
         text += f" ({100 * row['low']:.1f} to {100 * row['high']:.1f} %)"
-    return text + (f"; **{row['note']}**" if row["note"] else "")
+    return f"{text} by {code(row['scorer'])}" + (f"; **{row['note']}**" if row["note"] else "")
 
 
 def _difference(row: Row) -> str:
@@ -92,3 +121,17 @@ def _difference(row: Row) -> str:
         return ""
     values = (f"{100 * row[key]:+.1f}" for key in ("difference", "difference_low", "difference_high"))
     return "{} points ({} to {})".format(*values)
+
+
+def _others(tables: dict[str, dict], shown: set[str]) -> str:
+    """Tables that this study has no row of, with the studies that have."""
+    lines = [
+        f"- {about['title']}" + (": " + code(f"snakemake {about['rebuilt_by']}") if about["rebuilt_by"] else "")
+        for name, about in tables.items()
+        if name not in shown
+    ]
+    return "\n".join(["Not part of this study, and what builds it:", "", *lines]) if lines else ""
+
+
+def _left_out(left_out: dict[str, str]) -> str:
+    return "\n".join(["Left out:", "", *(f"- {what}: {why}" for what, why in left_out.items())]) if left_out else ""

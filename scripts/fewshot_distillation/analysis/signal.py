@@ -41,7 +41,7 @@ def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str
             for target in spec.conditions[name].targets:
                 run = table.iloc[0][["model", "condition", "lambda", "schedule"]].to_dict()
                 run |= {"seed": int(table["seed"].iloc[0]), "label": spec.labels[name], "teacher": target.teacher}
-                run |= {"target": target.target, "position": target.span}
+                run |= {"target": target.target, "position": cached_span(target.span)}
                 text = QUESTION if target.span in POSITIONS else spec.conditions[name].answers
                 audit = known[run["model"], target.teacher, text]
                 of_target = _layerwise if target.target == "hidden_states" else _logits

@@ -8,7 +8,7 @@ from typing import Any
 # is only an underscore.
 SPECIAL = re.compile(r"([\\`*\[\]<>|&$~#!]|(?<![^\W_])_|_(?![^\W_]))")
 # Entries of the summary in which names stand that a configuration is free to choose.
-NAMES = ("label", "against", "title")
+NAMES = ("label", "against", "title", "differs", "caution", "author", "taken")
 
 
 def escape(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..tasks import TASKS, task_of
-from .base import LocalPath, Strict, neutral
+from .base import DropNulls, LocalPath, Strict, neutral
 from .engines import engine_modules, engines
 from .sources import DatasetSource, ModelSource
 from .wording import Wording
@@ -26,7 +26,7 @@ class Model(Strict):
     """A causal language model."""
 
     source: ModelSource = Field(description="Where the weights and the tokenizer come from.")
-    chat_template: dict[str, bool | int | str] = Field(
+    chat_template: Annotated[dict[str, bool | int | str], DropNulls] = Field(
         {}, description="Arguments of the chat template, such as `enable_thinking: false`."
     )
     chat_template_base: dict[str, bool | int | str] | None = Field(

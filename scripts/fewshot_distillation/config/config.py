@@ -160,4 +160,5 @@ class Config(Strict):
     def built(self) -> dict[str, Grid]:
         """The studies that are built."""
         chosen = self.build or [name for name, study in self.studies.items() if not study.optional]
-        return {name: self.studies[name] for name in chosen}
+        named = [each for name in chosen for each in (name, *self.studies[name].along)]
+        return {name: self.studies[name] for name in dict.fromkeys(named)}

@@ -1,8 +1,8 @@
 """A study: a grid of training runs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import Strict
 
@@ -26,4 +26,18 @@ class Grid(Strict):
         None, min_length=1, description="Numbers of training examples, each a seeded subset; null for all of them."
     )
     seeds: list[Seed] | None = Field(None, min_length=1, description="In place of `seeds`.")
-    optional: bool = Field(False, description="Built only where `build` names the study.")
+    optional: bool = Field(False, description="Built only where `build`, or the command line, names the study.")
+    along: list[str] = Field([], description="Studies that are built along with this one.")
+    settings: dict[str, Any] = Field(
+        {},
+        description="Configuration that goes with an optional study. Where it alone is built, as by "
+        "`snakemake <study>`, it is merged into the rest, below overlays and the command line.",
+    )
+
+    @model_validator(mode="after")
+    def _settings_of_its_own(self) -> "Grid":
+        if self.settings and not self.optional:
+            raise ValueError("settings belong to an optional study; the others share the configuration")
+        if wrong := {"studies", "build"} & set(self.settings):
+            raise ValueError(f"settings can't change {sorted(wrong)[0]}")
+        return self

@@ -75,6 +75,7 @@ def _references(config: Config) -> Iterator[tuple[str, list[str], Iterable[str]]
         yield f"studies.{name}.conditions", study.conditions, config.conditions
         yield f"studies.{name}.schedules", study.schedules, config.schedules
         yield f"studies.{name}.recipes", study.recipes, config.training
+        yield f"studies.{name}.along", study.along, config.studies
     for family, pairs in config.comparisons.items():
         yield f"comparisons.{family}", [name for pair in pairs for name in pair], config.teachers | config.conditions
 

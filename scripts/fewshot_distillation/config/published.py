@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from .base import ConfigError, Name, Strict, explain
 from .catalogue import BASE
+from .protocol import Protocol
 
 
 def _pair(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value, value)
 
 
+# A schedule, behind it its recipe if that isn't the default one, as runs are called: `full@all_weights`.
+Variant = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$", max_length=130)]
+Text = Annotated[str, Field(min_length=1, max_length=400)]
 # One value, or the first and the last of a range that is printed as such; kept as a pair in either case.
 Steps = Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]], BeforeValidator(_pair)]
 Percents = Annotated[
@@ -28,7 +32,9 @@ class PublishedRow(Strict):
     model: Name = Field(description="Model.")
     condition: Name = Field(description="Condition, or `base` for the base model.")
     lam: float | None = Field(None, ge=0, alias="lambda", description="Weight λ; none for the base model.")
-    schedule: Name | None = Field(None, description="Schedule; none for the base model.")
+    schedule: Variant | None = Field(
+        None, description="Schedule, with `@<recipe>` behind it for another recipe; none for the base model."
+    )
     step: Steps = Field((0, 0), description="Optimizer step, or the first and last of several; 0 for the base model.")
     shots: int = Field(0, ge=0, le=64, description="Demonstrations in the prompt.")
     phase: Name | None = Field(None, description="Phase 0 comparison of a base model.")
@@ -37,6 +43,7 @@ class PublishedRow(Strict):
     difference: float | None = Field(
         None, ge=-100, le=100, description="Points above the row that the table compares with, as printed."
     )
+    caution: Text | None = Field(None, description="Why this cell is to be read with care.")
 
     @model_validator(mode="after")
     def _complete(self) -> "PublishedRow":
@@ -76,6 +83,11 @@ class PublishedTable(Strict):
     n: int = Field(ge=1, description="Test questions.")
     decimals: int = Field(2, ge=0, le=6, description="Decimals that the table prints.")
     against: Against | None = Field(None, description="What its differences are counted from.")
+    protocol: Protocol | None = Field(None, description="How its accuracies came about; without it none is compared.")
+    rebuilt_by: Name | None = Field(
+        None, description="Study of workflow_config.yaml that trains and measures its rows."
+    )
+    caution: Text | None = Field(None, description="Why the table is to be read with care.")
     rows: list[PublishedRow] = Field(min_length=1, description="One for each accuracy.")
 
     @model_validator(mode="after")
@@ -95,11 +107,23 @@ class PublishedTable(Strict):
         return self
 
 
+class Source(Strict):
+    """Whose accuracies these are."""
+
+    author: Text = Field(description="Who published them.")
+    repository: str = Field(pattern=r"^https://\S+$", description="Address of the study.")
+    commits: dict[str, Text] = Field({}, description="Commits that were read, and what stands in each.")
+    taken: Text = Field(description="What was taken from it.")
+
+
 class Published(Strict):
     """published.yaml."""
 
+    renamed: ClassVar[dict[str, str]] = {"metric": "tables.<table>.protocol.scorer"}
+
+    source: Source | None = Field(None, description="Whose accuracies these are.")
     dataset: Name = Field(description="Dataset whose test questions were answered.")
-    metric: Name = Field("strict", description="Scorer by which the answers count as right.")
+    left_out: dict[str, Text] = Field({}, description="What the study published besides, and why it isn't here.")
     tables: dict[Name, PublishedTable] = Field(min_length=1, description="Tables by name.")
 
     def rows(self) -> Iterator[tuple[str, PublishedTable, PublishedRow]]:

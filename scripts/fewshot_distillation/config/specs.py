@@ -12,6 +12,7 @@ from pydantic import Field
 from .base import Strict, neutral
 from .catalogue import Evaluation, Lora, Schedule, Training
 from .conditions import QUESTION, Learning, Teacher
+from .protocol import OwnProtocol
 from .sources import DatasetSource, ModelSource
 from .wording import AS_IT_IS, Wording
 
@@ -185,6 +186,8 @@ class PlotSpec(JobSpec):
     width: float
     font_size: float
     confidence: float
+    # Published accuracies that are shown came about otherwise.
+    other_protocol: bool = Field(False, exclude_if=neutral(False))
 
 
 class AggregateSpec(JobSpec):
@@ -196,7 +199,7 @@ class AggregateSpec(JobSpec):
     runs of each model's main comparison and λ sweep; `conditions` are those with a teacher. `families` are the
     comparisons that get a verdict, each a pair of names of conditions or prompts, and `margin` is the difference below
     which two accuracies are equivalent. `validation` counts the questions on which checkpoints and λ are chosen, and
-    `scorers` describes when each scorer counts an answer as right.
+    `scorers` describes when each scorer counts an answer as right. `protocol` is there where published accuracies are.
     """
 
     dataset: str
@@ -214,6 +217,7 @@ class AggregateSpec(JobSpec):
     confidence: float
     scorers: dict[str, str]
     metric: str
+    protocol: OwnProtocol | None = Field(None, exclude_if=neutral(None))
 
 
 class AnalysisSpec(JobSpec):

@@ -246,7 +246,8 @@ class Study(Runs):
 
     @property
     def labels(self) -> dict[str, str]:
-        return {name: condition.label for name, condition in self.config.conditions.items()}
+        """What readers see in the place of a trained condition's name."""
+        return {name: condition.label for name, condition in self.trained.items()}
 
     def runs_of_figure(self, figure: str, model: str) -> list[Run]:
         """Return the runs of a model that a figure shows."""

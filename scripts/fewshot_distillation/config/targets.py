@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from .base import Strict, suggest
 
-Span = Literal["question_end", "prompt_end", "answer"]
+Span = Literal["question_end", "prompt_end", "answer", "answer_rest"]
 # Spans of one token a prompt, which don't depend on the answer that follows it.
 POSITIONS: tuple[Span, ...] = ("question_end", "prompt_end")
 
@@ -59,7 +59,8 @@ class HiddenStatesFields(Strict):
     span: Span = Field(
         "question_end",
         description="`question_end`: last token before the generation prompt; `prompt_end`: last token of the prompt; "
-        "`answer`: every token from which an answer token is predicted.",
+        "`answer`: every token from which an answer token is predicted; `answer_rest`: the same without the prompt's "
+        "last token, so that the first answer token is left out.",
     )
     loss: Annotated[str, _loss_of("hidden_states")] = Field(
         "layerwise", description="File of `student/losses/hidden_states`."

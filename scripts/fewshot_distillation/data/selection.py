@@ -32,8 +32,11 @@ def subset(rows: list[int], wanted: int | None, seed: int) -> list[int]:
 
 
 def drawn_questions(count: int, wanted: int, seed: int) -> list[int]:
-    """Draw so many test questions; return their ascending indices."""
-    return sorted(random.Random(f"{seed} questions").sample(range(count), min(wanted, count)))
+    """Draw so many test questions; return their ascending indices.
+
+    They are those of `random.seed(seed); random.sample(rows, wanted)`, as others draw them.
+    """
+    return sorted(random.Random(seed).sample(range(count), min(wanted, count)))
 
 
 def _order(count: int, key: str) -> list[int]:

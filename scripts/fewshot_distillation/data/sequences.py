@@ -25,8 +25,9 @@ class Sequence:
 
     def span(self, name: Span) -> range:
         """Return the indices of a span's tokens; an answer token is predicted one index before its own."""
-        if name == "answer":
-            return range(self.prompt.prompt_end, self.prompt.prompt_end + len(self.answer))
+        if name in ("answer", "answer_rest"):
+            first = self.prompt.prompt_end + (name == "answer_rest")
+            return range(first, self.prompt.prompt_end + len(self.answer))
         place = {"question_end": self.prompt.question_end, "prompt_end": self.prompt.prompt_end}[name]
         return range(place, place + 1)
 

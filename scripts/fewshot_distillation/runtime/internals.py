@@ -63,6 +63,11 @@ class Internals:
         """The value of `--cores`; the documented `workflow.cores` is an error without that option, as on a cluster."""
         return self._workflow.resource_settings.cores
 
+    @property
+    def overlays(self) -> dict[str, Any]:
+        """What `--configfile` and `--config` say, which Snakemake has merged into the configuration."""
+        return self._workflow.config_settings.overwrite_config
+
     def limit(self, resource: str) -> int:
         """Return the limit of a resource in `--resources`; 0 without one."""
         return dict(self._workflow.resource_settings.resources.unwrapped_items()).get(resource, 0)

@@ -7,6 +7,7 @@ import torch
 
 from ..config.conditions import REFERENCE
 from ..config.specs import TrainSpec
+from ..config.targets import POSITIONS
 from ..data.prompts import PromptBuilder
 from ..data.rows import Row
 from ..data.selection import chosen_rows, labelled_rows, subset
@@ -65,7 +66,7 @@ def build_streams(
     rows = subset([i for i in chosen if i in kept], spec.train_examples, spec.seed)
     own_cross_entropy = learning.cross_entropy > 0 and learning.sft_examples is None
     # Without a term at answer tokens nothing of an answer is read, so that unlabelled questions need none.
-    if own_cross_entropy or any(target.span == "answer" for target in learning.targets):
+    if own_cross_entropy or any(target.span not in POSITIONS for target in learning.targets):
         answers = answer_tokens(learning.answers, train, builder, written)
     else:
         answers = [[]] * len(train)

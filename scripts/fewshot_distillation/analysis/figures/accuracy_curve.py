@@ -57,7 +57,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
             axes.text(0.98, 0.02, schedule.replace("$", r"\$"), transform=axes.transAxes, ha="right")
     for axes in panels[1:]:
         axes.set_ylabel("")
-    published_legend(panels[-1], theirs, measured.tested)
+    published_legend(spec, panels[-1], theirs, measured.tested)
     panels[0].set_title(f"{spec.model}: accuracy while training", loc="left")
     legend_below(figure)
     return figure

@@ -35,7 +35,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
             label=f"{model} (gap {100 * gap:+.1f} points)",
             **style,
         )
-    published_legend(axes, theirs, accuracy)
+    published_legend(spec, axes, theirs, accuracy)
     axes.set_xticks(range(len(shots)), [str(k) for k in shots])
     axes.set_xlim(-0.4, len(shots) - 0.6)
     axes.set_ylim(bottom=0)

@@ -58,7 +58,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
         plain = condition not in swept
         x = [-0.4] * len(part) if plain else part["lambda"].map(place)
         hollow(axes, x, part["low"], **({"color": GREY, "marker": "o"} if plain else look(spec, condition)))
-    published_legend(axes, theirs, final)
+    published_legend(spec, axes, theirs, final)
     axes.set_xticks(range(len(lambdas)), [f"{lam:g}" for lam in lambdas])
     axes.set_xlim(-0.5, len(lambdas) - 0.5)
     axes.set_xlabel("Distillation weight λ")

@@ -70,7 +70,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
     )
     axes.set_title(f"{spec.model} after {steps} steps", loc="left")
     if any(len(rings) for rings in theirs):
-        published_legend(axes, pd.concat(theirs), measured.tested)
+        published_legend(spec, axes, pd.concat(theirs), measured.tested)
         legend_below(figure)
     return figure
 

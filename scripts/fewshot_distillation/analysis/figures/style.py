@@ -108,12 +108,13 @@ def hollow(axes: Axes, x: Sequence[float], y: Sequence[float], color: str, marke
     axes.plot(x, y, color=color, marker=marker, alpha=0.75, zorder=1.8, **RING)
 
 
-def published_legend(axes: Axes, published: pd.DataFrame, accuracy: pd.DataFrame) -> None:
-    """One grey ring for all published points, with their number of questions where it isn't the one measured on."""
+def published_legend(spec: PlotSpec, axes: Axes, published: pd.DataFrame, accuracy: pd.DataFrame) -> None:
+    """One grey ring for all published points, with what sets them apart: protocol or number of questions."""
     if len(published):
         asked = " or ".join(str(n) for n in sorted(set(published["n"])))
         other = "" if set(published["n"]) == set(accuracy["n"]) else f", on {asked} questions"
-        axes.errorbar([], [], color=GREY, marker="o", label=f"published{other}", **RING)
+        alike = ", other protocol" if spec.other_protocol else ""
+        axes.errorbar([], [], color=GREY, marker="o", label=f"published{alike}{other}", **RING)
 
 
 def reference_lines(axes: Axes, base: Sequence[Pooled]) -> None:
