@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fewshot_distillation.analysis.aggregate import aggregate
@@ -125,6 +126,16 @@ def test_a_run_of_one_step(runs: list[Path]):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
     row = by_objective(distillation(spec(), runs, [AUDIT]))["logit_kl", "forward_kl"]
     assert (row["ce_start"], row["ce_end"]) == (2.0, 2.0)
+
+
+def test_a_condition_without_cross_entropy(runs: list[Path], tmp_path: Path):
+    """Its column is empty; the summary stays JSON, and the table has a dash."""
+    for path in runs:
+        pd.read_csv(path).assign(ce=float("nan")).to_csv(path, index=False)
+    rows = distillation(spec(), runs, [AUDIT])
+    assert {row["ce_start"] for row in rows} == {None} and "NaN" not in json.dumps(rows)
+    text = signal_section({"signal": [AUDIT], "distillation": rows}, "tiny")
+    assert "nan" not in text and "| `forward_kl` | – | " in text
 
 
 def section(runs: list[Path], audit: dict = AUDIT, **changes) -> str:

@@ -5,8 +5,11 @@ from typing import Any
 
 from ..config.catalogue import BASE
 from .text import interval, percent, points, table
+from .wording import ONE_SEED
 
 Row = dict[str, Any]
+
+ONE_SEED_EACH = "Each is about two models of one seed, and says nothing of what another seed would change."
 
 
 def conditions_table(rows: list[Row], compared: list[Row], plain_label: str | None) -> str:
@@ -61,5 +64,11 @@ def comparisons_table(rows: list[Row]) -> str:
         p = [f"{row['p']:.2g}", f"{row['p_corrected']:.2g}"]
         name = f"{row['label']} against {row['against']}"
         lines.append([name, row["family"], points(row["difference"]), bounds, *p, row["verdict"]])
-    sentences = [f"- **{row['label']} against {row['against']}**: {row['text']}" for row in rows]
-    return "\n\n".join([table(header, lines, right=range(2, 6)), "\n".join(sentences)])
+    texts = [row["text"] for row in rows]
+    once = len(rows) > 1 and all(text.endswith(ONE_SEED) for text in texts)
+    if once:
+        texts = [text.removesuffix(ONE_SEED).rstrip() for text in texts]
+    told = zip(rows, texts, strict=True)
+    sentences = [f"- **{row['label']} against {row['against']}**: {text}" for row, text in told]
+    parts = [table(header, lines, right=range(2, 6)), "\n".join(sentences)]
+    return "\n\n".join([*parts, ONE_SEED_EACH] if once else parts)

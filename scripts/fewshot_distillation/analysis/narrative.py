@@ -171,8 +171,8 @@ def _curve(rows: list[Row]) -> str:
     for name, group in groups.items():
         low, high = (pick(group, key=lambda row: row["accuracy"]) for pick in (min, max))
         if len(group) > 1:
-            lines.append(
-                f"- {name}: {percent(low['accuracy'])} (step {low['step']}) to {percent(high['accuracy'])} (step "
-                f"{high['step']}) over {len(group)} checkpoints"
-            )
+            equal = low["accuracy"] == high["accuracy"]
+            shares = [f"{percent(row['accuracy'])} (step {row['step']})" for row in (low, high)]
+            told = f"{percent(low['accuracy'])} at all" if equal else f"{' to '.join(shares)} over"
+            lines.append(f"- {name}: {told} {len(group)} checkpoints")
     return "\n".join(lines)

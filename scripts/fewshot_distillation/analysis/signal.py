@@ -1,6 +1,7 @@
 """What training had to learn from: the audit of each teacher, and each run's distillation beside its cross-entropy."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,13 @@ def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str
     return rows
 
 
-def _logits(run: Row, target: LogitsTarget, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
+def _logits(run: Row, target: LogitsTarget, audit: dict[str, Any], ends: dict[str, float | None]) -> list[Row]:
     kl, t = audit["positions"][cached_span(target.span)]["kl"], target.temperature
     seen = {"kl": kl["1.0"], "temperature": t, "kl_at_temperature": kl[json.dumps(t)]}
     return [run | {"objective": target.loss, "trained": True} | seen | ends]
 
 
-def _layerwise(run: Row, target: HiddenStatesTarget, audit: dict[str, Any], ends: dict[str, float]) -> list[Row]:
+def _layerwise(run: Row, target: HiddenStatesTarget, audit: dict[str, Any], ends: dict[str, float | None]) -> list[Row]:
     layers = audit["positions"][cached_span(target.span)]["layers"]
     chosen = range(len(layers["cosine"])) if target.layers == "all" else target.layers
     numbers = len(chosen) * audit["hidden_size"]
@@ -72,9 +73,11 @@ def _layerwise(run: Row, target: HiddenStatesTarget, audit: dict[str, Any], ends
     ]
 
 
-def _ends(table: pd.DataFrame) -> dict[str, float]:
-    """Cross-entropy and λ times distillation, averaged over the first and over the last steps."""
+def _ends(table: pd.DataFrame) -> dict[str, float | None]:
+    """Cross-entropy (None in a condition without one) and λ times distillation, averaged over the first and over the
+    last steps."""
     table = table.sort_values("step").assign(weighted=table["lambda"] * table["distillation"])
     count = min(STEPS, max(1, len(table) // 2))
     means = {"start": table.head(count)[["ce", "weighted"]].mean(), "end": table.tail(count)[["ce", "weighted"]].mean()}
-    return {f"{name}_{end}": float(mean[name]) for end, mean in means.items() for name in ("ce", "weighted")}
+    found = {f"{name}_{end}": float(mean[name]) for end, mean in means.items() for name in ("ce", "weighted")}
+    return {name: None if math.isnan(value) else value for name, value in found.items()}

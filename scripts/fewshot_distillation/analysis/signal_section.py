@@ -17,13 +17,19 @@ LEAST_KL = 0.02
 # moves a state by about 1 %, which is 0.0001; the same model had 0.2.
 LEAST_DISTANCE = 0.001
 
+EXPLAINED = (
+    "How far the base model without demonstrations is from each teacher. KL(teacher ‖ student) over the whole "
+    "vocabulary and the teacher's entropy in nats; top k is the probability that its likeliest tokens cover; distance "
+    "is the squared distance of hidden states of unit norm, summed over layers."
+)
+
 
 def signal_section(summary: dict[str, Any], model: str) -> str:
     """Tables of the teachers' signal and of the runs that learned from it, with warnings; empty without a teacher."""
     audits = [audit for audit in summary["signal"] if audit["model"] == model]
     if not audits:
         return ""
-    parts = [f"### {model}", *(_audit(audit) for audit in audits)]
+    parts = [f"### {model}", EXPLAINED, *(_audit(audit) for audit in audits)]
     runs = [row for row in summary["distillation"] if row["model"] == model]
     if runs:
         parts += [_runs(runs), *_warnings(runs, audits)]
@@ -52,12 +58,8 @@ def _audit(audit: dict[str, Any]) -> str:
         rows.append(cells)
     read = {"question": "questions", "reference": "questions with the reference answers"}
     what = read.get(audit["text"], f"questions with the answers that teacher `{audit['text']}` wrote")
-    return (
-        f"How far the base model without demonstrations is from teacher `{audit['teacher']}`, over "
-        f"{audit['examples']} training {what}. KL(teacher ‖ student) over the whole vocabulary and the teacher's "
-        "entropy in nats; top k is the probability that its likeliest tokens cover; distance is the squared distance "
-        f"of hidden states of unit norm, summed over layers.\n\n{table(header, rows, right=range(1, len(header)))}"
-    )
+    shown = table(header, rows, right=range(1, len(header)))
+    return f"Teacher `{audit['teacher']}`, over {audit['examples']} training {what}:\n\n{shown}"
 
 
 def _runs(rows: list[Row]) -> str:

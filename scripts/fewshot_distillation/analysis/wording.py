@@ -9,6 +9,8 @@ Row = dict[str, Any]
 # The four verdicts.
 BETTER, WORSE, EQUIVALENT, INDISTINGUISHABLE = "better", "worse", "equivalent", "not distinguishable"
 
+ONE_SEED = "One seed: this is about these two models, and says nothing of what another seed would change."
+
 
 def verdict_text(row: Row, confidence: float) -> str:
     """Say what a row of the table of comparisons shows, and what it would take to show more.
@@ -125,4 +127,4 @@ def _about(count: int) -> str:
 def _one_seed(row: Row) -> str:
     if row["seeds"] > 1 or row["against_seeds"] > 1:
         return ""
-    return "One seed: this is about these two models, and says nothing of what another seed would change."
+    return ONE_SEED
