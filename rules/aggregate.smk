@@ -15,6 +15,7 @@ rule aggregate:
         published=PUBLISHED,
         checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
         dataset="<data>/meta.json",
+        reruns=reruns_of("judged.parquet"),
     output:
         summary=report(
             "<results>/summary.json", caption="../report/summary.rst", category="Tables", subcategory="All models"
@@ -47,7 +48,7 @@ rule aggregate:
         "printf %s {params.spec:q} > {log:q}.spec.json; printf '%s\\n' {params.folders:q} > {log:q}.folders.txt; "
         "python {params.scripts:q}/aggregate.py --spec @{log:q}.spec.json"
         " --folders {log:q}.folders.txt --gaps {input.gaps:q} --teachers {input.teachers:q}"
-        " --signals {input.signals:q} --published {input.published:q} --dataset {input.dataset:q}"
+        " --signals {input.signals:q} --published {input.published:q} --dataset {input.dataset:q} --reruns {input.reruns:q}"
         " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 

@@ -3,7 +3,7 @@
 from fewshot_distillation.analysis import tables
 from fewshot_distillation.config.figures import METRICS, PHASE_ZERO, figures
 
-TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED)
+TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED) + ["noise_floor"] * bool(STUDY.repeated)
 # What each figure declares, by its name.
 FIGURES = figures()
 MODEL_FIGURES = [name for name, figure in FIGURES.items() if figure.runs != PHASE_ZERO]

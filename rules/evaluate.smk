@@ -158,3 +158,36 @@ use rule score as score_validation with:
     message:
         "Scoring the validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed"
         " {wildcards.seed}, schedule {wildcards.schedule}"
+
+
+# The same evaluation again, on another engine or in batches of another shape: the noise of generation.
+use rule baseline as rerun with:
+    output:
+        "<rerun>/predictions.parquet",
+    log:
+        "<logs>/rerun/{model}/{rerun}-{prompt}.log",
+    benchmark:
+        "<benchmarks>/rerun/{model}/{rerun}-{prompt}.tsv"
+    params:
+        spec=spec_of(STUDY.rerun),
+        code=code_of("generate.py", *STUDY.rerun_modules),
+    message:
+        "Rerun '{wildcards.rerun}' of the base model {wildcards.model}, prompt '{wildcards.prompt}'"
+
+
+use rule score as score_rerun with:
+    input:
+        predictions="<rerun>/predictions.parquet",
+        test="<data>/test.jsonl",
+    output:
+        accuracy="<rerun>/accuracy.csv",
+        judged="<rerun>/judged.parquet",
+    log:
+        "<logs>/score/{model}/rerun-{rerun}-{prompt}.log",
+    benchmark:
+        "<benchmarks>/score/{model}/rerun-{rerun}-{prompt}.tsv"
+    params:
+        spec=spec_of(STUDY.score_rerun),
+        code=code_of("score.py", *STUDY.scorer_modules),
+    message:
+        "Scoring rerun '{wildcards.rerun}' of the base model {wildcards.model}, prompt '{wildcards.prompt}'"

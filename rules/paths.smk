@@ -12,6 +12,7 @@ ALLOWED = {
     "teacher": any_of(STUDY.config.teachers),
     "text": any_of([QUESTION, REFERENCE, *STUDY.config.teachers]),
     "prompt": any_of(STUDY.prompts.all),
+    "rerun": any_of(STUDY.config.reruns),
     "questions": any_of(STUDY.prompts.questions),
     "condition": any_of(STUDY.config.conditions),
     "schedule": any_of(STUDY.variants),
@@ -35,6 +36,7 @@ pathvars:
     teacher=constrained("<results>/teachers/{model}/{teacher}/{text}"),
     written=constrained("<results>/teachers/{model}/{teacher}/written"),
     baseline=constrained("<results>/baselines/{model}/{prompt}/{questions}"),
+    rerun=constrained("<results>/reruns/{model}/{rerun}/{prompt}"),
     run=constrained("<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}"),
 
 
@@ -57,6 +59,11 @@ def baselines_of(model, file):
     """A file of each prompt that a base model is evaluated with."""
     prompts = STUDY.prompts.baselines(list(STUDY.trained))
     return baseline_files(model, prompts, STUDY.config.evaluation.questions, file)
+
+
+def reruns_of(file):
+    """A file of every evaluation that is repeated."""
+    return [f"<results>/reruns/{model}/{rerun}/{prompt}/{file}" for model, rerun, prompt in STUDY.repeated]
 
 
 def answered_in(phase, file, models=None):

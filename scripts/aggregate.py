@@ -14,6 +14,7 @@ ARGUMENTS = {
     "published*": "the file of published accuracies, if there is one",
     "signals*": "audits of what there was to learn",
     "dataset": "meta.json of the dataset",
+    "reruns*": "judged.parquet of evaluations that were repeated",
     "tables": "folder of the tables",
     "summary": "summary.json",
 }
@@ -22,10 +23,11 @@ ARGUMENTS = {
 def main() -> None:
     with job(__doc__, AggregateSpec, ARGUMENTS) as this:
         paths = this.paths
-        groups = (paths.folders, paths.gaps, paths.teachers, paths.signals, paths.published)
-        inputs = [[Path(path) for path in group] for group in groups]
-        outputs = {name: Path(paths.tables) / f"{name}.csv" for name in (*TABLES, "published_vs_measured")}
-        aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)}, Path(paths.dataset))
+        groups = (paths.folders, paths.gaps, paths.teachers, paths.signals, paths.published, paths.reruns)
+        *inputs, reruns = [[Path(path) for path in group] for group in groups]
+        names = (*TABLES, "published_vs_measured", "noise_floor")
+        outputs = {name: Path(paths.tables) / f"{name}.csv" for name in names}
+        aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)}, Path(paths.dataset), reruns)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Setup:
         activations = specs.precompute_activations("tiny", teacher, text)
         hidden = folder / "activations.safetensors", folder / "meta.json"
         if not hidden[0].exists():
-            (folder / "a").mkdir(parents=True)
+            (folder / "a").mkdir(parents=True, exist_ok=True)
             precompute_activations(activations, self.model, self.train_path, folder / "a", *hidden)
         if kind == "hidden_states":
             return hidden
@@ -56,7 +56,7 @@ class Setup:
         folder = folder / spec.digest()
         logits = folder / "logits.safetensors", folder / "audit.json"
         if not logits[0].exists():
-            (folder / "b").mkdir(parents=True)
+            (folder / "b").mkdir(parents=True, exist_ok=True)
             precompute_logits(spec, self.model, *hidden, folder / "b", *logits)
         return logits
 

@@ -13,6 +13,8 @@ from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.selection import labelled_rows
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.examples import Streams, build_streams
+from fewshot_distillation.student.state import save_state
+from fewshot_distillation.teacher import activations
 from fewshot_distillation.teacher.activations import teacher_sequences
 from tiny import study, train_spec
 from training import Setup, adapter_of
@@ -130,6 +132,39 @@ def test_lambda_zero_with_a_teacher_equals_fine_tuning_to_the_bit(setup: Setup, 
     for step in range(1, 4):
         assert plain.step(step)["grad_norm"] == zero.step(step)["grad_norm"]
     assert torch.equal(adapter_of(plain), adapter_of(zero))
+
+
+@pytest.mark.parametrize("condition", ["answers", "several", "mixed", "window", "smooth"])
+def test_a_run_that_is_interrupted_ends_with_the_same_bytes(setup: Setup, tmp_path: Path, condition: str):
+    """With dropout, in another process's place: what is trained is a function of the saved state and of the steps."""
+    whole, first = setup.trainer(condition), setup.trainer(condition)
+    expected = [whole.step(step) for step in range(1, 5)]
+    rows = [first.step(step) for step in range(1, 3)]
+    save_state(tmp_path, 2, first.student, first.optimizer.optimizer, rows)
+    torch.manual_seed(999)
+    second = setup.trainer(condition)
+    done, rows = second.resume(tmp_path)
+    rows += [second.step(step) for step in range(done + 1, 5)]
+    assert done == 2 and torch.equal(adapter_of(second), adapter_of(whole))
+    for one, other in zip(rows, expected, strict=True):
+        assert one == pytest.approx(other, rel=0, abs=0, nan_ok=True)
+
+
+def test_an_interrupted_cache_of_answers_has_the_same_bytes(tmp_path: Path, model_folder: Path, splits, monkeypatch):
+    """Ragged hidden states, with a named layer, and the logits from them: only missing shards are made again."""
+    monkeypatch.setattr(activations, "SHARD_ROWS", 5)
+    before = {}
+    for attempt in ("first", "second"):
+        made = Setup(tmp_path / "caches", model_folder, splits[0], **EXTRA)
+        paths = [made.cache("fewshot", "reference", kind)[0] for kind in ("hidden_states", "logits")]
+        if attempt == "second":
+            assert {path: path.read_bytes() for path in paths} == before
+            continue
+        before = {path: path.read_bytes() for path in paths}
+        shards = sorted((tmp_path / "caches").rglob("shard-*"))
+        assert len(shards) >= 4
+        for path in (*paths, shards[1], shards[-1]):
+            path.unlink()
 
 
 def test_which_examples_have_which_terms(builder, splits):

@@ -12,6 +12,7 @@ from ..config.published import load_published
 from ..config.specs import AggregateSpec
 from ..runtime.files import atomic_path, write_json
 from .collect import read_accuracy, read_judged, read_published
+from .noise import noise_floor
 from .published import other_differences, published_vs_measured
 from .results import Results
 from .signal import distillation
@@ -42,6 +43,7 @@ def aggregate(
     published: list[Path],
     outputs: dict[str, Path],
     dataset: Path | None = None,
+    reruns: list[Path] | None = None,
 ) -> None:
     """Write the tables and the summary.
 
@@ -54,6 +56,7 @@ def aggregate(
         published: the file of published accuracies, if there is one.
         outputs: where each table and `summary` belong.
         dataset: meta.json of the dataset.
+        reruns: judged.parquet of evaluations that were repeated.
     """
     gap_summaries = [json.loads(path.read_text()) for path in gaps]
     validation = [folder / "validation" / "accuracy.csv" for folder in folders if spec.validation]
@@ -65,6 +68,10 @@ def aggregate(
     beside = {}
     for path in published:
         tables["published_vs_measured"], beside = _published(spec, path, accuracy, tables["icl_gap"])
+    if reruns:
+        baselines = [folder / "judged.parquet" for folder in folders if folder.parts[-4] == "baselines"]
+        tables["noise_floor"] = noise_floor(spec, reruns, baselines)
+        beside["noise_floor"] = _records(tables["noise_floor"])
     for name, table in tables.items():
         with atomic_path(outputs[name]) as temporary:
             table.to_csv(temporary, index=False)

@@ -46,7 +46,13 @@ def _data(summary: dict[str, Any]) -> list[str]:
                 f"- Teacher prompts in {code(path)}: {tokens['mean']:.0f} tokens on average, {tokens['max']} at most, "
                 f"{note['truncated']} truncated."
             )
-        elif note["truncated"]:
+            continue
+        if note.get("dropped"):
+            lines.append(
+                f"- {code(path)}: {note['dropped']} of the answers that a teacher wrote are wrong and were left out; "
+                f"{note['examples']} were learned from."
+            )
+        if note["truncated"]:
             lines.append(f"- **{code(path)}: {note['truncated']} of {note['examples']} training answers were cut.**")
     return lines
 

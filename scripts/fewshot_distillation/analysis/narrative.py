@@ -11,6 +11,7 @@ from .costs import Cost, cost_table
 from .headline import headline
 from .jobs import Checked, job_lines
 from .method import method_section
+from .noise import noise_section
 from .published_section import published_section
 from .signal_section import signal_section
 from .text import code, escape, escaped, interval, percent, points, table
@@ -53,6 +54,7 @@ def write_analysis(
         parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["confidence"]))
+    parts.append(noise_section(summary.get("noise_floor", [])))
     parts += [checks_section(summary, job_lines(checked) if checked else []), cost_table(spent or [])]
     parts.append(method_section(spec.config, _introduction(summary)))
     return "\n\n".join(part for part in parts if part) + "\n"

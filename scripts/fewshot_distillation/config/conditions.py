@@ -4,13 +4,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from .base import Name, Strict
+from .base import Name, Strict, neutral
 from .targets import HiddenStatesFields, HiddenStatesTarget, LogitsFields, LogitsTarget, Target
 
 # Who wrote the answers of the dataset; other answers have the name of the teacher that wrote them.
 REFERENCE = "reference"
 # The text that a teacher reads where only its prompt matters.
 QUESTION = "question"
+
+
+class Sampling(Strict):
+    """How a teacher's answers are drawn; every answer's draw depends on the seed and on its prompt alone."""
+
+    temperature: float = Field(1.0, gt=0, le=5, description="Temperature of the model's distribution.")
+    seed: int = Field(42, ge=0, lt=2**31, description="Seed of the draws.")
 
 
 class Teacher(Strict):
@@ -32,6 +39,18 @@ class Teacher(Strict):
         description="`shuffled_answers` permutes the answers among the demonstrations, `unrelated_text` replaces every "
         "demonstration by random words of the same number: controls for what demonstrations teach.",
     )
+
+    sampling: Sampling | None = Field(
+        None,
+        exclude_if=neutral(None),
+        description="How the answers are drawn that a condition learns from (`answers: <teacher>`); null for the "
+        "likeliest tokens. Test questions are answered by those in any case.",
+    )
+
+    @property
+    def greedy(self) -> "Teacher":
+        """The same prompt, answered by the likeliest tokens."""
+        return self.model_copy(update={"sampling": None})
 
     @property
     def shown_as(self) -> str:

@@ -10,6 +10,7 @@ from .conditions import Condition, Teacher
 from .grid import DEFAULT, Grid, Seed
 from .icl_gap import IclGap
 from .plan import Plan
+from .reruns import Rerun
 from .wording import AS_IT_IS, Wording
 
 # The teacher without demonstrations.
@@ -123,6 +124,11 @@ class Config(Strict):
         ge=0,
         description="Optimizer steps between measurements of the gradients of cross-entropy and distillation, each of "
         "which costs a step; 0 for none.",
+    )
+    reruns: Annotated[dict[Name, Rerun], DropNulls] = Field(
+        {},
+        description="Evaluations of the base model that are repeated on another engine or in other batches, 0-shot and "
+        "few-shot, so that a table tells the noise of generation: `{other_batches: {batch_tokens: 4096}}`.",
     )
     baselines: Annotated[list[str], BeforeValidator(_names_of_teachers)] | None = Field(
         None,

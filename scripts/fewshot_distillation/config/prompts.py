@@ -40,7 +40,15 @@ class Prompts:
         chosen = [self.config.conditions[name] for name in trained]
         taught = [target.teacher for condition in chosen for target in condition.all_targets]
         wrote = [condition.answers for condition in chosen if condition.answers != REFERENCE]
-        return list(dict.fromkeys([ZEROSHOT, *taught, *wrote]))
+        return list(dict.fromkeys([ZEROSHOT, *taught, *map(self._greedy, wrote)]))
+
+    def _greedy(self, name: str) -> str:
+        """A teacher with the same prompt whose answers aren't drawn, so that nothing is answered twice."""
+        if self.config.teachers[name].sampling is None:
+            return name
+        wanted = self.config.teachers[name].greedy.model_copy(update={"label": None})
+        same = (k for k, other in self.config.teachers.items() if other.model_copy(update={"label": None}) == wanted)
+        return next(same, name)
 
     def of_gap(self, gap: IclGap) -> list[str]:
         """Return prompts of a phase 0 comparison, by ascending shots."""

@@ -3,7 +3,7 @@
 from ..tasks import task_modules
 from .catalogue import BASE, Lora
 from .conditions import QUESTION, REFERENCE
-from .config import Config
+from .config import ZEROSHOT, Config
 from .figures import figures
 from .machine import Machine
 from .prompts import Prompts
@@ -33,6 +33,7 @@ GPU_RULES = {
     "audit_signal": "teacher",
     "train": "train",
     "baseline": "evaluate",
+    "rerun": "evaluate",
     "write_answers": "evaluate",
     "eval_checkpoint": "evaluate",
     "eval_validation": "evaluate",
@@ -109,7 +110,7 @@ class Study(Runs):
 
     def _prompt(self, model: str, prompt: str) -> dict:
         """What a `PromptSpec` has; labels are for readers only."""
-        teacher = self.prompts.all[prompt].model_copy(update={"label": None})
+        teacher = self.prompts.all[prompt].greedy.model_copy(update={"label": None})
         return {
             "model": self.model_spec(model),
             "dataset": self.dataset,
@@ -124,9 +125,28 @@ class Study(Runs):
         asked = self._prompt(model, prompt) | {"model": self.model_spec(model, base=True)}
         return GenerationSpec(**asked, split="test", evaluation=evaluation)
 
+    def rerun(self, model: str, rerun: str, prompt: str) -> GenerationSpec:
+        """As the baseline, with what differs."""
+        evaluation = self.config.reruns[rerun].of(self.config.evaluation)
+        return GenerationSpec(**self._prompt(model, prompt), split="test", evaluation=evaluation)
+
+    @property
+    def repeated(self) -> list[tuple[str, str, str]]:
+        """Model, rerun and prompt of every evaluation that is repeated."""
+        prompts = [name for name in self.prompts.baselines(list(self.trained)) if name in (ZEROSHOT, self.fewshot)]
+        return [(model, rerun, prompt) for model in self.models for rerun in self.config.reruns for prompt in prompts]
+
+    @property
+    def rerun_modules(self) -> list[str]:
+        """Package modules of the backends that repeat evaluations, as code digests name them."""
+        evaluations = [rerun.of(self.config.evaluation) for rerun in self.config.reruns.values()]
+        return sorted({module for evaluation in evaluations for module in evaluation.modules})
+
     def write_answers(self, model: str, teacher: str) -> GenerationSpec:
         evaluation = self.config.evaluation.model_copy(update={"questions": None})
-        return GenerationSpec(**self._prompt(model, teacher), split="train", evaluation=evaluation)
+        prompt = self._prompt(model, teacher)
+        sampled = prompt["teacher"].model_copy(update={"sampling": self.config.teachers[teacher].sampling})
+        return GenerationSpec(**prompt | {"teacher": sampled}, split="train", evaluation=evaluation)
 
     def targets(self, condition: str) -> list[tuple[Target, str]]:
         """Return each target of a condition, with the text at which its teacher's values are cached."""
@@ -236,6 +256,9 @@ class Study(Runs):
 
     def score_baseline(self, model: str, prompt: str, questions: str) -> ScoreSpec:
         return self._score(model=model, condition=BASE, teacher=prompt)
+
+    def score_rerun(self, model: str, rerun: str, prompt: str) -> ScoreSpec:
+        return self._score(model=model, condition=BASE, teacher=prompt, rerun=rerun)
 
     def score_answers(self, model: str, teacher: str) -> ScoreSpec:
         return self._score(model=model, condition=BASE, teacher=teacher, split="train")

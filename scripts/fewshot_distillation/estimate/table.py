@@ -173,7 +173,7 @@ class Plan:
 
 
 _ORDER = [
-    "fetch_model", "fetch_dataset", "baseline", "write_answers", "precompute_activations", "precompute_logits",
+    "fetch_model", "fetch_dataset", "baseline", "rerun", "write_answers", "precompute_activations", "precompute_logits",
     "audit_signal", "train", "eval_checkpoint", "eval_validation",
 ]  # fmt: skip
 

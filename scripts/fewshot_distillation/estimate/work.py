@@ -115,7 +115,7 @@ class Estimator:
             min(new, spec.evaluation.max_new_tokens),
         )
 
-    write_answers = baseline
+    rerun = write_answers = baseline
 
     def eval_checkpoint(self, spec: EvaluateSpec, split: str = "test") -> Work:
         questions = getattr(spec.evaluation.questions, "count", spec.evaluation.questions)

@@ -58,7 +58,15 @@ def engine(
     names = [spec.model.name, *([source.hub] if isinstance(source, HubModel) else [])]
     longest = spec.max_prompt_tokens + spec.evaluation.max_new_tokens
     setting = Setting(
-        model, names, builder.tokenizer, spec.precision, longest, machine.gpus, machine.server, checkpoints
+        model,
+        names,
+        builder.tokenizer,
+        spec.precision,
+        longest,
+        machine.gpus,
+        machine.server,
+        checkpoints,
+        spec.teacher.sampling if isinstance(spec, GenerationSpec) else None,
     )
     with contextlib.closing(backends.create(name, setting)) as backend:
         yield backend

@@ -63,7 +63,7 @@ def _groups(job: Job) -> list[str]:
         return [f"study {name}" for name in planned.studies]
     if "phase" in planned.wildcards or planned.rule.endswith("summarise_icl_gap"):
         return ["phase 0"]
-    if "baseline" in planned.rule:
+    if "baseline" in planned.rule or "rerun" in planned.wildcards:
         return ["base model"]
     if "teacher" in planned.wildcards:
         return ["teachers"]

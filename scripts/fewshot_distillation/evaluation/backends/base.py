@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ...config.catalogue import Server
+from ...config.conditions import Sampling
 from ...runtime.errors import JobError
 
 
@@ -43,7 +44,8 @@ class Setting:
     """What engines are made from; each takes what it needs.
 
     `names` are other names of the model than its folder's, `max_tokens` bounds a prompt with its answer, `gpus` were
-    allotted to the job, and `checkpoints` are all that will be asked for.
+    allotted to the job, `checkpoints` are all that will be asked for, and `sampling` says how tokens are drawn, None
+    for the likeliest ones. An engine that can't draw them refuses.
     """
 
     model_folder: Path
@@ -54,10 +56,13 @@ class Setting:
     gpus: int
     server: Server
     checkpoints: list[Path]
+    sampling: Sampling | None = None
 
 
 class Backend(Protocol):
-    """Greedy generation from token ids; every engine's file has one, made by its `create(setting)`.
+    """Generation from token ids, greedy but for `Setting.sampling`; every engine's file has one.
+
+    It is made by `create(setting)`.
 
     `name` is its file's name without `_backend`, and `engine` the version in the predictions.
     `batch_tokens` bounds prompt and answer tokens of what is handed over at once, and so of what an interruption loses;

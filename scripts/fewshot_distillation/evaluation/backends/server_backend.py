@@ -26,6 +26,16 @@ def available() -> str | None:
 
 
 def create(setting: Setting) -> "ServerBackend":
+    """Make the backend.
+
+    Raises:
+        JobError: answers are to be drawn, which servers do each in their own way.
+    """
+    if setting.sampling is not None:
+        raise JobError(
+            "evaluation.backend: a server isn't asked for drawn answers, whose seeds each kind of server reads in its "
+            "own way; take `sampling` out of the teacher, or choose backend vllm or transformers"
+        )
     return ServerBackend(setting)
 
 

@@ -9,12 +9,14 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer
 
+from ...config.conditions import Sampling
 from ...modeling.attention import GROUPED, use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
 from ...modeling.load import device, load_model
 from ...modeling.packed import Prefix, forward_passes, pack, packed_hidden, use_packed_attention
 from ...modeling.packed_attention import PACKED
 from .base import Generation, Setting
+from .sampling import Sampler, likeliest
 
 BY_PEFT = True
 
@@ -28,7 +30,7 @@ def preference() -> int:
 
 
 def create(setting: Setting) -> "TransformersBackend":
-    return TransformersBackend(setting.model_folder, setting.precision)
+    return TransformersBackend(setting.model_folder, setting.precision, sampling=setting.sampling)
 
 
 class TransformersBackend:
@@ -51,8 +53,10 @@ class TransformersBackend:
     name = engine = "transformers"
     batch_tokens = None  # memory is bounded by evaluation.batch_tokens
 
-    def __init__(self, model_folder: Path, precision: str, padded: bool | None = None) -> None:
-        self.model_folder, self.precision = model_folder, precision
+    def __init__(
+        self, model_folder: Path, precision: str, padded: bool | None = None, sampling: Sampling | None = None
+    ) -> None:
+        self.model_folder, self.precision, self.sampling = model_folder, precision, sampling
         self.padded = device().type != "cpu" if padded is None else padded
         self.model = None
         self.attention = ""  # of decoding, where prompts are read packed
@@ -78,6 +82,7 @@ class TransformersBackend:
 
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
+        self.sampler = Sampler(self.sampling, prompts, self.model.device) if self.sampling else None
         return (self._decode if self.attention else self._generate)(prompts, max_new_tokens, stop_ids)
 
     def _generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
@@ -86,6 +91,8 @@ class TransformersBackend:
         padding = [width - len(prompt) for prompt in prompts]
         ids = [[filler] * pad + prompt for pad, prompt in zip(padding, prompts, strict=True)]
         mask = [[0] * pad + [1] * (width - pad) for pad in padding]
+        # The likeliest token of noisy logits is one that is drawn.
+        everyone = list(range(len(prompts)))
         greedy = GenerationConfig(
             do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=stop_ids, pad_token_id=filler
         )
@@ -93,6 +100,7 @@ class TransformersBackend:
             torch.tensor(ids, device=self.model.device),
             attention_mask=torch.tensor(mask, device=self.model.device),
             generation_config=greedy,
+            logits_processor=[lambda _, logits: self.sampler.noisy(logits, everyone)] if self.sampler else None,
         )
         return [_until(row, stop_ids) for row in output[:, width:].tolist()]
 
@@ -120,16 +128,20 @@ class TransformersBackend:
                 active, tokens, mask, places = active[going], tokens[going], mask[going], places[going]
             mask = F.pad(mask, (0, 1), value=1)
             where = {"attention_mask": mask, "position_ids": places, **shared}
-            tokens = self._next(tokens.unsqueeze(1), cache, **where)
+            tokens = self._pick(self._next(tokens.unsqueeze(1), cache, **where), active.tolist())
             places = places + 1
         return [Generation(w, r) for w, r in zip(written, reasons, strict=True)]
 
     def _next(self, ids: Tensor, cache: DynamicCache, **where: Any) -> Tensor:
-        """The most likely next token of each sequence, (batch,)."""
+        """Logits of each sequence's next token, (batch, vocabulary)."""
         hidden = decoder_of(self.model)(input_ids=ids, past_key_values=cache, use_cache=True, **where).last_hidden_state
         # A matrix for the head: given the strided tensor that `logits_to_keep=1` leaves it, it copies itself for every
         # sequence, which takes half the time of a prefill on the CPU.
-        return logits_of(self.model, hidden[:, -1]).argmax(-1)
+        return logits_of(self.model, hidden[:, -1])
+
+    def _pick(self, logits: Tensor, rows: list[int]) -> Tensor:
+        """A next token for each of these prompts, (len(rows),)."""
+        return (self.sampler or likeliest)(logits, rows)
 
     def _read(self, prompts: list[list[int]]) -> tuple[Tensor, DynamicCache, Tensor, dict[str, Any]]:
         """Read prompts: the first new token of each, keys and values side by side, and the mask of what is padding.
@@ -146,7 +158,7 @@ class TransformersBackend:
         for batch, begun in forward_passes(prompts, prefix, where):
             packed, cache = pack([prompts[row] for row in batch], begun).to(where), DynamicCache()
             hidden = packed_hidden(decoder, packed, cache)
-            first[batch] = logits_of(self.model, hidden[packed.cu_seq_lens[1:].long() - 1]).argmax(-1)
+            first[batch] = self._pick(logits_of(self.model, hidden[packed.cu_seq_lens[1:].long() - 1]), batch)
             ends = packed.cu_seq_lens.tolist()
             layers = layers or [_room(layer, len(prompts), width) for layer in cache.layers]
             for number, layer in enumerate(cache.layers):

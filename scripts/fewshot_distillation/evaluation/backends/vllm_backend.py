@@ -14,6 +14,7 @@ from ...data.limits import limits_of
 from ...modeling.load import device, dtype_for
 from ...runtime.errors import JobError
 from .base import Generation, Setting
+from .sampling import seed_of
 
 log = logging.getLogger("fewshot_distillation")
 
@@ -115,16 +116,16 @@ class VllmBackend:
     def generate(self, prompts: list[list[int]], max_new_tokens: int, stop_ids: list[int]) -> list[Generation]:
         from vllm import SamplingParams, TokensPrompt
 
-        greedy = SamplingParams(
-            temperature=0,
-            max_tokens=max_new_tokens,
-            # Only these stop an answer, whatever the model's own generation settings are.
-            stop_token_ids=stop_ids,
-            ignore_eos=True,
-            detokenize=False,
-        )
+        # Only these stop an answer, whatever the model's own generation settings are.
+        common = {"max_tokens": max_new_tokens, "stop_token_ids": stop_ids, "ignore_eos": True, "detokenize": False}
+        sampling = self.setting.sampling
+        if sampling is None:
+            chosen = SamplingParams(temperature=0, **common)
+        else:
+            drawn = {"temperature": sampling.temperature, **common}
+            chosen = [SamplingParams(seed=seed_of(sampling, ids), **drawn) for ids in prompts]
         outputs = self.engine.generate(
-            [TokensPrompt(prompt_token_ids=ids) for ids in prompts], greedy, lora_request=self.lora, use_tqdm=False
+            [TokensPrompt(prompt_token_ids=ids) for ids in prompts], chosen, lora_request=self.lora, use_tqdm=False
         )
         found = [output.outputs[0] for output in outputs]
         return [Generation.of_engine(list(o.token_ids), o.finish_reason, max_new_tokens, stop_ids) for o in found]
