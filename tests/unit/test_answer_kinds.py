@@ -46,6 +46,10 @@ RUN_ON = {
     "bold heading": ("It is 11.\n\n**Question:** 3 + 3?\nIt is 6.", None, "11"),
     "Markdown heading": ("#### 11\n\n### Question 2\nWhat is 3 + 3?\n3 + 3\n#### 6", "11", "11"),
     "next question": ("#### 11\nNext question: 3 + 3?\n#### 6", "11", "11"),
+    "task": ("#### 11\n\nTask: add 3 and 3\n#### 6", "11", "11"),
+    "numbered example": ("#### 11\n\nExample 2:\nTom has 3 and 3.\n#### 6", "11", "11"),
+    "an example within": ("Take 5 of 16.\nExample: 16 - 5 = 11\n#### 11", "11", "11"),
+    "asked to solve": ("#### 11\nSolve the following: 3 + 3\n#### 6", "11", "11"),
     "Human": ("#### 11\nHuman: 3 + 3?\nAssistant: 6\n#### 6", "11", "11"),
     "user turn without its marks": ("#### 11\nuser\nWhat is 3 + 3?\nassistant\n3 + 3\n#### 6", "11", "11"),
     "instruction": ("It is 11.\n\n### Instruction:\nAdd 3 and 3.\n\n### Response:\n6", None, "11"),
@@ -101,9 +105,10 @@ SEPARATORS = {
     "list without spaces": ("The three are 1,2,3", None, "3"),
     "two numbers beside each other": ("In 2024 100 were left", None, "100"),
     "version": ("Python 3.11.7", None, None),
-    "wrong places": ("#### 1,234,56", None, "56"),
+    "wrong places": ("#### 1,234,56", None, None),
+    "wrong places, zeros": ("#### 1,000,00", None, None),
     "list behind the mark": ("#### 1,2,3", None, "3"),
-    "feet and inches": ("#### 5'6\"", None, "6"),
+    "feet and inches": ("#### 5'6\"", None, None),
     "code of a currency": ("#### USD 1,234", "1234", "1234"),
     "whose dollars": ("#### US$1,234.50", "1234.5", "1234.5"),
     "rupees": ("#### Rs. 1,00,000", "100000", "100000"),
@@ -135,6 +140,7 @@ LATEX = {
     "nested": (r"\boxed{\{18\}} of 20", None, "18"),
     "root": (r"\boxed{2\sqrt{3}}", None, None),
     "root behind the mark": (r"With 3 sides\n#### 2\sqrt{3}", None, None),
+    "fraction of a variable": (r"With 3 of them \boxed{\frac{x}{4}}", None, None),
     "pi": (r"A circle of 3: \boxed{3\pi}", None, None),
     "repeating decimal": (r"\boxed{0.\overline{3}}", None, None),
 }
@@ -176,6 +182,9 @@ MAGNITUDES = {
     "kilograms": ("#### 18kg", "18", "18"),
     "hyphen": ("It took a 5-million-dollar loan", None, "5"),
     "plural": ("#### 3 millions", "3000000", "3000000"),
+    "German": ("#### 1,5 Millionen Euro", "1500000", "1500000"),
+    "milliard": ("Cela fait 2 milliards.", None, "2000000000"),
+    "Chinese": ("#### 3万元", "30000", "30000"),
 }  # fmt: skip
 EQUATIONS = {
     "sum": ("#### 5 + 13 = 18", "18", "18"),
@@ -192,6 +201,8 @@ EQUATIONS = {
     "stated": ("The answer is 5 + 13 = 18 for 3 people.", None, "18"),
     "not done": ("#### 5 + 13", None, "13"),
     "power": ("#### 5^2 = 25", "25", "25"),
+    "part of a unit": ("#### 1/2 hour = 30 minutes", "0.5", "0.5"),
+    "part of a number": ("#### 3/4 of 24 = 18", "18", "18"),
 }
 ALGEBRA = {
     "sum": ("#### 54 + 2x", None, None),

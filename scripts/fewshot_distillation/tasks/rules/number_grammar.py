@@ -16,6 +16,8 @@ _SPACE = "[ \u00a0\u2000-\u200a\u202f\u205f]"
 
 # Digits with separators between them; a space is one only before a group of three digits.
 _RUN = re.compile(rf"[0-9]++(?:[.,'’_][0-9]++|{_SPACE}(?=[0-9]{{3}}(?![0-9]))[0-9]{{3}})*+|\.[0-9]++")
+# `1,2,3`, and the two numbers of `in 2024 100`; with three digits in the middle they are thousands, written wrongly.
+_LIST = re.compile(rf"[0-9]++(?:,(?!0[0-9]|[0-9]{{3}},)[0-9]++|{_SPACE}[0-9]++)++(?:\.[0-9]++)?")
 # Longer ones nobody means: a model that repeats itself writes them.
 _MOST_CHARACTERS = 400
 _LARGEST_EXPONENT = 300
@@ -25,10 +27,15 @@ _MIXED = re.compile(rf"(?:{_SPACE}|{_SPACE}and{_SPACE})([0-9]{{1,9}})[/⁄]([0-9
 _EXPONENT = re.compile(r"[eE]([-+]?[0-9]{1,3})(?![\w.])")
 _TIMES_POWER = re.compile(r"[ ]?[x×*·][ ]?10\^([-−+]?[0-9]{1,3})(?![\w.])")
 _POWER = re.compile(r"\^([-−+]?[0-9]{1,3})(?![\w.])")
-_MAGNITUDE = re.compile(r"[ -]?(?P<word>hundred|thousand|million|billion|trillion)s?(?![\w-])", re.IGNORECASE)
+_MAGNITUDE = re.compile(
+    r"[ -]?(?P<word>hundred|thousand|million|milliard|billion|trillion)(?:s|e?n|e|es)?(?![\w-])"
+    r"|[ ]?(?P<sign>[万萬亿億])",
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r"[ ]?(?P<word>[kKMB]|[mb]n)(?!\w)")
 _TIMES = {
-    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
+    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "milliard": 10**9, "billion": 10**9, "trillion": 10**12,
+    "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8,
     "k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9,
 }  # fmt: skip
 # What makes a number part of something else: a power, a time, a range, a date, a sum that is still to be done, algebra.
@@ -61,9 +68,9 @@ def numbers(text: str) -> Iterator[Number]:
     position = 0
     while run := _RUN.search(text, position):
         value = value_of(run[0])
-        if value is None and run[0].count(".") < 2:
-            # `1,2,3` is a list and `in 2024 100` two numbers: the last of them is what counts, if anything does.
-            value = value_of(re.split(rf"[,'’_]|{_SPACE}", run[0])[-1])
+        if value is None and _LIST.fullmatch(run[0]):
+            # The last of them is what counts, if anything does.
+            value = value_of(re.split(rf",|{_SPACE}", run[0])[-1])
         number = _read(text, run, value)
         position = max(number.end, run.end())
         before = text[max(0, run.start() - 8) : run.start()]
@@ -105,7 +112,8 @@ def _scaled(text: str, digits: str, value: Fraction | None, end: int) -> tuple[F
         found = _MAGNITUDE.match(text, end) or (_LETTER.match(text, end) if money else None)
         if not found:
             break
-        value, end = value * _TIMES[found["word"].lower()], found.end()
+        groups = found.groupdict()
+        value, end = value * _TIMES[(groups.get("sign") or groups["word"]).lower()], found.end()
     return value, end
 
 

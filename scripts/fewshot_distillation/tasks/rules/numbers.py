@@ -35,6 +35,7 @@ _OPERATION = re.compile(
     r"[\w)%][^\S\n]{0,9}(?:[-+*/×÷−·x^]|\b(?:of|plus|minus|times|divided by)\b)"
     rf"[^\S\n]{{0,9}}(?:{CURRENCY}|\()?[0-9.]"
 )
+_FRACTION_OF_A_UNIT = re.compile(r"(?<![0-9./])[0-9]{1,9}/[0-9]{1,9}(?=[ ]?[A-Za-z])")
 _EXPLAINS = re.compile(r",\s|\b(?:because|since|as|so|if|when|where|that|which|and|for)\b", re.IGNORECASE)
 _ALGEBRA = re.compile(
     r"(?=[^\n]*(?<![A-Za-z])[b-hj-zB-HJ-Z](?![A-Za-z]))(?:[-+−*/×÷^()\[\]=\s\d.$]|(?<![A-Za-z])[A-Za-z](?![A-Za-z]))++"
@@ -44,7 +45,8 @@ _ALGEBRA = re.compile(
 _TIMES = re.compile(r"(?<=\d)[^\S\n]{0,9}x[^\S\n]{0,9}(?=\d)")
 # `…, so x` before an equals sign.
 _SOLVED = re.compile(r"(?:^|[,;:]|\b[A-Za-z]{2,20})[ ]{0,4}(?<![A-Za-z])[A-Za-z][ ]{0,4}\Z")
-_IRRATIONAL = re.compile(r"\\(?:sqrt|pi|overline)(?![A-Za-z])|[√π]")
+# Roots, and fractions of more than digits.
+_NO_NUMBER = re.compile(r"\\(?:sqrt|pi|overline|[dtc]?frac)(?![A-Za-z])|[√π]")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _boxed(text: str) -> Given | None:
         content = _inside(text, box.end())
         if content is None:
             continue
-        if _IRRATIONAL.search(content):
+        if _NO_NUMBER.search(content):
             return Given(None, box.start(), box.end(), algebra=True)
         last = None
         for number in numbers(content):
@@ -163,7 +165,7 @@ def _given(text: str, start: int, end: int) -> Given:
         None,
         start,
         start + begin + len(line),
-        algebra=bool(_ALGEBRA.fullmatch(expression) or _IRRATIONAL.search(expression)),
+        algebra=bool(_ALGEBRA.fullmatch(expression) or _NO_NUMBER.search(expression)),
     )
 
 
@@ -180,7 +182,12 @@ def _is_calculation(left: str) -> bool:
     """Whether what is before an equals sign leads to its result, or only names it: `5 + 13`, `2 eggs * $3`, `Total`."""
     if _EXPLAINS.search(left) or left.count("(") > left.count(")"):
         return False
-    return bool(_OPERATION.search(left)) or not re.search(r"\d", left) and len(left.split()) <= 4
+    # Half an hour is no division.
+    return (
+        bool(_OPERATION.search(_FRACTION_OF_A_UNIT.sub("1", left)))
+        or not re.search(r"\d", left)
+        and len(left.split()) <= 4
+    )
 
 
 def _signed(text: str, start: int) -> Number | None:

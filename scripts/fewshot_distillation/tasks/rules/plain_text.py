@@ -17,9 +17,9 @@ _FINAL_CHANNEL = ("<|channel|>final<|message|>", "assistantfinal")
 # Headings and template marks under which a model goes on to another question, at the beginning of a line.
 _NEXT_QUESTION = re.compile(
     r"^[>*_# \t]{0,12}+(?:(?:new|next|another|follow-?up|practice|example|word|math)[ ])?"
-    r"(?:question|problem|exercise|query|instructions?|prompt|input|user|human|q|frage|aufgabe|pregunta|problema|domanda"
-    r"|问题|問題|题目|題目)"
-    r"[ ]?\#?\d{0,4}[*_]{0,3}[ ]?(?:[:：]|[.)](?!\d)|$)",
+    r"(?:question|problem|exercise|task|example(?=[ ]?\#?\d)|query|instructions?|prompt|input|user|human|q"
+    r"|frage|aufgabe|pregunta|problema|domanda|问题|問題|题目|題目)"
+    r"[ ]?\#?\d{0,4}[*_]{0,3}[ ]?(?:[:：]|[.)](?!\d)|$)|^(?:now )?solve (?:the following|this)\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _END = re.compile(
