@@ -1,10 +1,15 @@
 """Commands in the documentation begin with their targets: `--configfile` takes every word behind it for a file."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 from snakemake.cli import parse_args
+
+from fewshot_distillation.config.chosen_study import merged
+from fewshot_distillation.config.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
@@ -36,6 +41,15 @@ def test_targets_come_first(path: str, command: str):
         assert arguments.targets, f"{path}: `snakemake {command}` names no target"
         assert command.split()[0] in arguments.targets
     assert all(str(file).endswith(".yaml") for file in arguments.configfile or ())
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_study_that_newcomers_write_is_valid(page: str):
+    """What a page says to put into a file of one's own, on top of the shipped configuration."""
+    block = re.search(r"(?:^ {4}[^\n]*\n)*^ {4}models:\n(?:^ {4}[^\n]*\n)+", (ROOT / page).read_text(), re.M)[0]
+    shipped = yaml.safe_load((ROOT / "workflow_config.yaml").read_text())
+    config = load(merged(shipped, yaml.safe_load(textwrap.dedent(block))))
+    assert list(config.built) == ["main"] and config.studies["main"].models == ["my-model"]
 
 
 def test_a_target_behind_the_configuration_is_taken_for_a_file():

@@ -163,8 +163,12 @@ class Config(Strict):
         return results
 
     @property
+    def chosen(self) -> list[str]:
+        """Names of the studies that are asked for."""
+        return self.build or [name for name, study in self.studies.items() if not study.optional]
+
+    @property
     def built(self) -> dict[str, Grid]:
-        """The studies that are built."""
-        chosen = self.build or [name for name, study in self.studies.items() if not study.optional]
-        named = [each for name in chosen for each in (name, *self.studies[name].along)]
+        """The studies that are built: those asked for, and what goes along with them."""
+        named = [each for name in self.chosen for each in (name, *self.studies[name].along)]
         return {name: self.studies[name] for name in dict.fromkeys(named)}

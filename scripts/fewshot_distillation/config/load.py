@@ -75,7 +75,8 @@ def _references(config: Config) -> Iterator[tuple[str, list[str], Iterable[str]]
         yield f"studies.{name}.conditions", study.conditions, config.conditions
         yield f"studies.{name}.schedules", study.schedules, config.schedules
         yield f"studies.{name}.recipes", study.recipes, config.training
-        yield f"studies.{name}.along", study.along, config.studies
+        # An overlay may remove what an optional study that isn't built would build along.
+        yield f"studies.{name}.along", study.along if name in config.chosen else [], config.studies
     for family, pairs in config.comparisons.items():
         yield f"comparisons.{family}", [name for pair in pairs for name in pair], config.teachers | config.conditions
 
