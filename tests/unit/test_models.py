@@ -57,7 +57,7 @@ def test_a_fetched_folder_is_a_source_like_any_other(tmp_path: Path, model_folde
 
 
 def test_folder_without_a_model(tmp_path: Path):
-    with pytest.raises(JobError, match="not a model folder, there is no config.json"):
+    with pytest.raises(JobError, match="expected a model folder with config.json, found no"):
         fetch_model(spec_of(tmp_path), tmp_path / "out", tmp_path, [])
 
 

@@ -102,7 +102,10 @@ def _check_config(folder: Path, where: str) -> None:
     """Refuse a folder that can't be a model's, before its weights are read."""
     path = folder / "config.json"
     if not path.is_file():
-        raise JobError(f"{where}: not a model folder, there is no config.json in it")
+        raise JobError(
+            f"{where}: expected a model folder with config.json, found {'none' if folder.is_dir() else 'no such folder'}; "
+            "correct the model's source"
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

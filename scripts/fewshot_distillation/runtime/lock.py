@@ -114,7 +114,9 @@ class Lock:
             with contextlib.suppress(Timeout, FileNotFoundError):
                 self._lease.acquire(blocking=False)
                 if before:
-                    log.info("taking over from %s, which is gone", described(before))
+                    log.warning(
+                        "taking over from %s, which ended without finishing; what it saved is kept", described(before)
+                    )
                 return True
         return False
 

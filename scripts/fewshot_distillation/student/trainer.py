@@ -57,7 +57,7 @@ class Trainer:
         decoder = decoder_of(self.student.base[0])
         self.padded = not is_packed(decoder)
         self.work = StepWork(decoder, self.student.base[0].get_output_embeddings())
-        # The student decides the precision, because what spreads models would round targets and gradients as well.
+        # The student decides the precision, because FSDP and DeepSpeed would round targets and gradients as well.
         self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
         self._set_up_sharding()
         if spec.lora and self.accelerator.distributed_type != DistributedType.DEEPSPEED:
