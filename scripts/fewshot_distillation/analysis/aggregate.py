@@ -20,7 +20,7 @@ from .tables import TABLES
 
 
 def build_tables(spec: AggregateSpec, results: Results) -> dict[str, pd.DataFrame]:
-    """All tables by name; those about training are empty where nothing was trained."""
+    """Build all tables by name; those about training are empty where nothing was trained."""
     modules = {name: import_module(f".tables.{name}", __package__) for name in TABLES}
     return {
         name: _whole(pd.DataFrame(module.rows(results, spec), columns=module.columns(spec)))

@@ -8,12 +8,12 @@ from .text import code
 
 Row = dict[str, Any]
 
-# A share of answers that were cut or hold no number, above which an accuracy says less than it seems to.
+# A share of answers that were cut or hold no number, above which an accuracy is doubtful.
 DOUBTFUL = 0.05
 
 
 def checks_section(summary: dict[str, Any], jobs: list[str]) -> str:
-    """Points, and for each model how its answers were read; `jobs` are points about jobs, `summary` is escaped."""
+    """Write points, and how each model's answers were read; `jobs` are points about jobs, `summary` is escaped."""
     points = [*_data(summary), *jobs]
     rows = summary["main_comparison"]
     tables = []
@@ -24,7 +24,7 @@ def checks_section(summary: dict[str, Any], jobs: list[str]) -> str:
         if doubtful:
             parts.append(
                 f"**More than {100 * DOUBTFUL:g} % of the answers were cut or hold none** for {', '.join(doubtful)}: "
-                "these accuracies say less than they seem to."
+                "these accuracies are doubtful."
             )
         parts.append(_checkpoints([row for row in summary["checkpoint_curve"] if row["model"] == model]))
         tables += parts
@@ -62,7 +62,7 @@ def _doubtful(row: Row) -> bool:
 
 
 def _checkpoints(rows: list[Row]) -> str:
-    """How many checkpoints, those of the table included, have answers that say little."""
+    """How many checkpoints, those of the table included, have doubtful answers."""
     doubtful = [row for row in rows if row["condition"] != BASE and _doubtful(row)]
     if not doubtful:
         return ""

@@ -7,12 +7,12 @@ import pandas as pd
 from ..config.published import load_published
 from ..config.runs import RUN
 
-# What names a result, but for its step: a published row may stand for several steps.
+# What names a result, but for its step: a published row may cover several steps.
 RESULT = ["model", "condition", "lambda", "schedule", "phase", "shots"]
 
 
 def read_accuracy(paths: list[str | Path]) -> pd.DataFrame:
-    """Rows of several accuracy.csv; columns that only training runs have are empty for untrained models."""
+    """Read the rows of several accuracy.csv; columns that only training runs have are empty for base models."""
     if not paths:
         return pd.DataFrame(columns=[*RUN, "teacher", "phase", "shots", "step", "split"])
     table = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
@@ -23,7 +23,7 @@ def read_accuracy(paths: list[str | Path]) -> pd.DataFrame:
 
 
 def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
-    """Rows of several metrics.csv, with model, condition, λ, seed and schedule from the folders they lie in."""
+    """Read the rows of several metrics.csv, with model, condition, λ, seed and schedule from their folders."""
     parts = []
     for path in paths:
         model, condition, lam, seed, schedule = Path(path).parts[-6:-1]
@@ -40,16 +40,16 @@ def read_metrics(paths: list[str | Path]) -> pd.DataFrame:
 
 
 def read_judged(paths: list[str | Path]) -> pd.DataFrame:
-    """Question by question: was the answer right, was it cut? One row for each question, step and run."""
+    """Read question by question: was the answer right? One row for each question, step and run."""
     columns = [*RUN, "teacher", "shots", "step", "split", "question_index", "correct", "truncated"]
     parts = [pd.read_parquet(path).reindex(columns=columns) for path in paths]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def read_published(path: str | Path) -> pd.DataFrame:
-    """Published accuracies, one row each, as shares; a range goes from `low` to `high`, over `step` to `last_step`.
+    """Read published accuracies as shares; a range goes from `low` to `high`, over `step` to `last_step`.
 
-    `correct` is the number of right answers that a printed accuracy stands for; a range has none. `printed_difference`
+    `correct` is the number of right answers in a printed accuracy; a range has none. `printed_difference`
     is in points, and so is `difference`, that of the two printed accuracies.
     """
     published = load_published(Path(path))
@@ -85,12 +85,12 @@ def read_published(path: str | Path) -> pd.DataFrame:
 
 
 def names(table: pd.DataFrame) -> list[tuple]:
-    """The name of each row's result, with None where it has no λ, schedule or phase."""
+    """Return the name of each row's result, with None where it has no λ, schedule or phase."""
     return [tuple(None if pd.isna(v) else v for v in row) for row in table[RESULT].itertuples(index=False)]
 
 
 def published_of(published: pd.DataFrame | None, measured: pd.DataFrame) -> pd.DataFrame:
-    """Published rows of the results that a table of measured ones holds, whatever their step."""
+    """Return published rows of the results that a table of measured ones holds, whatever their step."""
     if published is None:
         return pd.DataFrame(columns=[*RESULT, "step", "last_step", "n", "low", "high"])
     shown = set(names(measured))
@@ -100,6 +100,6 @@ def published_of(published: pd.DataFrame | None, measured: pd.DataFrame) -> pd.D
 
 
 def last_step(table: pd.DataFrame) -> pd.DataFrame:
-    """Only the last checkpoint of each run."""
+    """Select the last checkpoint of each run."""
     keys = ["model", "condition", "lambda", "seed", "schedule"]
     return table[table["step"] == table.groupby(keys, dropna=False)["step"].transform("max")]

@@ -1,4 +1,4 @@
-"""Comparisons of two conditions, families of them, and what each allows to say."""
+"""Comparisons of two conditions, families of them, and the verdict that each allows."""
 
 import math
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Answers(NamedTuple):
 
 
 def several_seeds(ours: Answers, theirs: Answers) -> bool:
-    """Say whether anything tells what another seed would change."""
+    """Return whether there are seeds from which to estimate what another would change."""
     return any(side.trained and side.seeds > 1 for side in (ours, theirs))
 
 
@@ -34,7 +34,7 @@ def difference(ours: Answers, theirs: Answers) -> crossed.Difference | PairedDif
 
 
 class Verdicts(NamedTuple):
-    """What families of comparisons allow to say: corrected p-values and a word each, (..., comparisons)."""
+    """What families of comparisons show: corrected p-values and a verdict each, (..., comparisons)."""
 
     p_corrected: np.ndarray
     equivalence_p_corrected: np.ndarray

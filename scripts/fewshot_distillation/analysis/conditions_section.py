@@ -13,7 +13,7 @@ ONE_SEED_EACH = "Each is about two models of one seed, and says nothing of what 
 
 
 def conditions_table(rows: list[Row], compared: list[Row], plain_label: str | None) -> str:
-    """Accuracies of one model with their verdicts, seeds pooled.
+    """Write the accuracies of one model with their verdicts, seeds pooled.
 
     Args:
         rows: those of the model in the main comparison, escaped.
@@ -47,14 +47,14 @@ def _difference(row: Row, name: str) -> str:
 
 
 def reading_table(rows: list[Row], scorers: Iterable[str]) -> str:
-    """How the answers of one model were read: right by each scorer, cut at the length limit, without an answer."""
+    """Write how a model's answers were read: right by each scorer, cut at the length limit, without an answer."""
     header = ["condition", *(f"right by `{name}`" for name in scorers), "cut at the limit", "no answer found"]
     lines = [[row["label"], *(percent(row[key]) for key in (*scorers, "truncated", "unparsed"))] for row in rows]
     return table(header, lines, right=range(1, len(header)))
 
 
 def comparisons_table(rows: list[Row]) -> str:
-    """Comparisons of one model with their verdicts, and a sentence for each; empty without any."""
+    """Write the comparisons of one model with their verdicts, and a sentence for each; empty without any."""
     if not rows:
         return ""
     header = ["comparison", "family", "difference", "interval", "p", "p, corrected", "verdict"]

@@ -27,7 +27,7 @@ class Cost(NamedTuple):
 
 
 def costs(results: Path) -> list[Cost]:
-    """Hours of each rule that has left benchmark files below a results folder, most expensive first."""
+    """Add up the hours of each rule with benchmark files below a results folder, most expensive first."""
     found = []
     for folder in sorted((results / "benchmarks").glob("*")):
         files = sorted(folder.rglob("*.tsv")) if folder.is_dir() else [folder]
@@ -35,7 +35,7 @@ def costs(results: Path) -> list[Cost]:
         if files:
             hours = sum(seconds) / 3600
             gpu_hours = sum(s * _gpus(log) for s, log in zip(seconds, logs, strict=True)) / 3600
-            read = [float(said[-1]) for log in logs if (said := SAID.findall(log))]
+            read = [float(drawn[-1]) for log in logs if (drawn := SAID.findall(log))]
             found.append(Cost(folder.stem, len(files), hours, gpu_hours, max(seconds), sum(read) if read else None))
     return sorted(found, key=lambda cost: (-cost.gpu_hours, -cost.hours))
 
@@ -51,13 +51,13 @@ def _log(results: Path, benchmark: Path) -> str:
 
 
 def _gpus(log: str) -> int:
-    """How many GPUs were reserved for a job, as its log says; none where there were none."""
-    said = RESERVED.findall(log)
-    return int(said[-1][1]) if said and said[-1][0] != "none" else 0
+    """GPUs that were reserved for a job, by its log; 0 if none were."""
+    found = RESERVED.findall(log)
+    return int(found[-1][1]) if found and found[-1][0] != "none" else 0
 
 
 def cost_table(found: list[Cost]) -> str:
-    """The section of analysis.md; empty without benchmark files."""
+    """Write the section of analysis.md; empty without benchmark files."""
     if not found:
         return ""
     known = [cost.energy_wh for cost in found if cost.energy_wh is not None]

@@ -89,7 +89,7 @@ def _sides(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool, bool]) -> 
         between, residual = _two_way(x)
         weight = 1 / seeds + (single if len(several) == 1 else 0)
         total, noise = between * weight, residual * weight / questions
-        # Two seeds say so little of their variance that a lucky small one must not pass for a certain one.
+        # Two seeds estimate their variance so poorly that a small one by chance must not count as certain.
         found.append(_Seeds(np.maximum(total - noise, 0), np.maximum(total, noise) if seeds == 2 else total, seeds - 1))
     return found
 
@@ -103,7 +103,7 @@ def crossed_difference(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool
         trained: whether a side was trained, so that another seed would give another model.
 
     Raises:
-        ValueError: no side that was trained has two seeds, so nothing says what another seed would change.
+        ValueError: no side that was trained has two seeds, so what another seed would change can't be estimated.
     """
     sides = _sides(ours, theirs, trained)
     if not sides and any(trained):
@@ -133,7 +133,7 @@ def _error(asked: np.ndarray, questions: int, sides: list[_Seeds]) -> tuple[np.n
 
 
 def pooled_interval(right: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Interval of an accuracy over seeds and questions together.
+    """Compute the interval of an accuracy over seeds and questions together.
 
     Args:
         right: (seeds, questions) booleans, whether an answer is right.

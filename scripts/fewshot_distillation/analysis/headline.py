@@ -11,7 +11,7 @@ Row = dict[str, Any]
 
 
 def headline(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
-    """The question, and for each model what it answers and how sure that is; `summary` is escaped."""
+    """Write the question, and for each model what it answers and how sure that is; `summary` is escaped."""
     rows = summary["main_comparison"]
     models = list(dict.fromkeys(row["model"] for row in rows))
     asked = (
@@ -23,20 +23,20 @@ def headline(spec: AnalysisSpec, summary: dict[str, Any]) -> str:
     )
     answers = [_answer(spec, summary, [row for row in rows if row["model"] == model]) for model in models]
     named = zip(models, answers, strict=True)
-    said = [f"{f'**{model}**: ' if len(models) > 1 else ''}{answer}" for model, answer in named if answer]
-    return "\n\n".join([question, *said])
+    answers = [f"{f'**{model}**: ' if len(models) > 1 else ''}{answer}" for model, answer in named if answer]
+    return "\n\n".join([question, *answers])
 
 
 def _answer(spec: AnalysisSpec, summary: dict[str, Any], rows: list[Row]) -> str:
-    """A sentence for each family of comparisons, one for the untrained model, and one for how sure that is."""
+    """A sentence for each family of comparisons, one for the base model, and one for how certain that is."""
     trained = {row["label"]: row for row in rows if row["condition"] != BASE}
     if not trained:
         return ""
     compared = [row for row in summary["comparisons"] if row["model"] == rows[0]["model"] and row["label"] in trained]
     families = {row["family"]: [one for one in compared if one["family"] == row["family"]] for row in compared}
-    said = [_verdict(family, rows, summary["confidence"]) for family in families.values()]
+    verdicts = [_verdict(family, rows, summary["confidence"]) for family in families.values()]
     sure = certainty(compared[0]) if compared else ""
-    return " ".join(part for part in [*(said or [_uncompared(spec, trained)]), _untrained(rows), sure] if part)
+    return " ".join(part for part in [*(verdicts or [_uncompared(spec, trained)]), _base(rows), sure] if part)
 
 
 def _verdict(family: list[Row], rows: list[Row], confidence: float) -> str:
@@ -57,9 +57,9 @@ def _uncompared(spec: AnalysisSpec, trained: dict[str, Row]) -> str:
     return f"**{best['label']}** is right in {_share(best)}; no comparison of it gets a verdict."
 
 
-def _untrained(rows: list[Row]) -> str:
+def _base(rows: list[Row]) -> str:
     known = [f"in {_share(row)} {_prompt(row)}" for row in rows if row["condition"] == BASE]
-    return f"Untrained, {rows[0]['model']} is right {_and(known)}, on {rows[0]['n']} questions." if known else ""
+    return f"The base model {rows[0]['model']} is right {_and(known)}, on {rows[0]['n']} questions." if known else ""
 
 
 def _share(row: Row) -> str:
@@ -71,8 +71,8 @@ def _share(row: Row) -> str:
 def _prompt(row: Row) -> str:
     """How a base model was asked, by the label of a teacher or its demonstrations."""
     shots = row["shots"]
-    said = "without demonstrations" if shots == 0 else f"with {shots:g} demonstrations in its prompt"
-    return said if row["teacher"] is None else f"{said} ({row['label']})"
+    prompt = "without demonstrations" if shots == 0 else f"with {shots:g} demonstrations in its prompt"
+    return prompt if row["teacher"] is None else f"{prompt} ({row['label']})"
 
 
 def _and(parts: list[str]) -> str:

@@ -61,7 +61,7 @@ def _unfinished(logs: list[Log]) -> list[str]:
 
 
 def job_lines(found: Checked) -> list[str]:
-    """Points of a list in Markdown; none where no job has left a log."""
+    """Return points of a list in Markdown; none where no job has left a log."""
     if not found.jobs:
         return []
     ended = found.jobs - len(found.unfinished)
@@ -70,8 +70,8 @@ def job_lines(found: Checked) -> list[str]:
         f"- {found.jobs} jobs have left logs, {well}; {found.failed.total() or 'no'} attempts of jobs have failed."
     ]
     if found.failed:
-        told = [f"{code(name)}{f' ({count} times)' if count > 1 else ''}" for name, count in found.failed.items()]
-        lines.append(f"- **Attempts failed** of {_listed(told)}.")
+        names = [f"{code(name)}{f' ({count} times)' if count > 1 else ''}" for name, count in found.failed.items()]
+        lines.append(f"- **Attempts failed** of {_listed(names)}.")
     if found.resumed:
         lines.append(f"- Interrupted, and continued from saved work: {_listed(map(code, found.resumed))}.")
     if found.unfinished:

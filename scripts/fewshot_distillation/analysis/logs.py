@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-# A job's log begins with its command and then says where it runs (runtime.cli); the time stands before both.
+# A job's log begins with its command and where it runs (runtime.cli), each after the time.
 COMMAND = re.compile(r"^\d\d:\d\d:\d\d (python .*)$")
 PLACE = re.compile(r"^\d\d:\d\d:\d\d on (node .*?); commit (\S+)$")
 INTERRUPTED = re.compile(r"^\d\d:\d\d:\d\d continuing from ")
@@ -14,7 +14,7 @@ HEAD = 40
 
 
 class Log(NamedTuple):
-    """What one job's log tells: its rule, its path below the results, and the command that repeats it."""
+    """One job's log: its rule, its path below the results, and the command that repeats it."""
 
     rule: str
     path: str
@@ -27,7 +27,7 @@ class Log(NamedTuple):
 
 
 def read_logs(results: Path) -> list[Log]:
-    """All jobs that have left a log below a results folder."""
+    """Return all jobs that have left a log below a results folder."""
     found = []
     for path in sorted((results / "logs").rglob("*.log")):
         text = path.read_text(encoding="utf-8", errors="replace")

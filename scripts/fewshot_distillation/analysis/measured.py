@@ -24,7 +24,7 @@ class Measured(NamedTuple):
     published: pd.DataFrame | None = None
 
     def results(self, spec: PlotSpec) -> Results:
-        """Right answers by condition, checkpoint, seed and question."""
+        """Return right answers by condition, checkpoint, seed and question."""
         return Results(self.accuracy, self.judged, spec)
 
     @property

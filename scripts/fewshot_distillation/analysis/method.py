@@ -63,8 +63,8 @@ def _stretched(recipe: Entry) -> str:
 def _objectives(config: Entry) -> str:
     rows = []
     for name, condition in config["conditions"].items():
-        told = "; ".join(targets_of(config, condition)) or "none"
-        rows.append([escape(condition["label"]), code(name), f"L = {objective(condition)}", told, data_of(condition)])
+        terms = "; ".join(targets_of(config, condition)) or "none"
+        rows.append([escape(condition["label"]), code(name), f"L = {objective(condition)}", terms, data_of(condition)])
     header = ["condition", "name", "objective", "targets", "learns from"]
     return (
         "λ weighs the distillation term (a sweep varies it); ĥ_l is the hidden state of layer l at unit norm, p a "
@@ -99,16 +99,16 @@ def targets_of(config: Entry, condition: Entry) -> list[str]:
 
 def _told(config: Entry, target: Entry) -> str:
     teacher = config["teachers"].get(target["teacher"], {})
-    said = [f"teacher {code(target['teacher'])}"]
-    said += [f"{teacher['shots']} demonstrations"] if "shots" in teacher else []
-    said += [teacher["content"].replace("_", " ")] if teacher.get("content", "correct") != "correct" else []
-    said.append(f"at {code(target['span'])}")
+    words = [f"teacher {code(target['teacher'])}"]
+    words += [f"{teacher['shots']} demonstrations"] if "shots" in teacher else []
+    words += [teacher["content"].replace("_", " ")] if teacher.get("content", "correct") != "correct" else []
+    words.append(f"at {code(target['span'])}")
     if target["target"] == "logits":
         parameters = [f"{key} = {value:g}" for key, value in target["parameters"].items()]
-        said += [f"T = {target['temperature']:g}", f"top {target['top_k']}", *parameters]
+        words += [f"T = {target['temperature']:g}", f"top {target['top_k']}", *parameters]
     elif target["layers"] != "all":
-        said.append(f"layers {', '.join(map(str, target['layers']))}")
-    return ", ".join(said)
+        words.append(f"layers {', '.join(map(str, target['layers']))}")
+    return ", ".join(words)
 
 
 def data_of(condition: Entry) -> str:

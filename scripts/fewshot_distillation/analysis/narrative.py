@@ -25,7 +25,7 @@ MAIN_FIGURE = "main_comparison.png"
 def write_analysis(
     spec: AnalysisSpec, summary: dict[str, Any], spent: list[Cost] | None = None, checked: Checked | None = None
 ) -> str:
-    """The whole text as Markdown, the answer first; `spent` is what the rules cost, `checked` how the jobs went.
+    """Write the text as Markdown, the answer first; `spent` is what the rules cost, `checked` how the jobs went.
 
     report.html shows this text and adds to it, so every sentence is written here only.
     """
@@ -61,7 +61,7 @@ def write_analysis(
 
 
 def _figures(spec: AnalysisSpec, model: str | None, only: str | None = None) -> list[str]:
-    """Figures of one model, which lie in its folder, or those above all models; `only` one, or all but the main one."""
+    """Figures in one model's folder, or those of all models together; `only` one, or all but the main one."""
     mine = {path: text for path, text in spec.figures.items() if path.split("/")[1:-1] == ([model] if model else [])}
     chosen = {path: text for path, text in mine.items() if (path.split("/")[-1] == MAIN_FIGURE) == bool(only)}
     return [f"![{caption}]({path})\n\n*{caption}*" for path, caption in chosen.items()]
@@ -98,12 +98,12 @@ def _rule(rows: list[Row]) -> str:
 
 def _cut_prompts(rows: list[Row]) -> list[str]:
     """A sentence for every prompt of the base model whose difference from the few-shot prompt is mostly truncation."""
-    said = []
+    texts = []
     for row in rows:
         if row["condition"] == BASE and row["vs_fewshot_difference"] is not None:
             lead = {"difference": -row["vs_fewshot_difference"], "from_cut": -row["vs_fewshot_from_cut"]}
-            said.append(cut_text(lead, f"What the few-shot prompt is ahead of {row['label']}"))
-    return [text for text in said if text]
+            texts.append(cut_text(lead, f"What the few-shot prompt is ahead of {row['label']}"))
+    return [text for text in texts if text]
 
 
 def _phase_zero(gap: dict[str, Any], scorers: Iterable[str]) -> str:

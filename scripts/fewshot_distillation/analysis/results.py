@@ -24,7 +24,7 @@ LAST, VALIDATED = "last", "best on validation"
 
 
 def cell_of(row: Row) -> tuple:
-    """The name of the result that a row belongs to, whatever its seed and step."""
+    """Return the name of the result that a row belongs to, whatever its seed and step."""
     return tuple(None if pd.isna(value := row.get(key)) else value for key in CELL)
 
 
@@ -68,7 +68,7 @@ class Results:
         return self.rows.get("test", {})
 
     def base(self, model: str) -> list[tuple]:
-        """Base models of this name: those without demonstrations first, then in the order in which they came."""
+        """Return base models of this name: those without demonstrations first, then in the order in which they came."""
         named = [cell for cell in self.cells if self.name(cell, "model") == model and self.is_base(cell)]
         return sorted(named, key=lambda cell: self.name(cell, "shots"))
 
@@ -99,11 +99,11 @@ class Results:
     # --- which runs and checkpoints count --------------------------------------------------------------------------
 
     def rule(self, cell: tuple) -> str:
-        """How the checkpoint of each run is chosen."""
+        """Return how the checkpoint of each run is chosen."""
         return VALIDATED if cell in self.rows.get("validation", {}) else LAST
 
     def chosen_steps(self, cell: tuple) -> Steps:
-        """The checkpoint of each seed: the best on validation questions, the earliest of equals; else the last."""
+        """Choose each seed's checkpoint: the best on validation questions, the earliest of equals; else the last."""
         if self.rule(cell) == LAST:
             return {seed: max(step for s, step in self.cells[cell] if s == seed) for seed, _ in self.cells[cell]}
         best: Steps = {}
@@ -114,7 +114,7 @@ class Results:
         return best
 
     def chosen_group(self, group: Row) -> tuple:
-        """The cell of a group: with the λ that is best on validation questions, or its own where there are none."""
+        """Choose the cell of a group: with the λ that is best on validation questions, or its own without any."""
         own = cell_of(group | {"shots": 0})
         others = [
             cell for cell in self.rows.get("validation", {}) if self._but(cell, "lambda") == self._but(own, "lambda")
@@ -133,14 +133,14 @@ class Results:
         return (*cell[:place], *cell[place + 1 :])
 
     def like(self, cell: tuple, **changes: Any) -> tuple | None:
-        """The cell that differs by these entries, if it was measured."""
+        """Return the cell that differs by these entries, if it was measured."""
         other = cell_of(dict(zip(CELL, cell, strict=True)) | changes)
         return other if other in self.cells else None
 
     # --- numbers ---------------------------------------------------------------------------------------------------
 
     def answers(self, cell: tuple, steps: Steps) -> tuple[Answers, pd.Index]:
-        """Right answers of a cell at one step of each seed, and the questions.
+        """Return right answers of a cell at one step of each seed, and the questions.
 
         Raises:
             ValueError: seeds answered different questions.
@@ -151,18 +151,18 @@ class Results:
         return Answers(np.stack([part.to_numpy(bool) for part in parts]), not self.is_base(cell)), parts[0].index
 
     def named(self, cell: tuple) -> Row:
-        """The entries of a cell by column."""
+        """Return the entries of a cell by column."""
         return dict(zip(CELL, cell, strict=True))
 
     def at_step(self, cell: tuple, step: int) -> Steps:
-        """One step of every seed that has it."""
+        """Select one step of every seed that has it."""
         return {seed: step for seed, other in self.cells[cell] if other == step}
 
     def described(self, cell: tuple) -> str:
         return " ".join(str(value) for value in cell[:2])
 
     def rates(self, cell: tuple, steps: Steps) -> Row:
-        """Accuracy over seeds and questions with its interval, and the shares; columns `COUNTS`, scorers, `SHARES`."""
+        """Pool accuracy over seeds and questions, its interval, and shares; columns `COUNTS`, scorers, `SHARES`."""
         rows = [self.cells[cell][key] for key in steps.items()]
         right, _ = self.answers(cell, steps)
         low, high = pooled_interval(right.right, self.confidence)
@@ -172,7 +172,7 @@ class Results:
         return counts | {"accuracy": correct / answers, "low": low, "high": high} | shares
 
     def pair(self, cell: tuple, steps: Steps, other: tuple, other_steps: Steps) -> tuple[Answers, Answers]:
-        """Answers of two cells to the same questions.
+        """Return answers of two cells to the same questions.
 
         Raises:
             ValueError: they answered different questions.
@@ -183,7 +183,7 @@ class Results:
         return ours, theirs
 
     def from_cut(self, cell: tuple, steps: Steps, other: tuple, other_steps: Steps) -> float:
-        """How much of a difference comes from questions of which an answer was cut at the length limit.
+        """Return how much of a difference comes from questions of which an answer was cut at the length limit.
 
         Each question's difference counts by the larger share of its answers that were cut on either side.
         """
@@ -193,7 +193,7 @@ class Results:
         return float(((ours.right.mean(0) - theirs.right.mean(0)) * cut).mean())
 
     def against(self, name: str, cell: tuple, steps: Steps, other: tuple | None, other_steps: Steps) -> Row:
-        """Columns `<name>_difference`, `_low`, `_high` and `_from_cut`; empty without another cell, or for itself."""
+        """Compute `<name>_difference`, `_low`, `_high` and `_from_cut`; empty without another cell, or for itself."""
         if other is None or other == cell:
             return {}
         found = difference(*self.pair(cell, steps, other, other_steps))
@@ -204,10 +204,10 @@ class Results:
 
 
 def rates(spec: AggregateSpec) -> list[str]:
-    """The columns that `Results.rates` fills."""
+    """List the columns that `Results.rates` fills."""
     return [*COUNTS, *spec.scorers, *SHARES]
 
 
 def differences(name: str) -> list[str]:
-    """The columns that `Results.against` fills."""
+    """List the columns that `Results.against` fills."""
     return [f"{name}_{column}" for column in ("difference", "low", "high", "from_cut")]

@@ -14,13 +14,13 @@ from .collect import read_metrics
 
 Row = dict[str, Any]
 
-# Steps at each end of a run that are averaged: the batch of one step says little about thousands of examples, and at a
+# Steps at each end of a run that are averaged: one step's batch is weak evidence about thousands of examples, and at a
 # learning rate that is still warming up little has changed after five.
 STEPS = 5
 
 
 def distillation(spec: AggregateSpec, metrics: list[Path], audits: list[dict[str, Any]]) -> list[Row]:
-    """What distillation weighed in every run with a teacher; a second row for the reduction that wasn't trained.
+    """Weigh distillation in every run with a teacher; a second row for the reduction that wasn't trained.
 
     Args:
         metrics: metrics.csv of the runs.
@@ -66,10 +66,10 @@ def _layerwise(run: Row, target: HiddenStatesTarget, audit: dict[str, Any], ends
     distance = sum(layers["normalized_distance"][layer] for layer in chosen) / len(chosen)
     run = run | {"distance": distance, "numbers": numbers}
     other, value = ("mean", total / numbers) if target.reduction == "sum" else ("sum", total)
-    untrained = {"ce_start": ends["ce_start"], "weighted_start": run["lambda"] * value}
+    at_start = {"ce_start": ends["ce_start"], "weighted_start": run["lambda"] * value}
     return [
         run | {"objective": target.reduction, "trained": True} | ends,
-        run | {"objective": other, "trained": False} | untrained,
+        run | {"objective": other, "trained": False} | at_start,
     ]
 
 

@@ -25,7 +25,7 @@ EXPLAINED = (
 
 
 def signal_section(summary: dict[str, Any], model: str) -> str:
-    """Tables of the teachers' signal and of the runs that learned from it, with warnings; empty without a teacher."""
+    """Write tables of the teachers' signal and of runs that learned from it, with warnings; empty without a teacher."""
     audits = [audit for audit in summary["signal"] if audit["model"] == model]
     if not audits:
         return ""
@@ -108,7 +108,7 @@ def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
             if row["temperature"] != 1:
                 found[row["label"]] += (
                     f" At T = {row['temperature']:g}, with which it was trained, the distance is "
-                    f"{row['kl_at_temperature']:.2g} nats; it lies among tokens that are hardly ever next."
+                    f"{row['kl_at_temperature']:.2g} nats; it is in tokens that are hardly ever next."
                 )
         elif row["target"] == "hidden_states" and row["distance"] < LEAST_DISTANCE:
             found[row["label"]] = (

@@ -4,14 +4,14 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 
 def proportion_interval(correct: int, n: int, confidence: float) -> tuple[float, float]:
-    """Wilson score interval of correct / n."""
+    """Compute the Wilson score interval of correct / n."""
     low, high = proportion_confint(correct, n, alpha=1 - confidence, method="wilson")
     # Rounding may leave a bound on the wrong side of an accuracy of 0 or 1.
     return min(float(low), correct / n), max(float(high), correct / n)
 
 
 def independent_difference(ours: tuple[int, int], theirs: tuple[int, int], confidence: float) -> dict[str, float]:
-    """Difference of two accuracies, each (right answers, questions), that aren't known question by question.
+    """Estimate the difference of two accuracies, each (right answers, questions), not known question by question.
 
     Returns:
         `difference`, and `difference_low` to `difference_high`, Newcombe's (1998) interval for independent proportions.

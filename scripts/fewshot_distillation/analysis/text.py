@@ -12,12 +12,12 @@ NAMES = ("label", "against", "title", "differs", "caution", "author", "taken")
 
 
 def escape(text: str) -> str:
-    """Text as it stands, in one line, whatever Markdown would make of it."""
+    """Escape text so that Markdown shows it as it is, in one line."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def escaped(value: Any) -> Any:
-    """A copy of a summary with its labels and titles escaped."""
+    """Return a copy of a summary with its labels and titles escaped."""
     if isinstance(value, dict):
         return {
             key: escape(inside) if key in NAMES and isinstance(inside, str) else escaped(inside)
@@ -27,7 +27,7 @@ def escaped(value: Any) -> Any:
 
 
 def code(text: str) -> str:
-    """Text in the type of code, with more backticks around it than there are in it."""
+    """Write text in the type of code, with more backticks around it than there are in it."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     space = " " if "`" in text else ""
     return f"{fence}{space}{text}{space}{fence}"
@@ -42,11 +42,11 @@ def points(value: float) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Bounds of an interval of shares, in percent."""
+    """Write the bounds of an interval of shares, in percent."""
     return f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
 def table(header: list[str], rows: Iterable[list[str]], right: Iterable[int] = ()) -> str:
-    """A table of escaped cells; columns named in `right` are aligned to the right."""
+    """Write a table of escaped cells; columns named in `right` are aligned to the right."""
     rules = ["---:" if place in set(right) else "---" for place in range(len(header))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rules, *rows])

@@ -43,15 +43,15 @@ def verdict_in_brief(row: Row, theirs: Row | None, confidence: float) -> str:
 
 def certainty(row: Row) -> str:
     """Say what the intervals hold, and how small a difference such a study can find."""
-    said = (
+    sentence = (
         "The intervals hold what other questions and other seeds would change"
         if row["seeds"] > 1 or row["against_seeds"] > 1
-        else "The intervals hold what other questions would change; with one seed, nobody knows what another would"
+        else "The intervals hold what other questions would change; with one seed, it is unknown what another would"
     )
     if row["detectable"] is None:
-        return f"{said}, and a study of this size finds no difference four times out of five."
+        return f"{sentence}, and a study of this size finds no difference four times out of five."
     found = f"a true difference of {100 * row['detectable']:.1f} points"
-    return f"{said}, and a study of this size finds {found} four times out of five."
+    return f"{sentence}, and a study of this size finds {found} four times out of five."
 
 
 def cut_text(row: Row, what: str = "The difference") -> str:

@@ -102,9 +102,9 @@ def _check_config(folder: Path, where: str) -> None:
     """Refuse a folder that can't be a model's, before its weights are read."""
     path = folder / "config.json"
     if not path.is_file():
+        found = "none" if folder.is_dir() else "no such folder"
         raise JobError(
-            f"{where}: expected a model folder with config.json, found {'none' if folder.is_dir() else 'no such folder'}; "
-            "correct the model's source"
+            f"{where}: expected a model folder with config.json, found {found}; correct the source of the model"
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -90,7 +90,7 @@ LEFT_OUT = ("model", "condition", "step", "mean_tokens")
 def summarise_icl_gap(
     accuracy: pd.DataFrame, judged: pd.DataFrame, parameters: dict[str, int], min_gap: float, min_floor: float
 ) -> dict:
-    """Phase 0: the gap of each candidate and the recommended model.
+    """Compute the gap of each candidate of phase 0, and the recommended model.
 
     `from_cut` is the part of a gap that comes from questions of which the answer with the fewest or with the most shots
     was cut at the length limit. The recommended model is the smallest whose gap, most shots minus fewest, is at least

@@ -14,7 +14,7 @@ def grouped_decode(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
     shared_prefix: list[tuple[Tensor, Tensor]] | None = None, **settings
 ) -> tuple[Tensor, None]:  # fmt: skip
-    """Scaled dot-product attention; a single query a head attends to the keys of its group without copying them.
+    """Attend to the keys of each query's group without copying them, for a single query a head; else as PyTorch does.
 
     Query heads that share keys are laid out as if they were consecutive queries of one head, which is the same sum.
     Keys repeated for every query head took six times as long (32 sequences, 700 keys, 9 query heads over 3, 2 cores).

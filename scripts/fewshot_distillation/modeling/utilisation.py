@@ -7,7 +7,7 @@ from ..config.plan import PEAKS
 
 
 def peak_of(device: torch.device) -> float | None:
-    """The dense bfloat16 rate of a device in FLOP/s, by its data sheet; None for one that isn't known here."""
+    """Return the dense bfloat16 rate of a device in FLOP/s, by its data sheet; None for one that isn't known here."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device).lower().replace(" ", "")
@@ -37,7 +37,7 @@ class StepWork:
         self.head = head.weight.numel()
 
     def flops(self, lengths: list[int], logits: int) -> float:
-        """Of sequences of these lengths, with logits at so many of their tokens."""
+        """Return of sequences of these lengths, with logits at so many of their tokens."""
         tokens = sum(lengths)
         attention = self.attention * sum(length**2 for length in lengths)
         return (4 * self.frozen + 6 * self.trained) * tokens + self.passes * (attention + 2 * self.head * logits)

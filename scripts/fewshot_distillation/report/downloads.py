@@ -1,4 +1,4 @@
-"""Files that lie within the page: figures, and the data behind each of them."""
+"""Files within the page: figures, and the data behind each of them."""
 
 import base64
 import struct
@@ -24,19 +24,19 @@ class Download(NamedTuple):
 
 
 def offered(name: str, content: bytes, kind: str = "text/csv") -> Download:
-    """A file that is the page's own, as the address of a link."""
+    """Return a file that is the page's own, as the address of a link."""
     return Download(name, f"data:{kind};base64,{base64.b64encode(content).decode()}", len(content))
 
 
 def picture(png: Path) -> tuple[str, int, int]:
-    """Address, width and height in pixels of a figure."""
+    """Return address, width and height in pixels of a figure."""
     content = png.read_bytes()
     width, height = struct.unpack(">II", content[16:24])
     return f"data:image/png;base64,{base64.b64encode(content).decode()}", width, height
 
 
 def data_of(figure: str, results: Path, metrics: list[Path]) -> Download | None:
-    """The rows that a figure shows, as CSV; None where there are none, or too many.
+    """Return the rows that a figure shows, as CSV; None where there are none, or too many.
 
     Args:
         figure: its path below the results folder, with its model where it has one.

@@ -18,7 +18,7 @@ Draw = Callable[[str, str], Markup]
 
 
 class Section(NamedTuple):
-    """What stands below a heading of the second level; `anchor` is its name in addresses."""
+    """The text below a heading of the second level; `anchor` is its name in addresses."""
 
     anchor: str
     title: str
@@ -26,7 +26,7 @@ class Section(NamedTuple):
 
 
 def sections(text: str, figures: Mapping[str, str], draw: Draw) -> list[Section]:
-    """Sections of a Markdown text; what stands before the first heading of level two is one without a title.
+    """Split a Markdown text in sections; what is before the first heading of level two is one without a title.
 
     Args:
         text: Markdown.

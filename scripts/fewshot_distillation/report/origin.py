@@ -9,13 +9,13 @@ from ..analysis.logs import Log
 
 
 def notes(results: Path) -> list[dict[str, Any]]:
-    """What jobs wrote beside their outputs about how these were made (`*.job.json`)."""
+    """Read what jobs wrote beside their outputs about how these were made (`*.job.json`)."""
     paths = [path for path in sorted(results.rglob("*.job.json")) if ".state" not in path.parts]
     return [json.loads(path.read_text()) for path in paths]
 
 
 def surroundings(jobs: list[dict[str, Any]], logs: list[Log]) -> list[tuple[str, str]]:
-    """Versions, commits and devices, each with the number of jobs where they aren't those of all."""
+    """Return versions, commits and devices, each with the number of jobs where they aren't those of all."""
     versions: dict[str, Counter] = {}
     for job in jobs:
         for name, version in job.get("versions", {}).items():

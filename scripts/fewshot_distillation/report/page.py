@@ -26,7 +26,7 @@ def build(
     spec: ReportSpec, configuration: dict[str, Any], analysis: str, summary: dict[str, Any], results: Path,
     folders: list[Path], test: Path,
 ) -> str:  # fmt: skip
-    """The whole page.
+    """Build the whole page.
 
     Args:
         configuration: all settings, defaults included.
@@ -71,7 +71,7 @@ def build(
 
 
 def _own(name: str) -> str:
-    """A part of the page that is ours, which therefore stands in it as it is."""
+    """A part of the page that is ours, and is therefore not escaped."""
     text = (TEMPLATES / name).read_text(encoding="utf-8")
     assert "</script" not in text and "</style" not in text
     return text

@@ -15,7 +15,7 @@ from ..config.catalogue import BASE
 # What names a set of answers.
 IDENTITY = ("model", "condition", "teacher", "lambda", "seed", "schedule", "step", "shots")
 
-# What the page is told of an answer, as the sum of these.
+# What the page is given about an answer, as the sum of these.
 RIGHT, CUT, UNPARSED = 1, 2, 4
 
 # Base64 text that answers may take in the page: with figures and tables it stays below 15 MB.
@@ -39,7 +39,7 @@ class Packed(NamedTuple):
 
 
 def columns(folders: list[Path], labels: dict[str, str], prompts: dict[str, str], metric: str) -> list[Column]:
-    """The answers of the base models, and of the checkpoint of each run that counts, in the order of the folders.
+    """Collect answers of the base models and of each run's checkpoint that counts, in the order of the folders.
 
     Args:
         folders: of runs and baselines, with judged.parquet and predictions.parquet.
@@ -69,7 +69,7 @@ def _about(about: dict[str, Any], labels: dict[str, str], prompts: dict[str, str
 
 
 def _named(found: list[Column]) -> list[Column]:
-    """The same columns with a `name` each, which says no more than it takes to tell those of a model apart."""
+    """The same columns with a `name` each, just long enough to distinguish those of a model."""
     named = []
     for column in found:
         about = dict(column.about)
@@ -95,15 +95,15 @@ def _answers(folder: Path, about: dict[str, Any], metric: str) -> dict[int, list
 
 
 def read_test(path: Path) -> list[dict[str, str]]:
-    """Rows of the test split as they stand; scoring has looked at them."""
+    """Read the rows of the test split, whose columns scoring has checked."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line.strip()]
 
 
 def pack(test: list[dict[str, str]], found: list[Column], budget: int = BUDGET) -> Packed:
-    """Compressed data of as many columns as fit into the budget, the first ones first.
+    """Compress as many columns as fit into the budget, the first ones first.
 
-    Answers to one question lie side by side, because they are alike: that halves what they take.
+    Answers to one question are side by side, because they are alike: that halves their size.
     """
     kept = list(found)
     while True:

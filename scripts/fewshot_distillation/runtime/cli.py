@@ -77,6 +77,19 @@ class Job(Generic[S]):
                 write_json(work["job"], provenance(spec))
 
 
+def _set_up(network: bool) -> None:
+    """Log to stderr, and switch libraries' network, telemetry and chatter off."""
+    level = logging.WARNING if RANK else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for client in ("httpx", "httpx2"):
+        logging.getLogger(client).setLevel(logging.WARNING)  # or a server's every answer would be a line
+    logging.captureWarnings(True)
+    if not network:
+        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
 @contextlib.contextmanager
 def job(
     description: str,
@@ -95,16 +108,7 @@ def job(
         network: whether the program may reach the hub.
         process_per_gpu: whether the program runs as one process for each requested GPU; it starts them itself.
     """
-    level = logging.WARNING if RANK else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for client in ("httpx", "httpx2"):
-        logging.getLogger(client).setLevel(logging.WARNING)  # or a server's every answer would be a line
-    logging.captureWarnings(True)
-    if not network:
-        os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
+    _set_up(network)
     # Edited code may not even understand the command line.
     if reason := refusal():
         sys.exit(f"error: {reason}")

@@ -65,7 +65,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
 
 def _panel(spec: PlotSpec, axes: Axes, curves: list[list[Pooled]], published: pd.DataFrame) -> None:
     """Curves of one schedule, over the published accuracies of the same runs and of the base model."""
-    # Conditions stand side by side at each step, so that their error bars don't hide one another.
+    # Conditions are side by side at each step, so that their error bars don't hide one another.
     steps = sorted({one.step for part in curves for one in part})
     width = 0.008 * steps[-1]
     shifts = {part[0].condition: (n - (len(curves) - 1) / 2) * width for n, part in enumerate(curves)}

@@ -26,7 +26,7 @@ TABLE = "main_comparison"
 
 
 def draw(spec: PlotSpec, measured: Measured) -> Figure:
-    """Draw a curve for each condition; sizes are few, so they stand evenly spaced."""
+    """Draw a curve for each condition; sizes are few, so they are evenly spaced."""
     figure, (axes,) = new_figure(spec)
     results = measured.results(spec)
     # Runs on all examples name no number of them.
@@ -41,7 +41,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
     several = len({family for _, family in curves}) > 1
     for number, ((condition, family), points) in enumerate(curves.items()):
         points.sort()
-        # Conditions stand side by side, so that their error bars don't hide one another.
+        # Conditions are side by side, so that their error bars don't hide one another.
         shift = 0.04 * (number - (len(curves) - 1) / 2)
         part = [pooled(results, cell, results.chosen_steps(cell)) for _, cell in points]
         name = plain_text(spec.labels[condition] + (f", {family}" if several else ""))

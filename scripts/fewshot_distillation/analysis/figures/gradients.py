@@ -10,7 +10,7 @@ from .style import by_run, legend_below, look, named, new_figure
 CAPTION = (
     "Gradients of the cross-entropy (solid) and of the weighted distillation loss (dashed) before a step, by their "
     "norms, and the cosine between them; one line a seed. Where a norm is far above the largest gradient norm allowed, "
-    "the other loss has next to no say in the step."
+    "the other loss has next to no influence on the step."
 )
 RUNS = "gradient"
 INPUTS = ("metrics",)

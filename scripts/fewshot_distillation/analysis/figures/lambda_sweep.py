@@ -36,7 +36,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
     swept = {results.name(cell, "condition") for cell in cells if results.name(cell, "lambda") > 0}
     several = len({results.name(cell, "schedule") for cell in cells}) > 1
     lambdas = sorted({results.name(cell, "lambda") for cell in cells if results.name(cell, "condition") in swept})
-    # λ is a list of a few values, so they stand evenly spaced, whatever their size.
+    # λ is a list of a few values, so they are evenly spaced, whatever their size.
     place = {lam: n for n, lam in enumerate(lambdas)}
     curves: dict[tuple, list] = {}
     for cell in cells:
@@ -54,7 +54,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
     theirs = published_of(measured.published, final)
     theirs = theirs[theirs["step"].isin(set(final["step"]))]
     for (condition,), part in by_run(theirs, "condition"):
-        # Plain fine-tuning has no place on the axis; its rings stand at the left end of its line.
+        # Plain fine-tuning has no place on the axis; its rings are at the left end of its line.
         plain = condition not in swept
         x = [-0.4] * len(part) if plain else part["lambda"].map(place)
         hollow(axes, x, part["low"], **({"color": GREY, "marker": "o"} if plain else look(spec, condition)))

@@ -22,7 +22,7 @@ GREY = "#555555"
 
 
 def new_figure(spec: PlotSpec, height: float = 0.6, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of the configured width, and as high as this fraction of it."""
+    """Create a figure of the configured width, and as high as this fraction of it."""
     matplotlib.rcParams.update(
         {
             "font.size": spec.font_size,
@@ -41,25 +41,25 @@ def new_figure(spec: PlotSpec, height: float = 0.6, columns: int = 1) -> tuple[F
 
 
 def look(spec: PlotSpec, condition: str) -> dict[str, str]:
-    """Colour and marker of a condition, the same in every figure."""
+    """Return colour and marker of a condition, the same in every figure."""
     place = list(spec.labels).index(condition)
     # The second time round the colours, every condition gets another marker than the first time.
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[(place + place // 6) % len(MARKERS)]}
 
 
 def plain_text(text: str) -> str:
-    """Text as it stands, in lines that fit a legend: a dollar sign would begin a formula."""
+    """Wrap text in lines that fit a legend; a dollar sign, which would begin a formula, is escaped."""
     return textwrap.fill(text, 30).replace("$", r"\$")
 
 
 def named(spec: PlotSpec, condition: str, lam: float, label: str | None = None) -> str:
-    """A condition's label, or another for it, with its λ where that isn't the condition's own."""
+    """Return a condition's label, or another for it, with its λ where that isn't the condition's own."""
     other = "" if lam == spec.lambdas[condition] else f", λ = {lam:g}"
     return plain_text((label or spec.labels[condition]) + other)
 
 
 def legend_below(figure: Figure) -> None:
-    """One legend for the figure below its axes, in as many columns as its texts leave room for."""
+    """Draw one legend for the figure below its axes, in as many columns as its texts leave room for."""
     handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, text in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -75,12 +75,12 @@ def percent(axes: Axes, label: str = "Accuracy on the test questions") -> None:
 
 
 def errors(part: Sequence[Pooled]) -> list[list[float]]:
-    """Lengths of the error bars below and above."""
+    """Return lengths of the error bars below and above."""
     return [[max(one.accuracy - one.low, 0) for one in part], [max(one.high - one.accuracy, 0) for one in part]]
 
 
 def curve(axes: Axes, x: Sequence[float], part: Sequence[Pooled], label: str | None, **style: str) -> None:
-    """Accuracies with their intervals: as bars for one seed, and for several as a band with a dot for every seed."""
+    """Draw accuracies with their intervals: bars for one seed, and for several a band with a dot for every seed."""
     y, several = [one.accuracy for one in part], any(len(one.each) > 1 for one in part)
     if not several:
         axes.errorbar(x, y, yerr=errors(part), capsize=3, linewidth=1.4, markersize=4, label=label, **style)
@@ -96,7 +96,7 @@ def curve(axes: Axes, x: Sequence[float], part: Sequence[Pooled], label: str | N
 
 
 def seeds(axes: Axes, x: Sequence[float], y: Sequence[float], color: str) -> None:
-    """A small dot for every seed."""
+    """Draw a small dot for every seed."""
     axes.plot(x, y, linestyle="none", marker=".", markersize=4, color=color, alpha=0.55, zorder=2.2)
 
 
@@ -104,7 +104,7 @@ RING = {"linestyle": "none", "markersize": 8, "markerfacecolor": "none"}
 
 
 def hollow(axes: Axes, x: Sequence[float], y: Sequence[float], color: str, marker: str) -> None:
-    """Published accuracies: rings behind the measured points, of their colour and shape."""
+    """Draw published accuracies: rings behind the measured points, of their colour and shape."""
     axes.plot(x, y, color=color, marker=marker, alpha=0.75, zorder=1.8, **RING)
 
 
@@ -118,22 +118,22 @@ def published_legend(spec: PlotSpec, axes: Axes, published: pd.DataFrame, accura
 
 
 def reference_lines(axes: Axes, base: Sequence[Pooled]) -> None:
-    """The base model with each of its prompts, as grey lines with bands of their intervals."""
+    """Draw the base model with each of its prompts, as grey lines with bands of their intervals."""
     for one, style in zip(base, cycle(("dashed", "dashdot", "dotted", (0, (8, 3)))), strict=False):
         name = f"{plain_text(one.label)} ({one.accuracy:.1%})"
         axes.axhline(one.accuracy, color=GREY, linestyle=style, linewidth=1.2, label=name)
-        # Bands of more than two would lie on one another.
+        # Bands of more than two would overlap.
         if len(base) <= 2:
             axes.axhspan(one.low, one.high, color=GREY, alpha=0.10, linewidth=0)
 
 
 def base_models(results: Results, model: str) -> list[Pooled]:
-    """The base model with each of its prompts, by the number of demonstrations."""
+    """Return the base model with each of its prompts, by the number of demonstrations."""
     return [pooled(results, cell, results.chosen_steps(cell)) for cell in results.base(model)]
 
 
 def trained_cells(spec: PlotSpec, results: Results) -> list[tuple]:
-    """Conditions in the order of the configuration, each with its λs ascending and its variants in order."""
+    """Return conditions in the order of the configuration, each with its λs ascending and its variants in order."""
     places = list(spec.labels)
 
     def order(cell: tuple) -> tuple:
@@ -146,5 +146,5 @@ def trained_cells(spec: PlotSpec, results: Results) -> list[tuple]:
 
 
 def by_run(table: pd.DataFrame, *keys: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
-    """Parts of a table for each combination of keys, in the order in which they come."""
+    """Return parts of a table for each combination of keys, in the order in which they come."""
     yield from table.groupby(list(keys), sort=False)

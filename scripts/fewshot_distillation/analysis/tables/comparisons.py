@@ -23,8 +23,8 @@ def columns(spec: AggregateSpec) -> list[str]:
     """Name the columns."""
     sides = ["label", "against", *GROUP, "against_condition", "against_lambda", "checkpoint", "seeds", "against_seeds"]
     numbers = ["n", "difference", "low", "high", "p", "p_corrected", "margin", "equivalence_p"]
-    said = ["equivalence_p_corrected", "verdict", "detectable", "questions_needed", "seeds_needed", "text"]
-    return ["family", "family_size", *sides, *numbers, *said, "from_cut"]
+    words = ["equivalence_p_corrected", "verdict", "detectable", "questions_needed", "seeds_needed", "text"]
+    return ["family", "family_size", *sides, *numbers, *words, "from_cut"]
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[Row]:
@@ -37,7 +37,7 @@ def rows(results: Results, spec: AggregateSpec) -> list[Row]:
 
 
 def _cells(results: Results, spec: AggregateSpec, model: str, name: str) -> list[tuple]:
-    """The results that a name stands for: a condition's chosen runs of every kind, or a base model's prompt."""
+    """The results of a name: a condition's chosen runs of every kind, or a base model's prompt."""
     groups = [group for group in spec.main[model] if group["condition"] == name]
     found = [*map(results.chosen_group, groups)] if groups else [results.of_prompt(model, name)]
     return [cell for cell in dict.fromkeys(found) if cell in results.cells]
@@ -57,7 +57,7 @@ def _pairs(results: Results, spec: AggregateSpec, model: str, name: str, other_n
 def _like(results: Results, cell: tuple, others: list[tuple]) -> tuple | None:
     """Find the result that a trained one is compared with.
 
-    Both were trained equally long, by the same recipe, on as many examples: otherwise an accuracy says nothing about a
+    Both were trained equally long, by the same recipe, on as many examples: otherwise an accuracy is no evidence on a
     condition.
     """
     if results.is_base(others[0]):

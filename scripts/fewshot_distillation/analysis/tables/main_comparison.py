@@ -40,12 +40,12 @@ def _of_model(results: Results, spec: AggregateSpec, model: str) -> list[dict[st
 
 
 def plain_of(plain: str) -> dict[str, Any]:
-    """What makes a run the plain fine-tuning that it is compared with."""
+    """Return what makes a run the plain fine-tuning that it is compared with."""
     return {"condition": plain, "lambda": 0.0}
 
 
 def row_of(results: Results, cell: tuple, others: dict[str, tuple | None]) -> dict[str, Any]:
-    """A pooled row at the chosen checkpoint of every seed, with its differences from other cells at theirs."""
+    """Return a pooled row at the chosen checkpoint of every seed, with its differences from other cells at theirs."""
     steps = results.chosen_steps(cell)
     row = {"label": results.label(cell), "checkpoint": "" if results.is_base(cell) else results.rule(cell)}
     row |= results.named(cell) | {"step": one_step(steps)} | results.rates(cell, steps)
@@ -55,5 +55,5 @@ def row_of(results: Results, cell: tuple, others: dict[str, tuple | None]) -> di
 
 
 def one_step(steps: dict[int | None, int]) -> int | None:
-    """The step of all seeds, or nothing where they differ."""
+    """Return the step of all seeds, or nothing where they differ."""
     return next(iter(steps.values())) if len(set(steps.values())) == 1 else None
