@@ -112,7 +112,7 @@ class Ours:
             spec = study.precompute_activations("model", "zeroshot", text)
             precompute_activations(spec, self.load.model, self.train, folder / "a", *hidden)
             spec = study.precompute_logits("model", "zeroshot", text)
-            precompute_logits(spec, self.load.model, hidden[0], folder / "b", *logits)
+            precompute_logits(spec, self.load.model, *hidden, folder / "b", *logits)
         return hidden if kind == "hidden_states" else logits
 
     def trainer(self, condition: str, **training: object) -> Trainer:
