@@ -44,7 +44,7 @@ def _whose(source: dict[str, Any] | None) -> str:
 
 
 def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[str, int]) -> str:
-    """Where the study disagrees with itself, in one sentence."""
+    """Where the study disagrees with itself, as a list."""
     results: dict[str, dict[str, str]] = {}
     for row in rows:
         result = _result(row, seeds=False) + (f", {row['phase']}" if row["phase"] else "")
@@ -59,7 +59,11 @@ def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[
             f"{differences['other']} of {differences['printed']} printed differences aren't those of the accuracies "
             f"printed beside them, by at most {differences['largest']} in the last decimal"
         )
-    return f"The study disagrees with itself, and every number is kept as printed: {'; '.join(found)}." if found else ""
+    if not found:
+        return ""
+    return "\n".join(
+        ["The study disagrees with itself, and every number is kept as printed:", "", *map("- {}".format, found)]
+    )
 
 
 def _table(rows: list[Row], decimals: int) -> list[str]:
