@@ -41,7 +41,7 @@ def device_of(name: str, backend: str, precision: str) -> Device:
     On a GPU vLLM writes answers the fastest, since it has hundreds of them in a batch; `auto` takes it.
     """
     if name == "cpu":
-        return Device("cores of this machine, each", "core", core_rate(precision), 0.6, 0.45, 0.2, 20)
+        return Device("cores of this machine, each", "core", core_rate(precision), 0.6, 0.45, 0.3, 20)
     fast = backend in ("auto", "vllm", "server")
     writer = "a server" if backend == "server" else "vLLM" if fast else backend
     return Device(f"one {name.upper()} (answers by {writer})", "GPU", PEAKS[name], 0.4, 0.3, 0.06 if fast else 0.02, 40)
