@@ -1,14 +1,17 @@
 """Tokens, arguments and positions beyond those of a model, found when it is fetched."""
 
+import re
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from fetching import copied, error_of, fetch
-from fewshot_distillation.config.sources import FilesModel
+from fewshot_distillation.config.sources import FilesModel, HubModel
 from fewshot_distillation.config.specs import ModelSpec
+from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.runtime.errors import JobError
@@ -79,3 +82,16 @@ def test_positions_beyond_the_model_s(tmp_path: Path, source_folder: Path, confi
     builder.build(fitting)
     with pytest.raises(JobError, match=rf"the prompt has \d+ tokens, more than the {known} positions that the model"):
         builder.build(fitting + " two two")
+
+
+def test_no_way_to_the_hub(tmp_path: Path, monkeypatch):
+    """The client's own error of a connection is no error of the hub."""
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", refused)
+    spec = ModelSpec(name="x", source=HubModel(hub="a/b", revision="main"), chat_template={})
+    sentence = "a/b at main can't be fetched from the hub: refused; run this on a machine with"
+    with pytest.raises(JobError, match=re.escape(sentence)):
+        fetch_model(spec, tmp_path / "model", tmp_path, [])
+
+
+def refused(*_arguments, **_more):
+    raise httpx2.ConnectError("refused")

@@ -13,6 +13,7 @@ from ..config.specs import DatasetSpec
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json, write_text
 from ..tasks import Task, task_of
+from .hub import one_sentence
 from .rows import Row, same_question
 from .selection import validation_rows
 
@@ -80,13 +81,10 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _from_hub(source: HubDataset) -> tuple[dict[str, Iterable[Placed]], str]:
     from datasets import load_dataset
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    try:
+    with one_sentence(source):
         commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
         loaded = load_dataset(source.hub, source.name, revision=commit)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
-        raise JobError(f"{source.hub} at {source.revision} can't be fetched from the hub: {error}") from None
     missing = [split for split in SPLITS if split not in loaded]
     if missing:
         raise JobError(f"{source.hub}: split {missing[0]} is missing; it has {', '.join(loaded)}")

@@ -19,6 +19,7 @@ from ..config.sources import FilesModel, HubModel, WheelModel
 from ..config.specs import FetchedModel, ModelSpec
 from ..runtime.errors import JobError, about
 from ..runtime.files import folder_digests, sha256, write_json
+from .hub import one_sentence
 from .model_config import config_of
 from .weights import check_unquantised, describe_weights, weight_files
 
@@ -64,9 +65,8 @@ def fetch_model(
 
 def _from_hub(source: HubModel, folder: Path) -> str:
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    try:
+    with one_sentence(source):
         info = HfApi().model_info(source.hub, revision=source.revision)
         commit, names = info.sha, {file.rfilename for file in info.siblings if "/" not in file.rfilename}
         fetch = partial(snapshot_download, source.hub, revision=commit, local_dir=folder)
@@ -75,8 +75,6 @@ def _from_hub(source: HubModel, folder: Path) -> str:
         _check_config(folder, source.hub)
         weights = weight_files(names, lambda name: (folder / name).read_text())
         fetch(allow_patterns=[glob.escape(name) for name in weights])
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        raise JobError(f"{source.hub} at {source.revision} can't be fetched from the hub: {error}") from None
     if re.fullmatch(r"[0-9a-f]{40}", source.revision) and commit != source.revision:
         raise JobError(f"{source.hub}: the hub answered commit {commit} for the pinned {source.revision}")
     shutil.rmtree(folder / ".cache", ignore_errors=True)
