@@ -56,3 +56,8 @@ def test_a_target_behind_the_configuration_is_taken_for_a_file():
     """Why: if Snakemake ever learns to tell them apart, the sentence in the README can go."""
     _, arguments = parse_args(["--configfile", "my.yaml", "all"])
     assert not arguments.targets and [str(file) for file in arguments.configfile] == ["my.yaml", "all"]
+
+
+def test_every_page_is_in_the_site_s_navigation():
+    pages = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
