@@ -7,7 +7,7 @@ from typing import Any
 # What begins or ends something in Markdown or in the formulas that some viewers read in it; an underscore within a word
 # is only an underscore.
 SPECIAL = re.compile(r"([\\`*\[\]<>|&$~#!]|(?<![^\W_])_|_(?![^\W_]))")
-# Entries of the summary in which names stand that a configuration is free to choose.
+# Entries of the summary with names that a configuration is free to choose.
 NAMES = ("label", "against", "title", "differs", "caution", "author", "taken")
 
 

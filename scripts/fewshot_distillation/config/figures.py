@@ -16,7 +16,7 @@ FIGURES = Path(__file__).resolve().parents[1] / "analysis" / "figures"
 PHASE_ZERO = "phase_zero"
 # Selections of a model's runs (`Runs.<name>_runs`); a model without such runs has no such figure.
 SELECTIONS = ("main", "chosen", "default", "sweep", "size", "gradient")
-# `accuracy` stands for accuracy.csv and judged.parquet of the runs, `baselines` for those of the base model.
+# `accuracy` is accuracy.csv and judged.parquet of the runs, `baselines` for those of the base model.
 INPUTS = ("accuracy", "baselines", "metrics", "published")
 # In the place of a table, where the data behind a figure are metrics.csv of all runs.
 METRICS = "metrics"
