@@ -173,7 +173,7 @@ def test_shards_of_a_model_train_the_same_adapter(setup: Setup, one_process: Pat
         mine, whole = seen["elements"]
         assert mine < 0.51 * whole
         kept, passes = seen["gradients"]
-        assert kept == passes == 6 * 2  # steps, micro batches of this process in each
+        assert kept == passes > 6  # steps, of several micro batches each
     assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
     assert both[0]["gathered"] > 1 == both[1]["gathered"]
 
