@@ -200,7 +200,8 @@ FIGURES = {"plot.py", "plot accuracy_curve", "plot lambda_sweep"}
 EFFECTS = {
     "trainer": ("student/trainer.py", TRAINS),
     "batches": ("student/batches.py", TRAINS),
-    "prompts": ("data/prompts.py", TRAINS | GENERATES | TEACHES),
+    # The example on an exported model's card asks as everything else does.
+    "prompts": ("data/prompts.py", TRAINS | GENERATES | TEACHES | {"export.py"}),
     "scoring": ("evaluation/scoring.py", {"score.py", "score gsm8k", "score multiple_choice", "summarise_icl_gap.py"}),
     "numbers": ("tasks/rules/numbers.py", {"score gsm8k"}),
     "letters": ("tasks/rules/letters.py", {"score multiple_choice"}),

@@ -10,7 +10,7 @@ import torch
 from accelerate.scheduler import AcceleratedScheduler
 from transformers import get_cosine_schedule_with_warmup
 
-from fewshot_distillation.config.config import load
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.student.schedule import learning_rates
 from tiny import CONFIG, edited, train_spec
