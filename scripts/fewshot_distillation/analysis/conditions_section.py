@@ -57,7 +57,7 @@ def comparisons_table(rows: list[Row]) -> str:
     """Write the comparisons of one model with their verdicts, and a sentence for each; empty without any."""
     if not rows:
         return ""
-    header = ["comparison", "family", "difference", "interval", "p", "p, corrected", "verdict"]
+    header = ["comparison", "family", "difference", "interval", "p, uncorrected", "p, corrected", "verdict"]
     lines = []
     for row in rows:
         bounds = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
