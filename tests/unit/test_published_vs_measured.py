@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_tables import GAP, spec, write_study
+from test_summary import write_study
 
+from built_tables import GAP, spec
 from fewshot_distillation.analysis.aggregate import aggregate
 from fewshot_distillation.analysis.collect import read_published
 from fewshot_distillation.analysis.narrative import write_analysis

@@ -65,7 +65,7 @@ def test_an_optional_study_is_built_by_its_name_with_its_settings(finished: Proj
     studies = finished.config["studies"] | {"special": special}
     project = Project(tmp_path, finished.config | {"studies": studies}).take(finished)
     assert not project.planned("all")
-    plan = project.run("-n", "special")
+    plan = project.run("-n", "-p", "special")
     assert "elsewhere/runs/tiny/sft/lambda0/seed42/short" in plan and '"scheduler_steps_per_step":2' in plan
     assert re.search(r"^train +1$", plan, re.M) and "results/runs" not in plan.replace("elsewhere/runs", "")
     above = project.run("-n", "special", "--config", "results=mine")

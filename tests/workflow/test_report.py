@@ -47,7 +47,7 @@ def test_report_holds_every_result_under_a_heading(page: str, finished: Project)
         ("Figures", "Phase 0"): {"figures/icl_gap_phase0.png"},
         ("Figures", "tiny"): {f"figures/tiny/{p.name}" for p in finished.path("figures", "tiny").glob("*.png")},
     }
-    assert [len(names) for names in expected.values()] == [7, 1, 1, 4]
+    assert [len(names) for names in expected.values()] == [7, 1, 1, 5]
     categories = embedded(page, "categories")
     found = {
         (category, part): {path.removeprefix("results/") for path in paths}
@@ -59,12 +59,12 @@ def test_report_holds_every_result_under_a_heading(page: str, finished: Project)
 
 def test_every_result_has_its_file_and_a_caption(page: str):
     results = embedded(page, "results")
-    assert len(results) == 13
+    assert len(results) == 14
     for path, result in results.items():
         caption = re.sub("<[^>]*>", "", result["caption"]).strip()
         assert len(caption) > 20 and "{" not in caption, path
         assert result["data_uri"].startswith("data:"), f"{path} is in the page itself"
-    assert len({result["caption"] for result in results.values()}) == 13
+    assert len({result["caption"] for result in results.values()}) == 14
 
 
 def test_report_loads_nothing_from_elsewhere(page: str):

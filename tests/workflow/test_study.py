@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 
+from fewshot_distillation.analysis.conditions_section import ONE_SEED_EACH
+from fewshot_distillation.analysis.wording import ONE_SEED
 from project import Project
 
 FIGURES = ("main_comparison", "accuracy_curve", "lambda_sweep", "loss_curves", "learning_rate")
@@ -33,7 +35,8 @@ def test_summary_and_analysis_agree(finished: Project):
         assert f"| {row['correct']} of {row['answers']} |" in text
     assert [row["label"] for row in summary["comparisons"]] == ["C", "D"]
     for row in summary["comparisons"]:
-        assert f"against {row['against']}**: {row['text']}" in text
+        assert f"**{row['label']} against {row['against']}**: {row['text'].removesuffix(ONE_SEED).rstrip()}" in text
+    assert text.count(ONE_SEED_EACH) == 1 and ONE_SEED not in text, "what all comparisons have in common is said once"
     for figure in FIGURES:
         assert f"(figures/tiny/{figure}.png)" in text
 
