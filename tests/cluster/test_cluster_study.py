@@ -101,10 +101,10 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
     assert driver.returncode == 0 and both_beside_a_third
     assert "A driver is at work: " in status and status.count("\n  baseline tiny ") == 2
     assert re.search(r"In Slurm's queue: [12] PENDING", status), "the fourth may have been submitted meanwhile"
-    seen = [log.read_text() for log in project.path("logs").rglob("*.log") if "fetch" not in str(log)]
+    seen = [log.read_text() for log in project.path("logs", "baseline").rglob("*.log")]
     found = [re.search(r"Slurm job (\d+), GPU numbers ([\d,]+) \(2 requested\)", text).groups() for text in seen]
     # What CUDA_VISIBLE_DEVICES said is what Slurm handed out, and that was disjoint.
-    assert {number: set(map(int, gpus.split(","))) for number, gpus in found} == handed_out and len(handed_out) == 3
+    assert {number: set(map(int, gpus.split(","))) for number, gpus in found} == handed_out and len(handed_out) == 4
 
 
 def test_training_in_two_processes_on_two_gpus(project: ClusterProject, undisturbed: Project):
