@@ -8,7 +8,7 @@
 #   data/<dataset>/{train,test}.jsonl                     questions and answers
 #   icl_gap/<phase>/<model>/predictions.parquet           phase 0; icl_gap/<phase>.json has the recommended model
 #   teachers/<model>/<teacher>/                           hidden states and logits of the teacher, and their audit
-#   baselines/<model>/<k>shot/                            the base model, 0-shot and few-shot (condition A)
+#   baselines/<model>/<prompt>/<questions>/               the base model, 0-shot and few-shot (condition A)
 #   runs/<model>/<condition>/lambda<λ>/seed<s>/<schedule> adapters, metrics, answers and accuracy of one training run
 #   report.html, analysis.md, tables/, figures/, …        the results
 #   logs/, benchmarks/, .state/                           one log and benchmark a job; unfinished work

@@ -78,7 +78,7 @@ def best_peer(load: Workload, train: Path) -> Iterator[tuple[Peer | None, list[s
     """TRL at the micro batch at which it takes the least time a token."""
     python = python_with_trl()
     if python is None:
-        yield None, ["TRL isn't installed here (`make .venv-bench/ready`), so there is nothing to compare with."]
+        yield None, ["TRL isn't installed, so nothing is compared with it; `make .venv-bench/ready` installs it."]
         return
     costs, peers, notes = {}, {}, []
     for micro in load.sizes.micro:

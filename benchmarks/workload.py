@@ -174,7 +174,7 @@ def _read(path: Path) -> list[Row]:
 
 
 def _long_problems() -> dict[str, list[Row]]:
-    """Word problems in groups of three, which have GSM8K's length with a tokenizer that knows their words."""
+    """Word problems in groups of three, which have GSM8K's length with a tokenizer that was trained on their words."""
     splits = word_problems(1800, 600, seed=0)
     return {
         name: [

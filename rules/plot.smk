@@ -1,5 +1,5 @@
-# Figures. Each reads only the runs that it shows, so one figure can be built without the rest of the study. What it
-# shows stands in its file (analysis/figures).
+# Figures. Each reads only the runs that it shows, so one figure can be built without the rest of the study. Its file in
+# analysis/figures declares them.
 
 for figure in MODEL_FIGURES:
 

@@ -16,7 +16,7 @@ from fewshot_distillation.runtime.workspace import Workspace
 from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.student.model import add_lora
 from fewshot_distillation.student.run import TrainInputs, train
-from fewshot_distillation.student.state import save_checkpoint
+from fewshot_distillation.student.state import save_checkpoint, save_state
 from fewshot_distillation.student.targets import TargetCache
 from fewshot_distillation.student.trainer import Trainer
 from fewshot_distillation.teacher.activations import precompute_activations
@@ -90,6 +90,24 @@ class Setup:
                 machine = Machine(trackers=list(trackers), save_state_every=save_state_every)
                 train(spec, self.model, inputs, work, machine)
         return folder / "run"
+
+
+def interrupted(setup: Setup, folder: Path, condition: str, done: int, steps: int) -> tuple[list[dict], list[dict]]:
+    """The rows of a run, and those of one that is saved after `done` steps and continued in another process's place.
+
+    Both end with the same weights, to the bit: every random draw is a function of seed, step, and micro batch.
+    """
+    whole, first = setup.trainer(condition), setup.trainer(condition)
+    expected = [whole.step(step) for step in range(1, steps + 1)]
+    rows = [first.step(step) for step in range(1, done + 1)]
+    save_state(folder, done, first.student, first.optimizer.optimizer, rows)
+    torch.manual_seed(999)
+    second = setup.trainer(condition)
+    found, rows = second.resume(folder)
+    assert found == done
+    rows += [second.step(step) for step in range(done + 1, steps + 1)]
+    assert torch.equal(adapter_of(second), adapter_of(whole))
+    return expected, rows
 
 
 def adapter_of(trainer: Trainer) -> torch.Tensor:

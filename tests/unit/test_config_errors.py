@@ -5,26 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from configurations import error_of, grid
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.checks import check_layers
 from fewshot_distillation.config.load import load
 from tiny import edited
 
-HEAD = "The configuration is wrong:\n"
 SHA = "0" * 64
 WHEEL = {"wheel": "tiny==1.0", "gguf": "a.gguf", "sha256": SHA}
-
-
-def error_of(config: dict) -> str:
-    with pytest.raises(ConfigError) as error:
-        load(config)
-    text = str(error.value)
-    assert text.startswith(HEAD)
-    return text.removeprefix(HEAD)
-
-
-def grid(**changes) -> dict:
-    return {"models": ["tiny"], "conditions": ["layerwise"], "schedules": ["short"]} | changes
 
 
 CASES = {

@@ -2,25 +2,10 @@
 
 import pytest
 
-from fewshot_distillation.config.base import ConfigError
+from configurations import error_of, grid
 from fewshot_distillation.config.load import load
 from fewshot_distillation.config.specs import TrainSpec
 from tiny import edited, study
-
-HEAD = "The configuration is wrong:\n"
-
-
-def error_of(config: dict) -> str:
-    with pytest.raises(ConfigError) as error:
-        load(config)
-    text = str(error.value)
-    assert text.startswith(HEAD)
-    return text.removeprefix(HEAD)
-
-
-def grid(**changes) -> dict:
-    return {"models": ["tiny"], "conditions": ["layerwise"], "schedules": ["short"]} | changes
-
 
 CASES = {
     "braces in a path": (

@@ -5,23 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from configurations import grid, runs
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.runs import Run, lambda_text
 from tiny import study
-
-
-def grid(**changes) -> dict:
-    return {"models": ["tiny"], "conditions": ["sft", "layerwise"], "schedules": ["short"]} | changes
-
-
-def runs(**changes) -> set[str]:
-    return {"/".join(map(str, run)) for run in study(**changes).runs}
-
-
-def train_specs(**changes) -> dict[Run, str]:
-    one = study(**changes)
-    return {run: one.train(**run._asdict()).digest() for run in one.runs}
 
 
 def test_every_combination_is_a_run():

@@ -12,7 +12,7 @@ from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student.state import load_state, save_state
 from fewshot_distillation.student.trainer import Trainer
-from training import Setup, adapter_of
+from training import Setup, adapter_of, interrupted
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
 
@@ -38,17 +38,8 @@ def metrics(run: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_three_steps_and_three_more_are_six(setup: Setup, tmp_path: Path, condition: str):
-    """Bit by bit, with dropout: every random draw is a function of seed, step and micro batch."""
-    whole, first = setup.trainer(condition), setup.trainer(condition)
-    expected = [whole.step(step) for step in range(1, 7)]
-    rows = [first.step(step) for step in range(1, 4)]
-    save_state(tmp_path, 3, first.student, first.optimizer.optimizer, rows)
-    torch.manual_seed(999)
-    second = setup.trainer(condition)
-    done, rows = second.resume(tmp_path)
-    assert done == 3
-    rows += [second.step(step) for step in range(4, 7)]
-    assert torch.equal(adapter_of(second), adapter_of(whole))
+    """Bit by bit, with dropout."""
+    expected, rows = interrupted(setup, tmp_path, condition, 3, 6)
     assert rows == expected
 
 

@@ -4,26 +4,13 @@ import json
 
 import pytest
 
+from configurations import grid, train_specs
 from fewshot_distillation.config.analysis import aggregate_spec
 from fewshot_distillation.config.load import load
 from fewshot_distillation.config.runs import Run
 from fewshot_distillation.config.specs import ModelSpec, TrainSpec
 from fewshot_distillation.config.study import Study
 from tiny import CONFIG, edited, study
-
-
-def grid(**changes) -> dict:
-    return {"models": ["tiny"], "conditions": ["sft", "layerwise"], "schedules": ["short"]} | changes
-
-
-def runs(**changes) -> set[str]:
-    return {"/".join(map(str, run)) for run in study(**changes).runs}
-
-
-def train_specs(**changes) -> dict[Run, str]:
-    one = study(**changes)
-    return {run: one.train(**run._asdict()).digest() for run in one.runs}
-
 
 HARMLESS = {
     "gpus": {"models__tiny__gpus": {"train": 4, "teacher": 2}},

@@ -1,6 +1,5 @@
 """Dry runs: the jobs that a change makes stale."""
 
-import copy
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -8,17 +7,7 @@ from pathlib import Path
 import pytest
 
 from project import ROOT, Project, copy_of_workflow
-
-
-def changed(project: Project, **changes) -> dict:
-    config = copy.deepcopy(project.config)
-    for path, value in changes.items():
-        *parents, key = path.split("__")
-        place = config
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[key] = value
-    return config
+from tiny import edited
 
 
 @pytest.fixture
@@ -27,7 +16,7 @@ def reconfigured(finished: Project):
     original = finished.config
 
     def plan(**changes) -> Counter:
-        finished.configure(changed(finished, **changes))
+        finished.configure(edited(finished.config, **changes))
         return finished.planned("all")
 
     yield plan

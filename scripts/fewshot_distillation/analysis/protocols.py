@@ -12,7 +12,7 @@ Row = dict[str, Any]
 # a row isn't part of this study.
 SAME, DIFFERS, UNKNOWN = "same", "differs", "unknown"
 NOT_KNOWN = "not known"
-# A row of a checkpoint by its step stands beside the same step here, whichever steps there are.
+# Rules for choosing a checkpoint that agree where the row names its step.
 BY_STEP = ("last", "named")
 
 
@@ -29,7 +29,7 @@ def differences(published: Protocol, own: OwnProtocol, row: Row) -> list[str]:
     """Name each point in which the protocols of a row differ, as text: `point: theirs, here ours`.
 
     Args:
-        published: of the row's table; a point that it leaves out counts as a difference, for nobody knows.
+        published: of the row's table; a point that it leaves out counts as a difference, as it is unknown.
         own: of the study at hand, which has the row (`is_part`).
         row: a published row, with None where it has no schedule or phase.
     """
@@ -43,7 +43,7 @@ def differences(published: Protocol, own: OwnProtocol, row: Row) -> list[str]:
 
 
 def models_apart(published: Published, own: OwnProtocol) -> set[str]:
-    """Models of which a published row came about otherwise than here, or nobody knows how."""
+    """Models of which a published row has another protocol than here, or an unknown one."""
     apart = set()
     for _, table, entry in published.rows():
         row = entry.model_dump()
@@ -114,7 +114,7 @@ def _apart(theirs: Any, ours: Any, where: str = "") -> Iterator[str]:
 
 
 def _lists_alike(theirs: Any, ours: Any) -> bool:
-    """Whether both are lists of targets that can be told apart one by one."""
+    """Whether both are lists of targets that can be compared one by one."""
     if not (isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours)):
         return False
     return all(isinstance(each, dict) for each in [*theirs, *ours])

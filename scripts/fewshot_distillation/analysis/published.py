@@ -46,8 +46,8 @@ def published_vs_measured(
     rows = []
     for row, name in zip(published.to_dict("records"), names(published), strict=True):
         row |= dict(zip(RESULT, name, strict=True))
-        untrained = f"{row['shots']}-shot"
-        label = untrained if row["condition"] == BASE else labels.get(row["condition"], row["condition"])
+        prompted = f"{row['shots']}-shot"
+        label = prompted if row["condition"] == BASE else labels.get(row["condition"], row["condition"])
         steps = {key: row[key] for key in (*RESULT, "step", "last_step")}
         ours = {"table": row["table"], "label": label, **steps, "published": row["low"], "published_n": row["n"]}
         if row["high"] > row["low"]:

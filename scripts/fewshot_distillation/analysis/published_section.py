@@ -11,7 +11,7 @@ Row = dict[str, Any]
 def published_section(published: dict[str, Any], confidence: float) -> str:
     """The study's tables in its own order, each with what was measured; `published` is that part of the summary.
 
-    Rows of which the protocol differs stand apart, behind what differs, and have no difference.
+    Rows with another protocol come last, with the points that differ, and without a difference.
     """
     rows, tables = published["rows"], published["tables"]
     mine = [row for row in rows if row["protocol"]]

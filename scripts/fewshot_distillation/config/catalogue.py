@@ -238,8 +238,8 @@ class Evaluation(Strict):
     batch_tokens: int = Field(
         65536,
         ge=256,
-        description="Prompt and answer tokens of a batch together; bounds the memory of `transformers`, and is nothing "
-        "to the other engines.",
+        description="Prompt and answer tokens of a batch together. It bounds the memory of `transformers`; other "
+        "backends ignore it.",
     )
     questions: Questions = Field(
         None,

@@ -68,7 +68,7 @@ class Recipe(Strict):
 
 
 class Asked(Strict):
-    """The arguments of the chat template, by purpose; those that a template doesn't know don't count."""
+    """The arguments of the chat template, by purpose; those that a template doesn't use don't count."""
 
     base: Arguments = Field({}, description="Where the base model answers.")
     tuned: Arguments = Field({}, description="Where a trained one does.")
@@ -106,7 +106,7 @@ class Protocol(Strict):
         None, description="Test questions: `all`, the first so many, or a draw with its seed."
     )
     seeds: Literal["unseeded"] | list[int] | None = Field(
-        None, description="Of the adapter and of the order of the data. Any seed stands for an unseeded run."
+        None, description="Of the adapter and of the order of the data. An unseeded run is matched by any seed."
     )
     evaluation_set: EvaluationSet | None = Field(None, description="Where the questions come from.")
     checkpoint: Literal["last", "named", "best_on_test", "best_on_validation"] | None = Field(

@@ -112,7 +112,7 @@ class Source(Strict):
 
     author: Text = Field(description="Who published them.")
     repository: str = Field(pattern=r"^https://\S+$", description="Address of the study.")
-    commits: dict[str, Text] = Field({}, description="Commits that were read, and what stands in each.")
+    commits: dict[str, Text] = Field({}, description="Commits that were read, and what is in each.")
     taken: Text = Field(description="What was taken from it.")
 
 
