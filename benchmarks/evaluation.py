@@ -61,7 +61,7 @@ def compare(load: Workload, policy: str, count: int) -> tuple[dict[str, str], st
     peer = measuring.Way("generate", measuring.timed(lambda: plain(prompts)))
     measuring.in_turn([mine, peer], load.sizes.rounds, warm_up=1 if torch.cuda.is_available() else 0)
     estimator = Estimator(load.shape, None)
-    work = [estimator._generation(len(p), 0.0, 1, new) for p, new in zip(prompts, written, strict=True)]
+    work = [estimator.generation(len(p), 0.0, 1, new) for p, new in zip(prompts, written, strict=True)]
     mine.flops = sum(part.forward + part.decoding for part in work) / len(prompts)
     asked, mean = sum(map(len, prompts)) / len(prompts), sum(written) / len(written)
     note = f"{policy}: {len(prompts)} prompts of {asked:.0f} tokens, answers of {mean:.0f}."

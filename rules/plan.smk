@@ -1,6 +1,12 @@
 # What the study takes, printed before anything runs: snakemake plan. It takes nothing, like `status`.
 import json
 
+if SNAKEMAKE.is_driver and len(SNAKEMAKE.targets(["plan"])) > 1:
+    raise WorkflowError(
+        "'plan' starts nothing, so it is asked for alone; the plan of an optional study: snakemake plan"
+        " --config build='[<study>]'"
+    )
+
 
 rule plan:
     log:
@@ -16,5 +22,7 @@ rule plan:
     message:
         "What the study takes"
     shell:
-        "python {params.program:q} --configuration {params.configuration:q} --files {params.files:q}"
+        # What grows with the study would not fit into a command line.
+        "printf %s {params.configuration:q} > {log:q}.config.json; printf %s {params.files:q} > {log:q}.files.json; "
+        "python {params.program:q} --configuration {log:q}.config.json --files {log:q}.files.json"
         " -- {params.arguments:q} 2>&1 | tee {log:q}"

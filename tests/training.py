@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from fewshot_distillation.config.catalogue import Training
 from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.config.study import Study
@@ -16,6 +17,7 @@ from fewshot_distillation.runtime.workspace import Workspace
 from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.student.model import add_lora
 from fewshot_distillation.student.run import TrainInputs, train
+from fewshot_distillation.student.schedule import LearningRate
 from fewshot_distillation.student.state import save_checkpoint, save_state
 from fewshot_distillation.student.targets import TargetCache
 from fewshot_distillation.student.trainer import Trainer
@@ -108,6 +110,13 @@ def interrupted(setup: Setup, folder: Path, condition: str, done: int, steps: in
     rows += [second.step(step) for step in range(done + 1, steps + 1)]
     assert torch.equal(adapter_of(second), adapter_of(whole))
     return expected, rows
+
+
+def learning_rates(training: Training, max_steps: int) -> list[float]:
+    """Return the learning rate of each optimizer step, from the first to the last."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=training.learning_rate)
+    course = LearningRate(optimizer, training, max_steps)
+    return [course.continue_after(step)[0] for step in range(max_steps)]
 
 
 def adapter_of(trainer: Trainer) -> torch.Tensor:

@@ -102,15 +102,15 @@ def test_answers_to_other_prompts_are_not_taken_up(builder, tmp_path: Path):
 
 def test_a_prompt_and_its_answer_fit_into_the_model_s_positions(builder, splits):
     asked = dict(enumerate(read_jsonl(splits[1])))
-    longest = max(len(request.ids) for request in requests_for(asked, builder, None, 0, 4096))
+    longest = max(len(request.ids) for request in requests_for(asked, builder, None, 4096))
     limited = PromptBuilder(builder.tokenizer, {"enable_thinking": False}, limits=Limits(400, longest + 10))
-    assert len(requests_for(asked, limited, None, 0, 4096, new_tokens=10)) == len(asked)
+    assert len(requests_for(asked, limited, None, 4096, new_tokens=10)) == len(asked)
     message = (
         rf"test example \d: the 0-shot prompt with an answer of evaluation.max_new_tokens 11 has {longest + 11} "
         rf"tokens, more than the {longest + 10} positions that the model has"
     )
     with pytest.raises(JobError, match=message):
-        requests_for(asked, limited, None, 0, 4096, new_tokens=11)
+        requests_for(asked, limited, None, 4096, new_tokens=11)
 
 
 def test_an_adapter_of_another_model_is_refused_before_anything_is_loaded(
@@ -126,13 +126,13 @@ def test_an_adapter_of_another_model_is_refused_before_anything_is_loaded(
 def test_requests_are_zero_shot_without_demonstrations(builder, splits):
     train, test = map(read_jsonl, splits)
     asked = dict(enumerate(test))
-    zero = requests_for(asked, builder, None, 3, 4096)
-    two = requests_for(asked, builder, Demonstrations(train, Teacher(shots=2)), 0, 4096)
+    zero = requests_for(asked, builder, None, 4096)
+    two = requests_for(asked, builder, Demonstrations(train, Teacher(shots=2)), 4096)
     assert [r.shots for r in zero] == [0] * 6 and [r.shots for r in two] == [2] * 6
     assert [r.ids for r in zero] == [builder.build(row["question"]).ids for row in test]
     message = r"test example 0: the 0-shot prompt has \d+ tokens, more than max_prompt_tokens 9"
     with pytest.raises(JobError, match=message):
-        requests_for(asked, builder, None, 0, 9)
+        requests_for(asked, builder, None, 9)
 
 
 def test_which_questions_are_asked(splits):

@@ -17,8 +17,8 @@ from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.student.losses.hidden_states import layerwise
 from fewshot_distillation.student.losses.logits import forward_kl, squared_error
-from fewshot_distillation.student.schedule import learning_rates
 from tiny import make_tokenizer
+from training import learning_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from fewshot_distillation.modeling.compile import compile_layers, worth_compiling
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of
-from fewshot_distillation.modeling.packed import Selection, pack, packed_hidden, use_packed_attention
+from fewshot_distillation.modeling.packed import Selection, pack, packed_hidden
+from fewshot_distillation.modeling.packed_attention import use_packed_attention
 from fewshot_distillation.student.compiled import compile_student
 from tiny import make_model, random_prompts
 from training import Setup, adapter_of

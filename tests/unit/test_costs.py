@@ -122,8 +122,8 @@ class FakeNvml(types.ModuleType):
 
 @pytest.mark.parametrize(
     ("visible", "gpus", "expected"),
-    [("0", 1, 1.01), ("GPU-b", 1, 2.01), ("0,1", 2, 3.02), (None, 1, 3.02), ("", 1, None), ("0", 0, None),
-     ("7", 1, None)],
+    [("0", 1, 1.01), ("GPU-b", 1, 2.01), ("0,1", 2, 3.02), ("0,1", 1, 1.01), (None, 1, 1.01),
+     (None, 2, 3.02), ("", 1, None), ("0", 0, None), ("7", 1, None)],
 )  # fmt: skip
 def test_energy_of_the_gpus_that_a_job_sees(monkeypatch, visible: str | None, gpus: int, expected: float | None):
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())

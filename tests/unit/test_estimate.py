@@ -68,6 +68,7 @@ def test_an_adapter(model, model_folder: Path):
     adapted = add_lora(model, lora, seed=1)
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     assert shape.adapter(lora.r, lora.target_modules) == trained
+    assert shape.adapter(lora.r, ["o_proj", "qkv_proj"]) == shape.adapter(lora.r, ["o_proj"]), "others aren't known"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from fewshot_distillation.config.targets import POSITIONS
 from fewshot_distillation.data.prompts import Prompt
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of
-from fewshot_distillation.modeling.packed import Packed, Selection, pack, packed_hidden, use_packed_attention
+from fewshot_distillation.modeling.packed import Packed, Selection, pack, packed_hidden
+from fewshot_distillation.modeling.packed_attention import use_packed_attention
 from fewshot_distillation.modeling.prefix import common_length, shared_prefix
 from fewshot_distillation.teacher.reading import Reader
 from tiny import random_prompts

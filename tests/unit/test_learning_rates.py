@@ -12,9 +12,8 @@ from transformers import get_cosine_schedule_with_warmup
 
 from fewshot_distillation.config.load import load
 from fewshot_distillation.config.specs import TrainSpec
-from fewshot_distillation.student.schedule import learning_rates
 from tiny import CONFIG, edited, train_spec
-from training import Setup
+from training import Setup, learning_rates
 
 PEAK, WARM_UP = 2e-4, 50
 # Of the published runs: optimizer step, and the learning rate that it took. Two processes moved the schedule on by two

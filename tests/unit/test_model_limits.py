@@ -1,5 +1,7 @@
 """Tokens, arguments and positions beyond those of a model, found when it is fetched."""
 
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -95,3 +97,15 @@ def test_no_way_to_the_hub(tmp_path: Path, monkeypatch):
 
 def refused(*_arguments, **_more):
     raise httpx2.ConnectError("refused")
+
+
+def test_a_full_disk_is_not_the_hub_s_fault(tmp_path: Path, monkeypatch):
+    """It goes up as it is to the program, which says what to do about it."""
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", full)
+    spec = ModelSpec(name="x", source=HubModel(hub="a/b", revision="main"), chat_template={})
+    with pytest.raises(OSError, match="No space left on device"):
+        fetch_model(spec, tmp_path / "model", tmp_path, [])
+
+
+def full(*_arguments, **_more):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

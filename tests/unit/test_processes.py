@@ -18,6 +18,7 @@ from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.evaluation.generation import evaluate_checkpoints
 from fewshot_distillation.modeling.adapters import load_checkpoint
+from fewshot_distillation.modeling.load import load_model
 from tiny import fetched_model, make_model, study
 from training import Setup
 
@@ -192,7 +193,7 @@ def test_shards_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, P
     assert_same_training(tmp_path / "one", tmp_path, "model.safetensors")
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-6"
     assert "lm_head.weight" not in load_file(checkpoint / "model.safetensors")
-    found, other = (load_checkpoint(model, c, "fp32") for c in (checkpoint, None))
+    found, other = load_checkpoint(model, checkpoint, "fp32"), load_model(model, "fp32")
     assert found.lm_head.weight is found.model.embed_tokens.weight
     assert not torch.equal(found.lm_head.weight, other.lm_head.weight)
     spec = study(**FULL).eval_checkpoint("tiny", "layerwise", "0.5", "42", "short")

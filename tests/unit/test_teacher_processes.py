@@ -126,7 +126,7 @@ def test_every_row_belongs_to_one_process(tmp_path: Path, monkeypatch, rows: int
     for rank in range(world):
         monkeypatch.setattr(shards, "RANK", rank)
         monkeypatch.setattr(shards, "WORLD_SIZE", world)
-        part = Shards(tmp_path, rows, 3)
+        part = Shards(tmp_path, rows, 3, "of one set of prompts")
         found += [row for shard in part.missing() for row in part.rows_of(shard)]
     assert sorted(found) == list(range(rows))
 

@@ -69,7 +69,9 @@ def aggregate(
     for path in published:
         tables["published_vs_measured"], beside = _published(spec, path, accuracy, tables["icl_gap"])
     if reruns:
-        baselines = [folder / "judged.parquet" for folder in folders if folder.parts[-4] == "baselines"]
+        # Only runs have checkpoints.
+        base = [folder for folder in folders if not (folder / "checkpoints").exists()]
+        baselines = [folder / "judged.parquet" for folder in base]
         tables["noise_floor"] = noise_floor(spec, reruns, baselines)
         beside["noise_floor"] = _records(tables["noise_floor"])
     for name, table in tables.items():

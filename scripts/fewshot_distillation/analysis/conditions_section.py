@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..config.catalogue import BASE
-from .text import interval, percent, points, table
+from .text import bounds, interval, percent, points, signed, table
 from .wording import ONE_SEED
 
 Row = dict[str, Any]
@@ -42,8 +42,7 @@ def _row(row: Row, compared: list[Row], seeds: bool, plain_label: str | None) ->
 def _difference(row: Row, name: str) -> str:
     if row[f"{name}_difference"] is None:
         return ""
-    bounds = f"{100 * row[f'{name}_low']:+.1f} to {100 * row[f'{name}_high']:+.1f}"
-    return f"{100 * row[f'{name}_difference']:+.1f} ({bounds})"
+    return f"{signed(row[f'{name}_difference'])} ({bounds(row[f'{name}_low'], row[f'{name}_high'])})"
 
 
 def reading_table(rows: list[Row], scorers: Iterable[str]) -> str:
@@ -60,10 +59,11 @@ def comparisons_table(rows: list[Row]) -> str:
     header = ["comparison", "family", "difference", "interval", "p, uncorrected", "p, corrected", "verdict"]
     lines = []
     for row in rows:
-        bounds = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
         p = [f"{row['p']:.2g}", f"{row['p_corrected']:.2g}"]
         name = f"{row['label']} against {row['against']}"
-        lines.append([name, row["family"], points(row["difference"]), bounds, *p, row["verdict"]])
+        lines.append(
+            [name, row["family"], points(row["difference"]), bounds(row["low"], row["high"]), *p, row["verdict"]]
+        )
     texts = [row["text"] for row in rows]
     once = len(rows) > 1 and all(text.endswith(ONE_SEED) for text in texts)
     if once:

@@ -34,7 +34,7 @@ def check_jobs(results: Path) -> Checked:
     try:
         plan = read_plan(results)
     except JobError:  # jobs that were started by hand
-        return Checked(len(logs), Counter(), _named(logs, "interrupted"), _unfinished(logs), [])
+        return Checked(len(logs), Counter(), _resumed(logs), _unfinished(logs), [])
     mine = [job for job in plan.jobs if job.rule not in LATER]
     names = {path: _name(results, plan.folder, job) for job in mine for path in job.outputs}
     # None is there where the folder has been moved since.
@@ -44,7 +44,7 @@ def check_jobs(results: Path) -> Checked:
     there = {path: (plan.folder / path).exists() for path in names}
     missing = [job for job in mine if job.needed and not all(there[path] for path in job.outputs)]
     gone = [_name(results, plan.folder, job) for job in missing]
-    return Checked(len(logs), failed, _named(logs, "interrupted"), _unfinished(logs), gone)
+    return Checked(len(logs), failed, _resumed(logs), _unfinished(logs), gone)
 
 
 def _name(results: Path, folder: Path, job: Planned) -> str:
@@ -52,8 +52,8 @@ def _name(results: Path, folder: Path, job: Planned) -> str:
     return os.path.relpath(folder / (job.log or job.outputs[0]), results.absolute())
 
 
-def _named(logs: list[Log], flag: str) -> list[str]:
-    return [log.path for log in logs if getattr(log, flag)]
+def _resumed(logs: list[Log]) -> list[str]:
+    return [log.path for log in logs if log.interrupted]
 
 
 def _unfinished(logs: list[Log]) -> list[str]:

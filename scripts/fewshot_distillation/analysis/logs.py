@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from ..status.logs import ENDED
+
 # A job's log begins with its command and where it runs (runtime.cli), each after the time.
 COMMAND = re.compile(r"^\d\d:\d\d:\d\d (python .*)$")
 PLACE = re.compile(r"^\d\d:\d\d:\d\d on (node .*?); commit (\S+)$")
 INTERRUPTED = re.compile(r"^\d\d:\d\d:\d\d continuing from ")
-RESTORED = re.compile(r"^\d\d:\d\d:\d\d an earlier attempt finished this work")
 # Lines at the head of a log among which these are looked for.
 HEAD = 40
 
@@ -22,7 +23,6 @@ class Log(NamedTuple):
     place: str | None
     commit: str | None
     interrupted: bool
-    restored: bool
     finished: bool
 
 
@@ -43,8 +43,7 @@ def read_logs(results: Path) -> list[Log]:
                 place and place[1],
                 place and place[2],
                 any(INTERRUPTED.match(line) for line in lines),
-                any(RESTORED.match(line) for line in lines),
-                bool(re.search(r"^\d\d:\d\d:\d\d \S+\.py finished in ", text[-4000:], re.M)),
+                bool(ENDED.search(text[-4000:])),
             )
         )
     return found

@@ -14,7 +14,7 @@ from .method import method_section
 from .noise import noise_section
 from .published_section import published_section
 from .signal_section import signal_section
-from .text import code, escape, escaped, interval, percent, points, table
+from .text import bounds, code, escape, escaped, interval, percent, points, table
 from .wording import cut_text
 
 Row = dict[str, Any]
@@ -147,8 +147,8 @@ def _name(row: Row) -> str:
 def _against(row: Row) -> str:
     if row["vs_plain_difference"] is None:
         return ""
-    bounds = f"{100 * row['vs_plain_low']:+.1f} to {100 * row['vs_plain_high']:+.1f}"
-    return f" ({points(row['vs_plain_difference'])} against plain fine-tuning, {bounds})"
+    found = bounds(row["vs_plain_low"], row["vs_plain_high"])
+    return f" ({points(row['vs_plain_difference'])} against plain fine-tuning, {found})"
 
 
 def _sweep(rows: list[Row]) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..config.specs import AggregateSpec
 from .comparison import Answers, difference
-from .text import interval, percent, table
+from .text import bounds, percent, points, table
 
 Row = dict[str, Any]
 
@@ -62,7 +62,7 @@ def noise_section(rows: list[Row]) -> str:
     lines = [
         [row["model"], row["label"], row["rerun"], percent(row["accuracy"]), percent(row["rerun_accuracy"])]
         + [percent(row["read_otherwise"]), f"{row['only_first']} and {row['only_rerun']} of {row['n']}"]
-        + [f"{100 * row['difference']:+.1f} points ({interval(row['low'], row['high'])})"]
+        + [f"{points(row['difference'])} ({bounds(row['low'], row['high'])})"]
         for row in rows
     ]
     return (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .protocols import SAME
-from .text import code, table
+from .text import bounds, code, points, table
 
 Row = dict[str, Any]
 
@@ -123,8 +123,7 @@ def _measured(row: Row) -> str:
 def _difference(row: Row) -> str:
     if row["difference"] is None:
         return ""
-    values = (f"{100 * row[key]:+.1f}" for key in ("difference", "difference_low", "difference_high"))
-    return "{} points ({} to {})".format(*values)
+    return f"{points(row['difference'])} ({bounds(row['difference_low'], row['difference_high'])})"
 
 
 def _others(tables: dict[str, dict], shown: set[str]) -> str:

@@ -182,12 +182,17 @@ class Results:
             raise ValueError(f"{self.described(cell)}: compared runs answered different questions")
         return ours, theirs
 
-    def from_cut(self, cell: tuple, steps: Steps, other: tuple, other_steps: Steps) -> float:
+    def from_cut(
+        self, cell: tuple, steps: Steps, other: tuple, other_steps: Steps, pair: tuple[Answers, Answers]
+    ) -> float:
         """Return how much of a difference comes from questions of which an answer was cut at the length limit.
 
         Each question's difference counts by the larger share of its answers that were cut on either side.
+
+        Args:
+            pair: the answers of both, from `pair`.
         """
-        ours, theirs = self.pair(cell, steps, other, other_steps)
+        ours, theirs = pair
         sides = [[self._cut[c, *key] for key in chosen.items()] for c, chosen in ((cell, steps), (other, other_steps))]
         cut = np.maximum(*(np.mean(side, axis=0) for side in sides))
         return float(((ours.right.mean(0) - theirs.right.mean(0)) * cut).mean())
@@ -196,9 +201,10 @@ class Results:
         """Compute `<name>_difference`, `_low`, `_high` and `_from_cut`; empty without another cell, or for itself."""
         if other is None or other == cell:
             return {}
-        found = difference(*self.pair(cell, steps, other, other_steps))
+        pair = self.pair(cell, steps, other, other_steps)
+        found = difference(*pair)
         low, high = found.interval(self.confidence)
-        cut = self.from_cut(cell, steps, other, other_steps)
+        cut = self.from_cut(cell, steps, other, other_steps, pair)
         values = {"difference": float(found.value), "low": float(low), "high": float(high), "from_cut": cut}
         return {f"{name}_{column}": value for column, value in values.items()}
 

@@ -37,8 +37,18 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def signed(value: float) -> str:
+    """Write a difference of shares in points, without their name."""
+    return f"{100 * value:+.1f}"
+
+
 def points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
+    return f"{signed(value)} points"
+
+
+def bounds(low: float, high: float) -> str:
+    """Write the bounds of an interval of differences, in points."""
+    return f"{signed(low)} to {signed(high)}"
 
 
 def interval(low: float, high: float) -> str:

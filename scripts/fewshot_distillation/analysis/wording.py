@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .text import percent
+from .text import bounds, percent, points, signed
 
 Row = dict[str, Any]
 
@@ -36,8 +36,8 @@ def verdict_in_brief(row: Row, theirs: Row | None, confidence: float) -> str:
     corrected = "" if row["family_size"] == 1 else ", Holm-corrected"
     p = row["p"] if row["family_size"] == 1 else row["p_corrected"]
     return (
-        f"{words[row['verdict']]} {row['against']}{share} ({_points(row['difference'])} points, "
-        f"{100 * confidence:g} % interval {_points(row['low'])} to {_points(row['high'])}, p = {p:.2g}{corrected})"
+        f"{words[row['verdict']]} {row['against']}{share} ({points(row['difference'])}, "
+        f"{100 * confidence:g} % interval {bounds(row['low'], row['high'])}, p = {p:.2g}{corrected})"
     )
 
 
@@ -66,18 +66,13 @@ def cut_text(row: Row, what: str = "The difference") -> str:
         return ""
     return (
         f"**{what} is mostly truncation**: questions of which an answer was cut at the length limit "
-        f"(`evaluation.max_new_tokens`) make {_points(part)} of its {_points(whole)} points."
+        f"(`evaluation.max_new_tokens`) make {signed(part)} of its {points(whole)}."
     )
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
 
 
 def _finding(row: Row, confidence: float) -> str:
     numbers = (
-        f"{_points(row['difference'])} points ({100 * confidence:g} % interval {_points(row['low'])} to "
-        f"{_points(row['high'])}; {_p(row)})"
+        f"{points(row['difference'])} ({100 * confidence:g} % interval {bounds(row['low'], row['high'])}; {_p(row)})"
     )
     margin = f"±{100 * row['margin']:g} points"
     if row["verdict"] in (BETTER, WORSE):

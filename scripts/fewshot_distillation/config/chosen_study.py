@@ -8,11 +8,11 @@ from .base import ConfigError
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two configurations as Snakemake does: mappings merge, everything else is replaced."""
-    result = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else copy.deepcopy(value)
+    """Return a copy of a configuration with another merged into it, as Snakemake merges them."""
+    from snakemake.utils import update_config
+
+    result = copy.deepcopy(dict(below))
+    update_config(result, copy.deepcopy(dict(above)))
     return result
 
 
@@ -28,16 +28,16 @@ def with_settings(raw: Mapping[str, Any], targets: Iterable[str], above: Mapping
 
     Args:
         raw: the configuration as Snakemake has merged it.
-        targets: words of the command line; an optional study among them is built, as with `build: [<study>]`.
+        targets: what was asked for; an optional study among them is built, as with `build: [<study>]`.
         above: overlays and the command line, which are in `raw` already and stay above the settings.
 
     Raises:
         ConfigError: a study with settings is built with others.
     """
-    words = set(targets)
-    asked = [name for name in optional_studies(raw) if name in words]
+    targets = set(targets)
+    asked = [name for name in optional_studies(raw) if name in targets]
     build = asked or raw.get("build") or []
-    if asked and "all" in words:
+    if asked and "all" in targets:
         raise ConfigError(f"'all' and '{asked[0]}' are different studies; ask for one of them at a time")
     known = raw.get("studies") if isinstance(raw.get("studies"), Mapping) else {}
     chosen = {name: known[name] for name in build if isinstance(known.get(name), Mapping)}

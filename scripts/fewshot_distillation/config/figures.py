@@ -3,12 +3,12 @@
 A file is read and not imported, because whoever plans jobs does so without matplotlib.
 """
 
-import ast
 import functools
 from pathlib import Path
 from typing import NamedTuple
 
 from .base import ConfigError, suggest
+from .declared import constants
 
 FIGURES = Path(__file__).resolve().parents[1] / "analysis" / "figures"
 
@@ -42,7 +42,7 @@ def figures() -> dict[str, Figure]:
     """
     found = {}
     for path in sorted(FIGURES.glob("[a-z]*.py")):
-        declared = _constants(path)
+        declared = constants(path)
         if "CAPTION" not in declared:
             continue
         if missing := [name for name in ("RUNS", "INPUTS") if name not in declared]:
@@ -54,16 +54,4 @@ def figures() -> dict[str, Figure]:
                     raise ConfigError(f"figure '{path.stem}': {name} has '{word}'; {suggest(word, valid)}")
         table = declared.get("TABLE", path.stem)
         found[path.stem] = Figure(declared["CAPTION"], declared["RUNS"], tuple(declared["INPUTS"]), table)
-    return found
-
-
-def _constants(path: Path) -> dict[str, object]:
-    """Literals that a module gives names in capitals."""
-    found = {}
-    for node in ast.parse(path.read_bytes()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.isupper():
-            try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:
-                continue
     return found

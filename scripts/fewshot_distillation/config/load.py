@@ -152,7 +152,7 @@ def _pools(config: Config) -> Iterator[str]:
     for name, gap in config.icl_gap.items():
         wanted |= {f"icl_gap.{name}.shots": (gap.shots[-1], config.teachers[gap.teacher].pool)}
     for where, (shots, pool) in wanted.items():
-        # One more than the demonstrations, since a training question is never shown itconfig.
+        # One more than the demonstrations, since a training question is never shown itself.
         most = config.labelled if pool == "labelled" else train and train - 1
         if most is not None and shots > most:
             held = config.labelled if pool == "labelled" else train

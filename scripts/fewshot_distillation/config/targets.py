@@ -1,6 +1,5 @@
 """Targets: what a student matches of a teacher, at which span of tokens, and by which loss."""
 
-import ast
 import functools
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from .base import Strict, suggest
+from .declared import constants
 
 Span = Literal["question_end", "prompt_end", "answer", "answer_rest"]
 # Spans of one token a prompt, which don't depend on the answer that follows it.
@@ -27,17 +27,9 @@ def losses(target: str) -> dict[str, dict[str, tuple[float, float, float]]]:
     """Return the losses for a kind of target, by the names of their files, each with its parameters.
 
     A parameter has a default and two bounds; its value is between them.
-
-    A file is read and not imported, because whoever plans jobs does without PyTorch.
     """
-    found = {}
-    for path in sorted((LOSSES / target).glob("[a-z]*.py")):
-        parameters: dict[str, tuple[float, float, float]] = {}
-        for node in ast.parse(path.read_bytes()).body:
-            if isinstance(node, ast.Assign) and [getattr(t, "id", "") for t in node.targets] == ["PARAMETERS"]:
-                parameters = ast.literal_eval(node.value)
-        found[path.stem] = parameters
-    return found
+    files = sorted((LOSSES / target).glob("[a-z]*.py"))
+    return {path.stem: constants(path).get("PARAMETERS", {}) for path in files}
 
 
 def _loss_of(target: str) -> AfterValidator:

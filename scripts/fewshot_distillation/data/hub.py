@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ..config.sources import HubDataset, HubModel
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, full_disk
 
 
 @contextlib.contextmanager
@@ -16,6 +16,8 @@ def one_sentence(source: HubModel | HubDataset) -> Iterator[None]:
     try:
         yield
     except (HTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        if full_disk(error):
+            raise
         raise JobError(
             f"{source.hub} at {source.revision} can't be fetched from the hub: {error}; run this on a machine with "
             "network access, or use a folder on this one as the source (`files`)"

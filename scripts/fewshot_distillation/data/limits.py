@@ -60,29 +60,6 @@ def positions_of(config: Any) -> int | None:
     return known
 
 
-def tokenizer_of(folder: Path) -> Any:
-    """Load a folder's tokenizer.
-
-    Raises:
-        JobError: it can't be loaded without running the model's own code, or has no offsets of characters.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # the library that reads tokenizer.json raises plain ones
-        words = " ".join(str(error).split())[:300]
-        raise JobError(
-            f"{folder}: the tokenizer can't be loaded without running code from the model: {words}"
-        ) from None
-    if not tokenizer.is_fast:
-        raise JobError(
-            f"{folder}: expected tokenizer.json, which maps tokens to characters, and found none; convert "
-            "it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
-        )
-    return tokenizer
-
-
 def ends_of(folder: Path) -> list[int]:
     """Read the tokens at which a model's generation settings end an answer.
 

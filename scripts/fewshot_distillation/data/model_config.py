@@ -1,9 +1,10 @@
-"""What everything that builds a model from a folder has in common: its configuration, and a look at what was loaded."""
+"""What everything that uses a model folder has in common: its configuration, its tokenizer, and a look at what was
+loaded."""
 
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, one_line
 
 
 def config_of(folder: Path) -> Any:
@@ -20,13 +21,36 @@ def config_of(folder: Path) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         parts = [config, config.get_text_config()]
     except Exception as error:  # what a class makes of values that it doesn't expect
-        words = " ".join(str(error).split())[:300]
-        raise JobError(f"{folder}/config.json can't be read without running code from the model: {words}") from None
+        raise JobError(
+            f"{folder}/config.json can't be read without running code from the model: {one_line(error)}"
+        ) from None
     for part in parts:
         pad, size = getattr(part, "pad_token_id", None), getattr(part, "vocab_size", None)
         if isinstance(pad, int) and isinstance(size, int) and not 0 <= pad < size:
             part.pad_token_id = None
     return config
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """Load a folder's tokenizer.
+
+    Raises:
+        JobError: it can't be loaded without running the model's own code, or has no offsets of characters.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the library that reads tokenizer.json raises plain ones
+        raise JobError(
+            f"{folder}: the tokenizer can't be loaded without running code from the model: {one_line(error)}"
+        ) from None
+    if not tokenizer.is_fast:
+        raise JobError(
+            f"{folder}: expected tokenizer.json, which maps tokens to characters, and found none; convert "
+            "it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+        )
+    return tokenizer
 
 
 def check_loaded(info: dict[str, Any], where: str) -> None:

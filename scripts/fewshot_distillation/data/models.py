@@ -20,7 +20,7 @@ from ..config.specs import FetchedModel, ModelSpec
 from ..runtime.errors import JobError, about
 from ..runtime.files import folder_digests, sha256, write_json
 from .hub import one_sentence
-from .model_config import config_of
+from .model_config import config_of, tokenizer_of
 from .weights import check_unquantised, describe_weights, weight_files
 
 log = logging.getLogger("fewshot_distillation")
@@ -73,7 +73,8 @@ def _from_hub(source: HubModel, folder: Path) -> str:
         fetch(allow_patterns=[glob.escape(name) for name in names if _is_text(name)])
         # Before the weights, which take longest.
         _check_config(folder, source.hub)
-        weights = weight_files(names, lambda name: (folder / name).read_text())
+        with about(source.hub):
+            weights = weight_files(names, lambda name: (folder / name).read_text())
         fetch(allow_patterns=[glob.escape(name) for name in weights])
     if re.fullmatch(r"[0-9a-f]{40}", source.revision) and commit != source.revision:
         raise JobError(f"{source.hub}: the hub answered commit {commit} for the pinned {source.revision}")
@@ -168,13 +169,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
 
 def _describe(folder: Path) -> dict[str, Any]:
     """Numbers of layers, features, tokens and parameters."""
-    from transformers import AutoTokenizer
-
-    try:
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # the library that reads tokenizer.json raises plain ones
-        words = " ".join(str(error).split())[:300]
-        raise JobError(f"the tokenizer can't be loaded without running code from the model: {words}") from None
+    tokenizer_of(folder)
     config = config_of(folder).get_text_config()
     files = weight_files({path.name for path in folder.iterdir()}, lambda name: (folder / name).read_text())
     return {

@@ -16,7 +16,8 @@ from typing import Any
 
 from ..config.wording import AS_IT_IS, Wording
 from ..runtime.errors import JobError
-from .limits import UNKNOWN, Limits, ends_of, limits_of, tokenizer_of
+from .limits import UNKNOWN, Limits, ends_of, limits_of
+from .model_config import tokenizer_of
 from .rows import Row
 from .templates import ChatTemplate, PlainText
 

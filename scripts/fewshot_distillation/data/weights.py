@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, one_line
 from ..runtime.progress import progress
 from .model_config import check_loaded, config_of
 
@@ -103,10 +103,11 @@ def _without_values(folder: Path) -> Any:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    config = config_of(folder)
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
-            config=config_of(folder),
+            config=config,
             device_map="meta",
             use_safetensors=True,
             trust_remote_code=False,
@@ -114,9 +115,8 @@ def _without_values(folder: Path) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, ImportError, AttributeError) as error:
-        if isinstance(error, JobError):
-            raise
-        words = " ".join(str(error).split())[:300]
-        raise JobError(f"the model can't be loaded as a causal language model without code from it: {words}") from None
+        raise JobError(
+            f"the model can't be loaded as a causal language model without code from it: {one_line(error)}"
+        ) from None
     check_loaded(info, str(folder))
     return model

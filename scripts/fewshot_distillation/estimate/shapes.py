@@ -25,8 +25,9 @@ class Shape:
     def attention_width(self) -> int:
         return self.heads * self.head_dim
 
-    def matrix(self, module: str) -> tuple[int, int]:
-        """Return the inputs and outputs of a linear module of a layer."""
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of a layer's linear modules, by their names."""
         keys = self.kv_heads * self.head_dim
         return {
             "q_proj": (self.hidden, self.attention_width),
@@ -36,13 +37,12 @@ class Shape:
             "gate_proj": (self.hidden, self.intermediate),
             "up_proj": (self.hidden, self.intermediate),
             "down_proj": (self.intermediate, self.hidden),
-        }[module]
+        }
 
     @property
     def body(self) -> int:
         """Parameters of all layers' matrices."""
-        modules = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-        return self.layers * sum(inputs * outputs for inputs, outputs in map(self.matrix, modules))
+        return self.layers * sum(inputs * outputs for inputs, outputs in self.matrices.values())
 
     @property
     def head(self) -> int:
@@ -54,8 +54,8 @@ class Shape:
         return self.body + (1 if self.tied else 2) * self.head
 
     def adapter(self, rank: int, modules: list[str]) -> int:
-        """Return the parameters of a LoRA adapter; modules that aren't in this list of seven are left out."""
-        known = [self.matrix(name) for name in modules if name.endswith("_proj")]
+        """Return the parameters of a LoRA adapter; modules with other names than these seven are left out."""
+        known = [matrix for name, matrix in self.matrices.items() if name in modules]
         return self.layers * rank * sum(inputs + outputs for inputs, outputs in known)
 
 

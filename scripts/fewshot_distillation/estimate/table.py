@@ -12,8 +12,6 @@ from .lengths import Lengths, lengths_of
 from .shapes import Shape, shape_of
 from .work import Estimator, Work
 
-LIGHT_SECONDS = 8  # of a job that scores, draws or writes
-
 
 @dataclass
 class Line:

@@ -44,11 +44,27 @@ class Estimator:
     def forward(self, tokens: float, before: float = 0.0) -> float:
         """Return FLOPs of the layers for a sequence, the first `before` tokens of which have been read already."""
         new = tokens - before
-        attention = 2 * self.shape.layers * self.shape.attention_width * (tokens**2 - before**2)
-        return 2 * self.shape.body * new + attention
+        return 2 * self.shape.body * new + self.attention(tokens) - self.attention(before)
 
-    def _reading(self, teacher: Teacher, answer: float) -> float:
-        """FLOPs of a teacher that reads one example; fixed demonstrations are read once for all."""
+    def attention(self, tokens: float) -> float:
+        """Return FLOPs that attention adds to the matrices, of causal attention over a sequence."""
+        return 2 * self.shape.layers * self.shape.attention_width * tokens**2
+
+    def trained(self, tokens: float, answer: float, lora: float, full: bool = False) -> float:
+        """Return FLOPs of both passes for one example.
+
+        The backward pass costs as much as the forward pass in frozen weights, and twice as much in trained ones and in
+        attention, which has none.
+
+        Args:
+            lora: parameters of the adapter.
+            full: whether the model's own weights are trained.
+        """
+        frozen = self.forward(tokens) - self.attention(tokens) + 2 * self.shape.head * answer
+        return (3 if full else 2) * frozen + 3 * self.attention(tokens) + 6 * lora * tokens
+
+    def reading(self, teacher: Teacher, answer: float) -> float:
+        """Return FLOPs of a teacher that reads one example; fixed demonstrations are read once for all."""
         tokens = self.lengths.prompt(teacher.shots) + answer
         shared = self.lengths.demonstrations(teacher.shots) if teacher.demonstrations == "fixed" else 0.0
         return self.forward(tokens, shared)
@@ -66,7 +82,7 @@ class Estimator:
         layers = self.shape.layers if spec.text == QUESTION else len(spec.layers)
         last = BFLOAT16 if spec.precision == "bf16" else FLOAT32
         kept = self._rows(spec) * self.shape.hidden * (layers * FLOAT16 + last)
-        flops = examples * self._reading(spec.teacher, self._answer(spec.text))
+        flops = examples * self.reading(spec.teacher, self._answer(spec.text))
         return Work(forward=flops, kept=int(kept), what="activations")
 
     def one_position(self) -> int:
@@ -87,28 +103,25 @@ class Estimator:
     def train(self, spec: TrainSpec) -> Work:
         answer = min(self.lengths.answer, spec.training.max_tokens)
         tokens = min(self.lengths.question + ASKING + answer, spec.training.max_tokens)
-        passes = 2 if spec.lora else 3
-        head = 2 * self.shape.head * answer
         batches = 2 if spec.learning.sft_examples and spec.learning.cross_entropy else 1
         examples = spec.schedule.max_steps * spec.training.effective_batch_size * batches
         lora = self.shape.adapter(spec.lora.r, spec.lora.target_modules) if spec.lora else 0
-        # An adapter's own matrices are trained, so they take three passes.
-        flops = examples * (passes * (self.forward(tokens) + head) + 6 * lora * tokens)
+        flops = examples * self.trained(tokens, answer, lora, full=not spec.lora)
         size = FLOAT32 * (lora or self.shape.parameters)
         return Work(training=flops, kept=size * len(spec.schedule.checkpoints), what="checkpoints")
 
-    def _generation(self, prompt: float, shared: float, answers: float, new: float) -> Work:
-        """Prompts are read, then answers written token by token."""
+    def generation(self, prompt: float, shared: float, answers: float, new: float) -> Work:
+        """Return the work of reading prompts and writing answers token by token."""
         decoding = answers * (2 * new * (self.shape.body + self.shape.head))
         decoding += answers * 4 * self.shape.layers * self.shape.attention_width * new * (prompt + new / 2)
-        reading = answers * self.forward(prompt, shared)
-        return Work(reading, 0.0, decoding, int(answers * new * PREDICTION_BYTES), "predictions")
+        read = answers * self.forward(prompt, shared)
+        return Work(read, 0.0, decoding, int(answers * new * PREDICTION_BYTES), "predictions")
 
     def baseline(self, spec: GenerationSpec) -> Work:
         questions = getattr(spec.evaluation.questions, "count", spec.evaluation.questions)
         new = self.lengths.answer * (1 if spec.teacher.shots else RAMBLING)
         shared = self.lengths.demonstrations(spec.teacher.shots) if spec.teacher.demonstrations == "fixed" else 0.0
-        return self._generation(
+        return self.generation(
             self.lengths.prompt(spec.teacher.shots),
             shared,
             self.lengths.asked(spec.split, questions),
@@ -121,7 +134,7 @@ class Estimator:
         questions = getattr(spec.evaluation.questions, "count", spec.evaluation.questions)
         answers = self.lengths.asked(split, questions) * len(spec.checkpoints)
         new = min(self.lengths.answer, spec.evaluation.max_new_tokens)
-        return self._generation(self.lengths.prompt(0), 0.0, answers, new)
+        return self.generation(self.lengths.prompt(0), 0.0, answers, new)
 
     def eval_validation(self, spec: EvaluateSpec) -> Work:
         return self.eval_checkpoint(spec, "validation")

@@ -73,10 +73,12 @@ def engine(
 
 
 def requests_for(
-    rows: dict[int, Row], builder: PromptBuilder, demonstrations: Demonstrations | None, step: int, limit: int,
+    rows: dict[int, Row], builder: PromptBuilder, demonstrations: Demonstrations | None, limit: int,
     split: str = "test", new_tokens: int = 0,
 ) -> list[Request]:  # fmt: skip
-    """Build a request for each question, by its index in the split; zero-shot without demonstrations.
+    """Build a request of the base model for each question, by its index in the split.
+
+    Without demonstrations it is zero-shot.
 
     Args:
         limit: the longest prompt in tokens.
@@ -103,7 +105,7 @@ def requests_for(
                 )
             answered = f"the {len(shown)}-shot prompt with an answer of evaluation.max_new_tokens {new_tokens}"
             builder.limits.check(len(ids) + new_tokens, answered)
-        requests.append(Request(index, len(shown), step, row["question"], ids))
+        requests.append(Request(index, len(shown), 0, row["question"], ids))
     return requests
 
 
@@ -183,7 +185,7 @@ def generate_base(
         check_rows(builder, train, split)
     shown = Demonstrations(train, spec.teacher, spec.labelled) if spec.teacher.shots else None
     new_tokens = spec.evaluation.max_new_tokens
-    requests = requests_for(asked, builder, shown, 0, spec.max_prompt_tokens, spec.split, new_tokens)
+    requests = requests_for(asked, builder, shown, spec.max_prompt_tokens, spec.split, new_tokens)
     # Of the teacher and not of the prompt, which has fewer where a labelled question would be shown itself.
     requests = [replace(request, shots=spec.teacher.shots) for request in requests]
     what = f"{spec.model.name} {spec.teacher.shots}-shot"
@@ -199,11 +201,11 @@ def evaluate_checkpoints(
     """Write zero-shot answers of checkpoints, given by their steps."""
     asked = questions_of(read_jsonl(asked_path), spec.evaluation.questions)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
+    new_tokens = spec.evaluation.max_new_tokens
+    requests = requests_for(asked, builder, None, spec.max_prompt_tokens, new_tokens=new_tokens)
     tables = []
     with engine(spec, model_folder, builder, list(checkpoints.values()), machine) as backend:
         for step, folder in checkpoints.items():
-            new_tokens = spec.evaluation.max_new_tokens
-            requests = requests_for(asked, builder, None, step, spec.max_prompt_tokens, new_tokens=new_tokens)
-            name = f"checkpoint-{step}"
-            tables.append(answer(requests, backend, folder, builder, spec.evaluation, state / name, name))
+            name, of_step = f"checkpoint-{step}", [replace(request, step=step) for request in requests]
+            tables.append(answer(of_step, backend, folder, builder, spec.evaluation, state / name, name))
     _write(tables, output)

@@ -18,7 +18,7 @@ log = logging.getLogger("fewshot_distillation")
 PROBE = 16
 
 
-def load_checkpoint(model_folder: Path, checkpoint: Path | None, precision: str) -> PreTrainedModel:
+def load_checkpoint(model_folder: Path, checkpoint: Path, precision: str) -> PreTrainedModel:
     """Load a model to generate with, frozen and in evaluation mode, on this process's device.
 
     An adapter is merged into its model. Where that would change the model's answers, its layers stay beside the
@@ -27,13 +27,11 @@ def load_checkpoint(model_folder: Path, checkpoint: Path | None, precision: str)
     Args:
         model_folder: the fetched model.
         checkpoint: an adapter to the fetched model, or a whole model, which takes its place; which of them it is, its
-            files tell. None for the base model.
+            files tell.
 
     Raises:
         JobError: the checkpoint doesn't fit the model.
     """
-    if checkpoint is None:
-        return load_model(model_folder, precision)
     if not is_adapter(checkpoint):
         return load_weights(checkpoint, precision)
     adapted = adapt(load_model(model_folder, precision), checkpoint).eval()
@@ -108,9 +106,9 @@ def adapt(model: PreTrainedModel, checkpoint: Path) -> PeftModel:
         config.inference_mode = True
         adapted = PeftModelForCausalLM(model, config, low_cpu_mem_usage=on_meta)
         result = adapted.load_adapter(str(checkpoint), "default", low_cpu_mem_usage=on_meta)
+    except JobError:
+        raise
     except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-        if isinstance(error, JobError):
-            raise
         raise JobError(f"{checkpoint}: the adapter doesn't fit the model: {_reason(error)}") from None
     if result.unexpected_keys:
         raise JobError(

@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from ..runtime.errors import JobError
-from .packed_attention import SharedKeys, is_packed, use_packed_attention
+from .packed_attention import SharedKeys, is_packed
 from .prefix import shared_prefix
-
-__all__ = ["Packed", "Prefix", "Selection", "forward_passes", "micro_batches", "pack", "packed_hidden"]
-__all__ += ["use_packed_attention"]
 
 # Tokens of a forward pass without gradients: what keeps a GPU busy, and what stays in a CPU's caches.
 PASS_TOKENS = {"cuda": 16384, "cpu": 2048}

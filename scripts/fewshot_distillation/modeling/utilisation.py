@@ -18,7 +18,7 @@ class StepWork:
     """The FLOPs of training steps of one model.
 
     Model FLOPs, as they are usually counted: two a parameter and token in the forward pass and as many in the backward
-    pass through frozen weights, twice as many through trained ones, and what attention adds (Kaplan et al. 2020,
+    pass through frozen weights, twice as many through trained ones and attention, which has none (Kaplan et al. 2020,
     arXiv:2001.08361, table 1; Chowdhery et al. 2022, arXiv:2204.02311, appendix B).
 
     Args:
@@ -40,4 +40,5 @@ class StepWork:
         """Return of sequences of these lengths, with logits at so many of their tokens."""
         tokens = sum(lengths)
         attention = self.attention * sum(length**2 for length in lengths)
-        return (4 * self.frozen + 6 * self.trained) * tokens + self.passes * (attention + 2 * self.head * logits)
+        matrices = (4 * self.frozen + 6 * self.trained) * tokens + self.passes * 2 * self.head * logits
+        return matrices + 3 * attention

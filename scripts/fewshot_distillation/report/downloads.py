@@ -7,10 +7,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..analysis.collect import read_metrics
 from ..config.figures import METRICS, figures
 
 # Columns of metrics.csv that figures of training show.
-SHOWN = ("step", "loss", "ce", "distillation", "lr", "grad_norm_ce", "grad_norm_distillation", "grad_cosine")
+SHOWN = (
+    "step", "loss", "ce", "distillation", "lr", "grad_norm_ce", "grad_norm_distillation", "grad_cosine",
+    "condition", "lambda", "seed", "schedule",
+)  # fmt: skip
 # The data of a figure that would take more than this stay out of the page.
 LARGEST = 2_000_000
 
@@ -49,7 +53,11 @@ def data_of(figure: str, results: Path, metrics: list[Path]) -> Download | None:
     declared = next((one for one in sorted(figures(), key=len, reverse=True) if f"{name}_".startswith(f"{one}_")), name)
     source = figures()[declared].table if declared in figures() else name
     if source == METRICS:
-        table = _metrics([path for path in metrics if path.parts[-6] == model])
+        paths = [path for path in metrics if path.parts[-6] == model]
+        if not paths:
+            return None
+        table = read_metrics(paths)
+        table = table[[column for column in SHOWN if column in table]]
     else:
         path = results / "tables" / f"{source}.csv"
         if not path.is_file():
@@ -61,15 +69,3 @@ def data_of(figure: str, results: Path, metrics: list[Path]) -> Download | None:
             table = table[table["phase"] == name.removeprefix(f"{declared}_")]
     content = table.to_csv(index=False).encode()
     return offered(f"{name}{f'-{model}' if model else ''}.csv", content) if 0 < len(content) <= LARGEST else None
-
-
-def _metrics(paths: list[Path]) -> pd.DataFrame:
-    """Losses, learning rates and gradients of runs, without what each layer did."""
-    parts = []
-    for path in paths:
-        condition, lam, seed, schedule = path.parts[-5:-1]
-        table = pd.read_csv(path)
-        kept = [column for column in SHOWN if column in table]
-        run = {"condition": condition, "lambda": lam.removeprefix("lambda"), "seed": seed.removeprefix("seed")}
-        parts.append(table[kept].assign(**run, schedule=schedule))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

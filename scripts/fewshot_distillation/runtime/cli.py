@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import errno
 import hashlib
 import logging
 import os
@@ -20,7 +19,7 @@ from ..config.digests import code_digest
 from ..config.machine import Machine
 from ..config.specs import JobSpec
 from . import energy
-from .errors import JobError
+from .errors import JobError, full_disk
 from .files import sha256, write_json
 from .gpus import check_gpus
 from .plans import refusal
@@ -140,8 +139,8 @@ def job(
         sys.exit(f"error: expected the JSON of a {error.title}: {explain(error)}")
     except (JobError, ConfigError) as error:
         sys.exit(f"error: {error}")
-    except Exception as error:  # libraries have classes of their own for a full disk
-        if not any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+    except Exception as error:
+        if not full_disk(error):
             raise
         sys.exit(
             f"error: expected free disk space, got none ({error}); free some, or move the results to a "

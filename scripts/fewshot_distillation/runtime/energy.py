@@ -12,10 +12,11 @@ def counted(gpus: int) -> float | None:
     """Return watt-hours that this job's GPUs have drawn since their driver was loaded; None where nothing counts them.
 
     NVML's `nvmlDeviceGetTotalEnergyConsumption` gives them in millijoules, from NVIDIA's Volta on. A GPU that several
-    jobs share counts for each of them.
+    jobs share counts for each of them. NVML numbers GPUs by their place on the bus, as CUDA does with
+    `CUDA_DEVICE_ORDER=PCI_BUS_ID`, or where all are alike.
 
     Args:
-        gpus: how many the job was given; without any nothing is read.
+        gpus: how many the job works on; without any nothing is read.
     """
     visible = visible_gpus()
     if gpus < 1 or visible == []:
@@ -26,7 +27,8 @@ def counted(gpus: int) -> float | None:
         return None
     try:
         pynvml.nvmlInit()
-        names = visible or [str(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        # Without a list of visible ones, as on a machine of one's own, a job works on the first.
+        names = (visible or [str(number) for number in range(pynvml.nvmlDeviceGetCount())])[:gpus]
         return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(_handle(pynvml, name)) for name in names) / 3.6e6
     except (pynvml.NVMLError, ValueError):
         return None

@@ -15,8 +15,6 @@ PLACE = re.compile(r" on node ([^,;]+)(?:, Slurm job (\d+))?")
 # Bytes at the end of a log that are looked at, and at its beginning.
 TAIL, HEAD = 20_000, 4_000
 
-SNAKEMAKE_TIME = re.compile(r"^\[(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4})\]$", re.M)
-
 
 class Tail(NamedTuple):
     """The end of a log: whether the job ended, well or not, and its last progress bar."""

@@ -23,7 +23,6 @@ class Job(NamedTuple):
     planned: Planned
     state: str
     tail: Tail | None = None
-    elapsed_s: float = 0.0
     left_s: float | None = None
     note: str = ""
 
@@ -81,7 +80,7 @@ def _job(
     if slurm is None and not driven and silent > SILENT:
         return Job(job, "stopped", tail, left_s=usual, note="its driver is gone; the next one continues it")
     elapsed = time.time() - max(plan.since, _began(log))
-    return Job(job, "running", tail, elapsed, _left(tail, usual, elapsed))
+    return Job(job, "running", tail, _left(tail, usual, elapsed))
 
 
 def _comment(job: Planned) -> str:

@@ -1,6 +1,5 @@
 """The learning rate of every optimizer step."""
 
-import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_scheduler
@@ -31,10 +30,3 @@ class LearningRate:
         taken = self.schedule.last_epoch = done * self.steps
         pairs = zip(self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
         return [peak * factor(taken) for peak, factor in pairs]
-
-
-def learning_rates(training: Training, max_steps: int) -> list[float]:
-    """Return the learning rate of each optimizer step, from the first to the last."""
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=training.learning_rate)
-    course = LearningRate(optimizer, training, max_steps)
-    return [course.continue_after(step)[0] for step in range(max_steps)]

@@ -152,13 +152,14 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        return metrics | {"tokens": sum(len(e.sequence.ids) for e in plan.examples), "flops": self._flops(plan)}
+        return metrics | {**self._work(plan)}
 
-    def _flops(self, plan: StepPlan) -> float:
-        """Model FLOPs of a step; logits at the tokens of an answer count once, whatever is computed from them."""
+    def _work(self, plan: StepPlan) -> dict[str, float]:
+        """Tokens and model FLOPs of a step; logits at an answer's tokens count once, whatever is made of them."""
+        lengths = [len(e.sequence.ids) for e in plan.examples]
         logits = plan.tokens["ce"]
         spans = [plan.tokens[f"target_{n}"] for n, t in enumerate(self.spec.learning.targets) if t.target == "logits"]
-        return self.work.flops([len(e.sequence.ids) for e in plan.examples], max([logits, *spans]))
+        return {"tokens": sum(lengths), "flops": self.work.flops(lengths, max([logits, *spans]))}
 
     def gradients(self, step: int) -> dict[str, float]:
         """Measure what cross-entropy and distillation ask of the weights before a step, without taking it.

@@ -53,7 +53,8 @@ def teacher_sequences(
         with about(example):
             prompt, zero = builder.build(row["question"], shown), builder.build(row["question"])
             builder.limits.check(len(prompt.ids) + len(answer), "the prompt with its answer")
-            builder.answer_ids(row["answer"])  # what training will read is wrong now or never
+            if spec.text == QUESTION:  # what training will read is wrong now or never
+                builder.answer_ids(row["answer"])
         if len(prompt.ids) > spec.max_prompt_tokens:
             raise JobError(
                 f"{example}: the {spec.teacher.shots}-shot prompt has {len(prompt.ids)} tokens, "
@@ -102,13 +103,15 @@ def precompute_activations(
     train = read_jsonl(train_path)
     builder = PromptBuilder.of_model(model_folder, spec.model.chat_template, spec.model.wording)
     sequences = teacher_sequences(spec, builder, train, written)
-    shards = Shards(state, len(sequences), SHARD_ROWS, digest_of(sequence.ids for sequence in sequences))
+    prompts = digest_of(sequence.ids for sequence in sequences)
+    shards = Shards(state, len(sequences), SHARD_ROWS, prompts)
     if shards.missing():
         shards.compute(_Values(spec, model_folder, sequences), "teacher")
     if shards.complete():
         lengths = torch.tensor([len(sequence.answer) for sequence in sequences], dtype=torch.int32)
         concatenate(shards.paths, output, None if spec.text == QUESTION else {"answer.lengths": lengths})
         meta = _meta(spec, builder, sequences) | {
+            "prompts": prompts,
             "model": sha256(model_folder / "manifest.json"),
             "dataset": sha256(train_path),
             "cache": sha256(output),
@@ -120,7 +123,6 @@ def _meta(spec: ActivationsSpec, builder: PromptBuilder, sequences: list[Sequenc
     lengths = torch.tensor([len(sequence.prompt.ids) for sequence in sequences], dtype=torch.float64)
     first = sequences[0]
     return {
-        "prompts": digest_of(sequence.ids for sequence in sequences),
         "answers": digest_of(sequence.answer for sequence in sequences),
         "teacher": spec.teacher.model_dump(),
         "text": spec.text,

@@ -7,7 +7,8 @@ from transformers import PreTrainedModel
 from ..config.targets import Span
 from ..data.sequences import Sequence
 from ..modeling.hidden_states import Capture, decoder_of
-from ..modeling.packed import Prefix, Selection, forward_passes, pack, packed_hidden, use_packed_attention
+from ..modeling.packed import Prefix, Selection, forward_passes, pack, packed_hidden
+from ..modeling.packed_attention import use_packed_attention
 
 
 class Reader:

@@ -23,9 +23,9 @@ class Shards:
         prompts: digest of the prompts that are read; shards of others are not found again.
     """
 
-    def __init__(self, folder: Path, rows: int, size: int, prompts: str = "") -> None:
+    def __init__(self, folder: Path, rows: int, size: int, prompts: str) -> None:
         self.folder, self.rows, self.size = folder, rows, size
-        own = folder / f"prompts-{prompts[:16]}" if prompts else folder
+        own = folder / f"prompts-{prompts[:16]}"
         self.paths = [own / f"shard-{start:08d}.safetensors" for start in range(0, rows, size)]
         # Which process has which shard may not depend on what is there already, since they look at different times.
         self.mine = range(RANK, len(self.paths), WORLD_SIZE)

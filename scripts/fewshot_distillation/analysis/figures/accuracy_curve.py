@@ -54,7 +54,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
         # Panels share what they show up to, so that heights compare.
         axes.set_ylim(0, min(1.0, max(top, theirs["high"].max() if len(theirs) else 0.0) + 0.04))
         if len(schedules) > 1:
-            axes.text(0.98, 0.02, schedule.replace("$", r"\$"), transform=axes.transAxes, ha="right")
+            axes.text(0.98, 0.02, schedule, transform=axes.transAxes, ha="right")
     for axes in panels[1:]:
         axes.set_ylabel("")
     published_legend(spec, panels[-1], theirs, measured.tested)

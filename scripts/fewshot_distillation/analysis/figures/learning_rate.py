@@ -25,7 +25,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
             runs.append(named)
     for (steps, rates), runs in courses.items():
         labels = list(dict.fromkeys(label for label, _, _ in runs))
-        schedules = ", ".join(dict.fromkeys(schedule.replace("$", r"\$") for _, schedule, _ in runs))
+        schedules = ", ".join(dict.fromkeys(schedule for _, schedule, _ in runs))
         name = labels[0] if len(labels) == 1 else f"{len(labels)} conditions"
         # One step is a point; more are a line without a mark at each.
         style = look(spec, runs[0][2]) | ({} if len(steps) == 1 else {"marker": ""})

@@ -72,8 +72,9 @@ def _pair(results: Results, cell: tuple, other: tuple) -> Pair:
     row = {"label": results.label(cell), "against": results.label(other), "checkpoint": results.rule(cell)}
     row |= {key: results.name(cell, key) for key in GROUP}
     row |= {f"against_{key}": results.name(other, key) for key in ("condition", "lambda")}
-    row["from_cut"] = results.from_cut(cell, steps, other, other_steps)
-    return Pair(row, *results.pair(cell, steps, other, other_steps))
+    pair = results.pair(cell, steps, other, other_steps)
+    row["from_cut"] = results.from_cut(cell, steps, other, other_steps, pair)
+    return Pair(row, *pair)
 
 
 def _family(family: str, pairs: list[Pair], spec: AggregateSpec) -> list[Row]:

@@ -13,8 +13,8 @@ from ...config.conditions import Sampling
 from ...modeling.attention import GROUPED, use_grouped_decoding
 from ...modeling.hidden_states import decoder_of, logits_of
 from ...modeling.load import device, load_model
-from ...modeling.packed import Prefix, forward_passes, pack, packed_hidden, use_packed_attention
-from ...modeling.packed_attention import PACKED
+from ...modeling.packed import Prefix, forward_passes, pack, packed_hidden
+from ...modeling.packed_attention import PACKED, use_packed_attention
 from .base import Generation, Setting
 from .sampling import Sampler, likeliest
 
