@@ -24,6 +24,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint env
 PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup --durations 30 --durations-min 4
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Files that Python and this package compile once save more than a second whenever a program starts.
+unexport PYTHONDONTWRITEBYTECODE
 
 RESULTS ?= results
 .PHONY: demo study status test test-all test-slurm test-vllm slurm chromium orphans docs lint schema screenshots bench

@@ -1,13 +1,13 @@
 """Digests of source code, so that jobs rerun when what they compute changes and not when a message does."""
 
-import ast
 import functools
 import hashlib
 import io
 import tokenize
+from importlib.util import resolve_name
 from pathlib import Path
 
-from .normal_form import normal_form
+from .modules import modules
 
 PACKAGE = "fewshot_distillation"
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -25,6 +25,7 @@ def code_digest(program: str, *extra_modules: str) -> str:
     digest = hashlib.sha256()
     for path in sorted(_closure(SCRIPTS / program, extra_modules)):
         digest.update(f"{path.relative_to(SCRIPTS)}\0{_meaning(path)}\0".encode())
+    modules().save()
     return digest.hexdigest()[:16]
 
 
@@ -53,6 +54,7 @@ def template_digest(part: str) -> str:
 
 def _digests(texts: dict[Path, str]) -> dict[str, str]:
     root = SCRIPTS.parent
+    modules().save()
     return {str(path.relative_to(root)): hashlib.sha256(text.encode()).hexdigest()[:16] for path, text in texts.items()}
 
 
@@ -75,16 +77,8 @@ def _closure(program: Path, extra_modules: tuple[str, ...]) -> set[Path]:
 
 @functools.cache
 def _imports(path: Path) -> frozenset[Path]:
-    here = list(path.relative_to(SCRIPTS).with_suffix("").parts)
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(here[: len(here) - node.level]) if node.level else ""
-            module = ".".join(part for part in (base, node.module or "") if part)
-            names.add(module)
-            names.update(f"{module}.{alias.name}" for alias in node.names)
+    here = ".".join(path.relative_to(SCRIPTS).with_suffix("").parts[:-1])
+    names = (resolve_name(name, here) for name in modules()[path].imports)
     return frozenset(p for name in names if name.startswith(PACKAGE) for p in _files(name))
 
 
@@ -98,4 +92,4 @@ def _files(name: str) -> set[Path]:
 
 @functools.cache
 def _meaning(path: Path) -> str:
-    return normal_form(path.read_bytes())
+    return modules()[path].meaning

@@ -7,7 +7,6 @@ them.
 
 import ast
 import builtins
-import functools
 from collections.abc import Iterator
 
 LOGGERS = {"log", "logger", "logging", "warnings"}
@@ -27,7 +26,6 @@ NAMING = {*BINDING, ast.arg, ast.alias, ast.Global, ast.Nonlocal, ast.ClassDef}
 DYNAMIC = {"locals", "vars", "eval", "exec"}
 
 
-@functools.cache
 def normal_form(source: str | bytes) -> str:
     """Return the syntax tree as text, without what only readers see."""
     tree = _Silent().visit(ast.parse(source))
