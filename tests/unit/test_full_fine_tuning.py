@@ -173,10 +173,9 @@ def test_evaluation_of_whole_models(setup: Setup, undisturbed, splits, tmp_path:
 def test_load_checkpoint_tells_kinds_by_their_files(setup: Setup, undisturbed, tmp_path: Path, model_folder: Path):
     lora = setup.train("sft", tmp_path)
     ids = torch.tensor([[5, 6, 7, 8]])
-    paths = [None, *(run / "checkpoints" / "checkpoint-6" for run in (lora, undisturbed["sft"]))]
-    models = [load_checkpoint(model_folder, path, "fp32") for path in paths]
+    paths = [run / "checkpoints" / "checkpoint-6" for run in (lora, undisturbed["sft"])]
+    models = [load_model(model_folder, "fp32"), *(load_checkpoint(model_folder, path, "fp32") for path in paths)]
     assert not any(m.training or p.requires_grad for m in models for p in m.parameters())
     with torch.inference_mode():
         logits = [m(ids).logits for m in models]
-        assert torch.equal(logits[0], load_model(model_folder, "fp32")(ids).logits)
     assert all((logits[a] - logits[b]).abs().max() > 0.01 for a, b in ((0, 1), (0, 2), (1, 2)))
