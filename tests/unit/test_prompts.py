@@ -119,14 +119,17 @@ def test_same_query_refuses_another_question(builder, tokenizer):
 
 
 @pytest.mark.parametrize("chat", [True, False])
-def test_prompts_prepared_together_are_those_built_one_by_one(chat: bool, monkeypatch):
-    """A batch of a tokenizer's, in the place of a call for each; what isn't prepared is built as ever."""
+def test_texts_tokenised_ahead_are_those_built_one_by_one(chat: bool, monkeypatch):
+    """A call for each batch, in the place of one for each text."""
     asked = [(row["question"], ROWS[n + 1 : n + 1 + n % 3]) for n, row in enumerate(ROWS[:6])]
     expected = [PromptBuilder(make_tokenizer(chat)).build(*one) for one in asked]
     builder, calls = PromptBuilder(make_tokenizer(chat)), []
     plain = type(builder.tokenizer).__call__
     monkeypatch.setattr(type(builder.tokenizer), "__call__", lambda *a, **k: calls.append(1) or plain(*a, **k))
-    builder.prepare(asked[:5])
-    assert len(calls) == 1
-    assert [builder.build(*one) for one in asked] == expected
-    assert len(calls) == 2
+    monkeypatch.setattr("fewshot_distillation.data.prompts.AHEAD", 4)
+    ahead = builder.ahead(asked, lambda one: [one], lambda one: [f"{len(one[0])} coins."])
+    built = [(builder.build(*one), builder.answer_ids(f"{len(one[0])} coins.")) for one in ahead]
+    assert len(calls) == 4 + chat  # for prompts and answers of both batches, and once for the end of a turn in a chat
+    single = PromptBuilder(make_tokenizer(chat))
+    assert built == [(single.build(*one), single.answer_ids(f"{len(one[0])} coins.")) for one in asked]
+    assert [prompt for prompt, _ in built] == expected

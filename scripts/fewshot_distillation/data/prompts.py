@@ -5,14 +5,15 @@ One builder serves teacher, student and every evaluation backend, so the same qu
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..config.wording import AS_IT_IS, Wording
 from ..runtime.errors import JobError
@@ -20,6 +21,10 @@ from .limits import UNKNOWN, Limits, ends_of, limits_of
 from .model_config import tokenizer_of
 from .rows import Row
 from .templates import ChatTemplate, PlainText
+
+T = TypeVar("T")
+# Items of which texts are tokenised at once; the places of their tokens in few-shot prompts take 100 MB.
+AHEAD = 256
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class PromptBuilder:
         ends: Sequence[int] = (), limits: Limits = UNKNOWN,
     ) -> None:  # fmt: skip
         self.tokenizer, self.ends, self.limits = tokenizer, ends, limits
-        self.prepared: dict[tuple[str, bool], Any] = {}
+        self._texts: dict[tuple, str] = {}
+        self._encodings: dict[tuple[str, bool], Any] = {}
         self.is_chat = bool(getattr(tokenizer, "chat_template", None))
         if arguments and not self.is_chat:
             raise JobError(f"chat_template {arguments}: the tokenizer has no chat template")
@@ -79,16 +85,39 @@ class PromptBuilder:
         """The text behind a question that asks for its answer."""
         return self.template.generation_prompt
 
-    def prepare(self, asked: Iterable[tuple[str, list[Row]]]) -> None:
-        """Tokenise prompts that will be built next, given by questions and demonstrations, all at once on all cores."""
-        texts: list[str] = []
-        for question, demonstrations in asked:
-            with contextlib.suppress(JobError):  # `build` will say what is wrong, and its caller with which row
-                texts.append(self.template.text(question, list(demonstrations)))
-        special = not self.is_chat
+    def ahead(
+        self, items: Iterable[T], prompts: Callable[[T], Iterable[tuple[str, list[Row]]]],
+        answers: Callable[[T], Iterable[str]] = lambda item: (),
+    ) -> Iterator[T]:  # fmt: skip
+        """Yield items, having tokenised what will be built of each, many at once on all cores.
+
+        Args:
+            prompts: the question and demonstrations of each prompt of an item.
+            answers: its answers.
+        """
+        items = iter(items)
+        while batch := list(itertools.islice(items, AHEAD)):
+            self._texts = {}
+            for question, demonstrations in (prompt for item in batch for prompt in prompts(item)):
+                with contextlib.suppress(JobError):  # `build` will say what is wrong, and its caller with which row
+                    self._texts[_key(question, demonstrations)] = self._text(question, demonstrations)
+            written = [self._answer_text(answer) for item in batch for answer in answers(item)]
+            self._encodings = self._encode(self._texts.values(), not self.is_chat) | self._encode(written, False)
+            yield from batch
+
+    def _encode(self, texts: Iterable[str], special: bool) -> dict[tuple[str, bool], Any]:
+        texts = list(dict.fromkeys(texts))
         with _all_cores():
             encodings = self.tokenizer(texts, add_special_tokens=special).encodings if texts else []
-        self.prepared = {(text, special): encoding for text, encoding in zip(texts, encodings, strict=True)}
+        return {(text, special): encoding for text, encoding in zip(texts, encodings, strict=True)}
+
+    def _text(self, question: str, demonstrations: Sequence[Row]) -> str:
+        known = self._texts.get(_key(question, demonstrations))
+        return self.template.text(question, list(demonstrations)) if known is None else known
+
+    def _answer_text(self, answer: str) -> str:
+        # With the text before it, because some tokenizers put a space before what comes first.
+        return self.template.generation_prompt + self.template.before_answer + answer + self.template.ending
 
     def build(self, question: str, demonstrations: list[Row] = ()) -> Prompt:
         """Build the prompt of a question after its demonstrations.
@@ -97,7 +126,7 @@ class PromptBuilder:
             JobError: the template or the tokenizer doesn't keep its parts apart, or the model can't read it.
         """
         self._check_marks(question, *(text for row in demonstrations for text in (row["question"], row["answer"])))
-        text = self.template.text(question, list(demonstrations))
+        text = self._text(question, demonstrations)
         # A chat template writes its own special tokens; plain text gets what the tokenizer adds, such as <bos>.
         ids, first = self._split(text, len(text) - len(self.generation_prompt), add_special_tokens=not self.is_chat)
         self.limits.check(len(ids), "the prompt")
@@ -113,9 +142,7 @@ class PromptBuilder:
         """
         self._check_marks(answer)
         template = self.template
-        # With the text before it, because some tokenizers put a space before what comes first.
-        text = template.generation_prompt + template.before_answer + answer + template.ending
-        ids, first = self._split(text, len(template.generation_prompt), add_special_tokens=False)
+        ids, first = self._split(self._answer_text(answer), len(template.generation_prompt), add_special_tokens=False)
         if template.ending and ids[-1] != self.end_of_turn:
             raise JobError(
                 f"the tokenizer doesn't read {template.ending!r} behind {answer[-12:]!r} as the end of a turn"
@@ -159,7 +186,7 @@ class PromptBuilder:
             JobError: a token reaches over that place, the tokenizer writes something after the text, or the model has
                 no embedding of a token.
         """
-        encoding = self.prepared.get((text, add_special_tokens))
+        encoding = self._encodings.get((text, add_special_tokens))
         encoding = encoding or self.tokenizer(text, add_special_tokens=add_special_tokens).encodings[0]
         ids = encoding.ids
         first = encoding.char_to_token(place)
@@ -198,6 +225,10 @@ class PromptBuilder:
     def stop_ids(self) -> list[int]:
         """Tokens at which generation ends."""
         return sorted({self.end_of_turn, *self.ends} | ({self.tokenizer.eos_token_id} - {None}))
+
+
+def _key(question: str, demonstrations: Sequence[Row]) -> tuple:
+    return question, *((row["question"], row["answer"]) for row in demonstrations)
 
 
 @contextlib.contextmanager

@@ -38,13 +38,35 @@ def check_rows(builder: PromptBuilder, train: list[Row], test: list[Row]) -> Non
     Raises:
         JobError: names the row.
     """
-    for index, row in enumerate(progress(train, "checking training rows", unit="row")):
+    rows = builder.ahead(progress(train, "checking training rows", unit="row"), _zero_shot, _answer)
+    for index, row in enumerate(rows):
         with about(f"training example {index}"):
             builder.build(row["question"])
             builder.answer_ids(row["answer"])
-    for index, row in enumerate(progress(test, "checking test rows", unit="row")):
+    for index, row in enumerate(builder.ahead(progress(test, "checking test rows", unit="row"), _zero_shot)):
         with about(f"test example {index}"):
             builder.build(row["question"])
+
+
+def _zero_shot(row: Row) -> list[tuple[str, list[Row]]]:
+    return [(row["question"], [])]
+
+
+def _answer(row: Row) -> list[str]:
+    return [row["answer"]]
+
+
+def zero_shot_prompts(builder: PromptBuilder, rows: dict[int, Row]) -> dict[int, Prompt]:
+    """Build the student's prompt of each training row, by its index.
+
+    Raises:
+        JobError: names the row.
+    """
+    prompts = {}
+    for index, row in builder.ahead(rows.items(), lambda item: _zero_shot(item[1])):
+        with about(f"training example {index}"):
+            prompts[index] = builder.build(row["question"])
+    return prompts
 
 
 def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: Path | None) -> list[list[int]]:
@@ -59,7 +81,7 @@ def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: P
     """
     if text == REFERENCE:
         answers = []
-        for index, row in enumerate(rows):
+        for index, row in enumerate(builder.ahead(rows, lambda row: (), _answer)):
             with about(f"training example {index}"):
                 answers.append(builder.answer_ids(row["answer"]))
         return answers

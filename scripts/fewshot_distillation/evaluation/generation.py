@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +23,6 @@ from ..runtime.files import atomic_path
 from ..runtime.progress import progress
 from . import backends
 from .backends.base import Backend, Setting
-
-PROMPTS = 256  # tokenised at once
 
 
 @dataclass(frozen=True)
@@ -87,25 +84,21 @@ def requests_for(
     Raises:
         JobError: a prompt is longer than the limit, or longer with its answer than the model has positions for.
     """
-
-    def drawn(index: int, row: Row) -> list[Row]:
-        return demonstrations.draw(split, index, row["question"]) if demonstrations else []
-
+    asked = (
+        (index, row["question"], demonstrations.draw(split, index, row["question"]) if demonstrations else [])
+        for index, row in rows.items()
+    )
     requests = []
-    for place, (index, row) in enumerate(rows.items()):
-        if place % PROMPTS == 0:
-            part = itertools.islice(rows.items(), place, place + PROMPTS)
-            builder.prepare((r["question"], drawn(i, r)) for i, r in part)
-        shown = drawn(index, row)
+    for index, question, shown in builder.ahead(asked, lambda item: [item[1:]]):
         with about(f"{split} example {index}"):
-            ids = builder.build(row["question"], shown).ids
+            ids = builder.build(question, shown).ids
             if len(ids) > limit:
                 raise JobError(
                     f"the {len(shown)}-shot prompt has {len(ids)} tokens, more than max_prompt_tokens {limit}"
                 )
             answered = f"the {len(shown)}-shot prompt with an answer of evaluation.max_new_tokens {new_tokens}"
             builder.limits.check(len(ids) + new_tokens, answered)
-        requests.append(Request(index, len(shown), 0, row["question"], ids))
+        requests.append(Request(index, len(shown), 0, question, ids))
     return requests
 
 

@@ -8,10 +8,10 @@ import torch
 from ..config.conditions import REFERENCE
 from ..config.specs import TrainSpec
 from ..config.targets import POSITIONS
-from ..data.prompts import PromptBuilder
+from ..data.prompts import Prompt, PromptBuilder
 from ..data.rows import Row
 from ..data.selection import chosen_rows, labelled_rows, subset
-from ..data.sequences import Sequence, answer_tokens
+from ..data.sequences import Sequence, answer_tokens, zero_shot_prompts
 from ..runtime.errors import JobError, about
 
 
@@ -70,12 +70,13 @@ def build_streams(
         answers = answer_tokens(learning.answers, train, builder, written)
     else:
         answers = [[]] * len(train)
+    labelled = [] if learning.sft_examples is None else labelled_rows(len(train), spec.labelled)
+    prompts = zero_shot_prompts(builder, {i: train[i] for i in (*rows, *labelled)})
     taught = bool(learning.targets)
-    streams = [[_example(i, train[i], answers[i], builder, limit, own_cross_entropy, taught) for i in rows]]
+    streams = [[_example(i, prompts[i], answers[i], builder, limit, own_cross_entropy, taught) for i in rows]]
     if learning.sft_examples is not None:
         references = answer_tokens(REFERENCE, train, builder, None)
-        labelled = labelled_rows(len(train), spec.labelled)
-        streams.append([_example(i, train[i], references[i], builder, limit, True, False) for i in labelled])
+        streams.append([_example(i, prompts[i], references[i], builder, limit, True, False) for i in labelled])
     if not all(streams):
         raise JobError(f"condition '{spec.condition_name}': there is no training example left to learn from")
     return Streams(streams, len(chosen) - len(kept & set(chosen)))
@@ -89,10 +90,9 @@ def _right(judged: Path) -> set[int]:
 
 
 def _example(
-    index: int, row: Row, answer: list[int], builder: PromptBuilder, limit: int, cross_entropy: bool, taught: bool
+    index: int, prompt: Prompt, answer: list[int], builder: PromptBuilder, limit: int, cross_entropy: bool, taught: bool
 ) -> Example:
     with about(f"training example {index}"):
-        prompt = builder.build(row["question"])
         builder.limits.check(min(limit, len(prompt.ids) + len(answer)), "the question with its answer")
     room = limit - len(prompt.ids)
     if room < 1:

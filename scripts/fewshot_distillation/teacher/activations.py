@@ -21,7 +21,6 @@ from .reading import Reader
 from .shards import Shards
 
 SHARD_ROWS = 64
-PROMPTS = 256  # tokenised at once; their tokens' places in the text take 100 MB
 
 
 def spans_of(text: str) -> tuple[Span, ...]:
@@ -42,18 +41,23 @@ def teacher_sequences(
     """
     demonstrations = Demonstrations(train, spec.teacher, spec.labelled)
     answers = [[]] * len(train) if spec.text == QUESTION else answer_tokens(spec.text, train, builder, written)
-    sequences, drawn = [], [demonstrations.draw("train", i, row["question"]) for i, row in enumerate(train)]
-    for index, (row, answer) in enumerate(
-        progress(list(zip(train, answers, strict=True)), "teacher prompts", unit="prompt")
-    ):
-        example, shown = f"training example {index}", drawn[index]
-        if index % PROMPTS == 0:
-            part = range(index, min(index + PROMPTS, len(train)))
-            builder.prepare((train[i]["question"], rows) for i in part for rows in ([], drawn[i]))
+    unread = spec.text == QUESTION  # the teacher reads no answers, but training will, and they are wrong now or never
+    examples = (
+        (row, answer, demonstrations.draw("train", index, row["question"]))
+        for index, (row, answer) in enumerate(zip(train, answers, strict=True))
+    )
+    examples = builder.ahead(
+        progress(examples, "teacher prompts", total=len(train), unit="prompt"),
+        lambda item: [(item[0]["question"], shown) for shown in ([], item[2])],
+        lambda item: [item[0]["answer"]] * unread,
+    )
+    sequences = []
+    for index, (row, answer, shown) in enumerate(examples):
+        example = f"training example {index}"
         with about(example):
             prompt, zero = builder.build(row["question"], shown), builder.build(row["question"])
             builder.limits.check(len(prompt.ids) + len(answer), "the prompt with its answer")
-            if spec.text == QUESTION:  # what training will read is wrong now or never
+            if unread:
                 builder.answer_ids(row["answer"])
         if len(prompt.ids) > spec.max_prompt_tokens:
             raise JobError(

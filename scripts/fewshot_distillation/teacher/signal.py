@@ -16,10 +16,10 @@ from ..config.conditions import QUESTION
 from ..config.specs import SignalSpec
 from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
-from ..data.sequences import Sequence, answer_tokens
+from ..data.sequences import Sequence, answer_tokens, zero_shot_prompts
 from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
-from ..runtime.errors import JobError, about
+from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
 from .activations import spans_of
 from .cache import TeacherCache
@@ -161,10 +161,8 @@ def audit_signal(
     chosen = list(range(len(train)))
     if text != QUESTION:
         chosen = chosen[:: max(1, len(train) // MOST_ANSWERS)][:MOST_ANSWERS]
-    sequences = []
-    for i, (row, answer) in enumerate(zip(train, answers, strict=True)):
-        with about(f"training example {i}"):
-            sequences.append(Sequence(builder.build(row["question"]), answer))
+    asked = zero_shot_prompts(builder, dict(enumerate(train)))
+    sequences = [Sequence(asked[index], answer) for index, answer in enumerate(answers)]
     prompts = digest_of(sequence.ids for sequence in sequences)
     shards = Shards(state, len(chosen), SHARD_ROWS, prompts)
     if shards.missing():
