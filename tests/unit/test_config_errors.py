@@ -117,6 +117,10 @@ CASES = {
         {"training__default__warmup_steps": 6},
         ["training.default.warmup_steps: 6 is not less than max_steps 6 of schedule 'short'"],
     ),
+    "recipe that is written like a number of examples": (
+        {"training__n500": {"learning_rate": 0.1}},
+        ["training: the name 'n500' is taken by `train_examples: 500` in paths"],
+    ),
     "label twice": ({"conditions__sft__label": "C"}, ["conditions.layerwise.label: 'C' is the label of 'sft' already"]),
     "two kinds of source": (
         {"models__tiny__source__hub": "a/b"},

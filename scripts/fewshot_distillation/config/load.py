@@ -1,5 +1,6 @@
 """Read a configuration: each entry by its class, then the entries against each other."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -42,6 +43,9 @@ def _reserved_names(config: Config) -> Iterator[str]:
     for name in (QUESTION, REFERENCE):
         if name in config.teachers:
             yield f"teachers: the name '{name}' is taken by what teachers read; choose another"
+    for name in config.training:
+        if re.fullmatch(r"n\d+", name):
+            yield f"training: the name '{name}' is taken by `train_examples: {name[1:]}` in paths; choose another"
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
