@@ -176,7 +176,8 @@ def test_shards_of_a_model_train_the_same_adapter(setup: Setup, one_process: Pat
         kept, passes = seen["gradients"]
         assert kept == passes > 6  # steps, of several micro batches each
     assert sum(seen["elements"][0] for seen in both) == both[0]["elements"][1]
-    assert both[0]["gathered"] > 1 == both[1]["gathered"]
+    # The first process keeps all that it gathers; the other one at a time, and the next on its way.
+    assert both[0]["gathered"] > 2 >= both[1]["gathered"]
 
 
 @each_way
@@ -205,7 +206,8 @@ def test_shards_of_a_model_train_all_weights_and_tied_ones(splits: tuple[Path, P
 
 def test_fsdp_in_bfloat16(setup: Setup, tmp_path: Path):
     """Targets and gradients are not rounded more than in one process."""
-    more = {"program": WATCHED, "BF16": "1"}
+    # A pass of each example alone, since what else is in a pass decides how bfloat16 rounds.
+    more = {"program": WATCHED, "changes": {"training__default__micro_batch_tokens": 140}, "BF16": "1"}
     train(setup, tmp_path / "one", **more)
     train(setup, tmp_path / "two", 2, "fsdp", **more)
     assert_same_training(tmp_path / "one", tmp_path / "two")
