@@ -19,7 +19,7 @@ WANTED = (
     "runs/**/adapter_model.safetensors",
     "runs/**/adapter_config.json",
     "runs/**/predictions.parquet",
-    "teachers/**/*.safetensors",
+    "teachers/**/activations.safetensors",
 )
 
 
@@ -168,10 +168,12 @@ def test_evaluation_killed_keeps_its_batches(prepared: Project, undisturbed: Pro
     for answered in ("predictions.parquet", "judged.parquet", "accuracy.csv"):
         prepared.path(RUN, answered).unlink()
     driver = prepared.start(TARGET)
-    wait_for(lambda: list(prepared.path(".state").glob("eval_checkpoint/*/checkpoint-30/*/batch-*.parquet")), "a batch")
+    wait_for(
+        lambda: list(prepared.path(".state").glob("eval_checkpoint/*/checkpoint-30/**/batch-*.parquet")), "a batch"
+    )
     kill_group(driver)
     kept = {
-        path: path.stat().st_mtime_ns for path in prepared.path(".state").glob("eval_checkpoint/*/*/*/batch-*.parquet")
+        path: path.stat().st_mtime_ns for path in prepared.path(".state").glob("eval_checkpoint/*/**/batch-*.parquet")
     }
     assert kept
     driver = prepared.start(TARGET)
