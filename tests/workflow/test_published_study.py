@@ -79,7 +79,8 @@ def test_the_plan_was_carried_out(rehearsal: Rehearsal):
         assert sum(model in run.parts for run in runs) == count
     for run in runs:
         metrics = pd.read_csv(run / "metrics.csv")
-        assert len(metrics) == 4 and metrics.notna().all(axis=None)
+        every_step = metrics[[name for name in metrics if not name.startswith("grad_") or name == "grad_norm"]]
+        assert len(metrics) == 4 and every_step.notna().all(axis=None)
         assert json.loads((run / "checkpoints" / "manifest.json").read_text())["examples"] == 32
     assert "Nothing to be done" in rehearsal.snakemake("-n", "all")
 
@@ -100,7 +101,7 @@ def test_every_figure_and_table_is_there(rehearsal: Rehearsal):
 
 def test_the_real_prompts_were_used(rehearsal: Rehearsal):
     for model in TRAINED:
-        folder = rehearsal.path("teachers", model, "fewshot")
+        folder = rehearsal.path("teachers", model, "fewshot", "question")
         meta = json.loads((folder / "meta.json").read_text())
         assert meta["examples"] == 32 and 1500 < meta["prompt_tokens"]["mean"] < 1750
         assert meta["positions"]["question_end"]["token"] == "\n"

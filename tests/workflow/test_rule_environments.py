@@ -33,8 +33,8 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Limited
 RULES = {
     "analysis.yaml": ["score", "summarise_icl_gap", "aggregate", "plot_.*", "write_analysis", "write_report"],
     "study.yaml": [
-        "fetch_model", "fetch_dataset", "baseline", "write_answers", "precompute_activations", "precompute_logits",
-        "audit_signal", "train", "eval_checkpoint",
+        "fetch_model", "fetch_dataset", "baseline", "precompute_activations", "precompute_logits", "audit_signal",
+        "train", "eval_checkpoint",
     ],
 }  # fmt: skip
 

@@ -43,7 +43,7 @@ def test_before_anything_runs(finished: Project, tmp_path: Path):
 def test_what_is_done(finished: Project, tmp_path: Path):
     """With the times that it took; a change of settings takes back what it makes stale."""
     text = finished.run("plan")
-    assert counts(text, 2) == counts(text, 1) and re.search(r"\| train .*\| 0\.00 \| x [\d.]+ by 4 earlier", text)
+    assert counts(text, 2) == counts(text, 1) and re.search(r"\| train .* 0\.00 \| x [\d.]+ by 4 earlier", text)
     config = copy.deepcopy(finished.config)
     config["training"]["default"]["learning_rate"] = 3e-4
     finished.configure(config)
