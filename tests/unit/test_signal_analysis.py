@@ -179,6 +179,12 @@ def test_thresholds(runs: list[Path], factor: float, warned: bool):
         assert (f"**{label} has next to nothing to learn from**" in text) == warned
 
 
+def test_an_audit_of_one_position_compares_it_with_no_other(runs: list[Path]):
+    audit = AUDIT | {"positions": {"prompt_end": position(0.5 * LEAST_KL, LAYERS)}}
+    text = section(runs, audit, layerwise={"span": "prompt_end"})
+    assert "nats from the base student's, below 0.02." in text and "()" not in text
+
+
 def test_without_a_teacher_there_is_no_section():
     assert signal_section({"signal": [], "distillation": []}, "tiny") == ""
 

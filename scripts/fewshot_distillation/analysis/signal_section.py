@@ -6,7 +6,7 @@ from .text import percent, table
 
 Row = dict[str, Any]
 
-# Nats of KL(teacher ‖ untrained student) below which a condition that matches logits has next to nothing to learn. By
+# Nats of KL(teacher ‖ base student) below which a condition that matches logits has next to nothing to learn. By
 # Pinsker's inequality no event's probability differs by more than √(KL / 2), here 10 points, however well it learns. A
 # 135M model with eight demonstrations had 0.003 at `question_end`, where the chat format dictates the next token, and
 # 1.3 at `prompt_end`, where the answer begins (48 word problems). At T = 2 these were 0.25 and 0.40, but at the former
@@ -103,7 +103,7 @@ def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
             elsewhere = ", ".join(f"{positions[name]['kl']['1.0']:.2g} at `{name}`" for name in others)
             found[row["label"]] = (
                 f"{where} the teacher's next-token distribution is only {row['kl']:.2g} nats from the base "
-                f"student's ({elsewhere}), below {LEAST_KL:g}."
+                f"student's{f' ({elsewhere})' if elsewhere else ''}, below {LEAST_KL:g}."
             )
             if row["temperature"] != 1:
                 found[row["label"]] += (
