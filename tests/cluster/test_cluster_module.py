@@ -70,7 +70,8 @@ def test_handlers_that_replace_those_of_the_module_are_found_out(folder: Path, s
         snakefile.write("onstart:\n    print('mine')\n")
     driver = start(folder)
     assert driver.wait(PATIENCE) != 0
-    assert "put `onstart` and `onsuccess` before the module" in (folder / jobs(folder, slurm)[0]["StdOut"]).read_text()
+    # Models and data are fetched first, on the driver's own machine.
+    assert "call study.onstart() in `onstart:`" in (folder / "driver.log").read_text() and not jobs(folder, slurm)
 
 
 def test_a_folder_that_a_cluster_would_misread_is_refused(tmp_path: Path, tiny_source: Path, slurm: Slurm):
