@@ -1,19 +1,22 @@
 """Which backend a job uses, and what is made of an engine's answers."""
 
+import contextlib
 import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from fewshot_distillation.config.catalogue import Evaluation
+from fewshot_distillation.config.catalogue import Evaluation, Server
 from fewshot_distillation.evaluation import backends
-from fewshot_distillation.evaluation.backends.base import Generation
+from fewshot_distillation.evaluation.backends.base import Generation, Setting
 from fewshot_distillation.evaluation.backends.vllm_backend import rank_for
+from fewshot_distillation.evaluation.generation import Request, answer
 from fewshot_distillation.runtime.errors import JobError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -51,7 +54,7 @@ def preference():
 """
 ASK = """
 import sys
-from fewshot_distillation.config.catalogue import Evaluation
+from fewshot_distillation.config.catalogue import Evaluation, Server
 from fewshot_distillation.evaluation import backends
 backend = sys.argv[1]
 modules = Evaluation(backend=backend).modules
@@ -124,3 +127,31 @@ def test_an_answer_that_the_engine_gave_up():
 def test_an_answer_that_the_engine_had_no_room_for():
     with pytest.raises(JobError, match="after 1 of 2 tokens: its context is too short"):
         Generation.of_engine([1], "length", 2, STOP)
+
+
+class StandInForVllm(SimpleNamespace):
+    """What the backend takes of vLLM: an engine that answers every prompt with its last token."""
+
+    class LLM:
+        def __init__(self, folder: str, **settings) -> None:
+            self.llm_engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=lambda: None))
+
+        def generate(self, prompts: list, chosen: object, **more) -> list[SimpleNamespace]:
+            return [
+                SimpleNamespace(outputs=[SimpleNamespace(token_ids=ids[-1:], finish_reason="stop")]) for ids in prompts
+            ]
+
+    SamplingParams, TokensPrompt = staticmethod(dict), staticmethod(lambda prompt_token_ids: prompt_token_ids)
+
+
+def test_answers_of_vllm_become_a_table_without_it(tmp_path: Path, model_folder: Path, builder, monkeypatch):
+    """vLLM's own tests, which need it installed, run apart from these."""
+    monkeypatch.setitem(sys.modules, "vllm", StandInForVllm(__path__=[]))
+    monkeypatch.setitem(sys.modules, "vllm.lora", SimpleNamespace(__path__=[]))
+    monkeypatch.setitem(sys.modules, "vllm.lora.request", SimpleNamespace(LoRARequest=tuple))
+    requests = [Request(n, 0, 0, f"How many are {n} and 1?", builder.build(f"How many are {n}?").ids) for n in range(3)]
+    setting = Setting(model_folder, [], builder.tokenizer, "fp32", 100, 0, Server(), [])
+    with contextlib.closing(backends.create("vllm", setting)) as backend:
+        table = answer(requests, backend, None, builder, Evaluation(max_new_tokens=4), tmp_path, "base")
+    assert list(table["backend"]) == ["vllm"] * 3
+    assert sorted(map(list, table["token_ids"])) == sorted(request.ids[-1:] for request in requests)

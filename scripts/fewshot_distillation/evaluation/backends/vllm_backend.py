@@ -64,7 +64,7 @@ class VllmBackend:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.max_lora_rank = rank_for(setting.checkpoints)
-        self.engine, self.loaded, self.lora = None, None, None
+        self.llm, self.loaded, self.lora = None, None, None
         self.lora_numbers: dict[Path, int] = {}
 
     def use(self, checkpoint: Path | None) -> None:
@@ -94,7 +94,7 @@ class VllmBackend:
         log.info("starting vLLM for %s", folder)
         lora = {"enable_lora": True, "max_lora_rank": self.max_lora_rank, "max_loras": 1} if self.max_lora_rank else {}
         try:
-            self.engine = LLM(
+            self.llm = LLM(
                 str(folder),
                 dtype=str(dtype_for(self.setting.precision, device())).removeprefix("torch."),
                 max_model_len=self._context(folder),
@@ -124,7 +124,7 @@ class VllmBackend:
         else:
             drawn = {"temperature": sampling.temperature, **common}
             chosen = [SamplingParams(seed=seed_of(sampling, ids), **drawn) for ids in prompts]
-        outputs = self.engine.generate(
+        outputs = self.llm.generate(
             [TokensPrompt(prompt_token_ids=ids) for ids in prompts], chosen, lora_request=self.lora, use_tqdm=False
         )
         found = [output.outputs[0] for output in outputs]
@@ -132,9 +132,9 @@ class VllmBackend:
 
     def close(self) -> None:
         """Give the engine's memory back, before another model is loaded."""
-        if self.engine is not None:
-            self.engine.llm_engine.engine_core.shutdown()
-            self.engine, self.loaded = None, None
+        if self.llm is not None:
+            self.llm.llm_engine.engine_core.shutdown()
+            self.llm, self.loaded = None, None
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
