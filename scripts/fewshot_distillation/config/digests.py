@@ -7,10 +7,9 @@ import tokenize
 from importlib.util import resolve_name
 from pathlib import Path
 
-from .modules import modules
+from .modules import SCRIPTS, modules
 
 PACKAGE = "fewshot_distillation"
-SCRIPTS = Path(__file__).resolve().parents[2]
 
 # These don't decide a number: `config` speaks through the specs, `runtime` moves files and prints progress.
 IGNORED = (f"{PACKAGE}.config", f"{PACKAGE}.runtime")

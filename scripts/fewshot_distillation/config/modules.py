@@ -35,7 +35,7 @@ class Modules:
         # What the entries were made by: another interpreter or normal form starts anew.
         made_by = sys.version.encode() + Path(__file__).read_bytes() + Path(normal_form.__file__).read_bytes()
         self.maker = hashlib.sha256(made_by).hexdigest()
-        self.known = self._read()
+        self.known, self.changed = self._read(), False
 
     def __getitem__(self, path: Path) -> Module:
         source = path.read_bytes()
@@ -63,7 +63,6 @@ class Modules:
         self.changed = False
 
     def _read(self) -> dict[str, list]:
-        self.changed = False
         try:
             content = json.loads(self.file.read_text())
             return content["modules"] if content["maker"] == self.maker else {}

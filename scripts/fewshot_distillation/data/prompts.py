@@ -104,6 +104,7 @@ class PromptBuilder:
             written = [self._answer_text(answer) for item in batch for answer in answers(item)]
             self._encodings = self._encode(self._texts.values(), not self.is_chat) | self._encode(written, False)
             yield from batch
+        self._texts, self._encodings = {}, {}
 
     def _encode(self, texts: Iterable[str], special: bool) -> dict[tuple[str, bool], Any]:
         texts = list(dict.fromkeys(texts))

@@ -152,7 +152,7 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
-        return metrics | {**self._work(plan)}
+        return metrics | self._work(plan)
 
     def _work(self, plan: StepPlan) -> dict[str, float]:
         """Tokens and model FLOPs of a step; logits at an answer's tokens count once, whatever is made of them."""
