@@ -84,7 +84,8 @@ class Lock:
         before = None
         while not self.acquire(wait=False):
             owner, now = self.owner, self._touched()
-            if (owner and owner.hostname == this_host()) or (before and now and now != before):
+            # Without an owner it is what another leaves there for a moment, while it takes the lock over.
+            if owner and (_runs(owner) if owner.hostname == this_host() else before and now and now != before):
                 return False
             if before is None:
                 log.warning("watching %s for up to %.0f s, to see whether it is still running", described(owner), STALE)
@@ -142,8 +143,12 @@ def look(path: Path) -> str | None:
     if owner is None:
         return None
     # Of another machine only the time of the last touch is known, by clocks that may disagree a little.
-    here = owner.hostname == this_host()
-    return described(owner) if (Path(f"/proc/{owner.pid}").exists() if here else silent < STALE + 60) else None
+    alive = _runs(owner) if owner.hostname == this_host() else silent < STALE + 60
+    return described(owner) if alive else None
+
+
+def _runs(owner: OwnerRecord) -> bool:
+    return Path(f"/proc/{owner.pid}").exists()
 
 
 def _lost(loss: LeaseCompromise) -> None:
