@@ -71,6 +71,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_job_without_a_log_is_done_when_its_mark_is_there(here: Path):
+    study = Results(here, "ab")
+    content = json.loads(plan_file(study.results).read_text())
+    for job in content["jobs"]:
+        job["log"] = None
+    plan_file(study.results).write_text(json.dumps(content))
+    old, new = study.results / "a.out", study.results / "b.out"
+    old.touch()
+    os.utime(old, (content["since"] - 5, content["since"] - 5))
+    assert study.states() == {"a": "waiting", "b": "waiting"}, "a mark of an earlier time doesn't count"
+    new.touch()
+    assert study.states() == {"a": "waiting", "b": "done"}
+
+
 def test_states_of_jobs(here: Path):
     study = Results(here, "abcdef", done_before="a")
     study.finish("b")

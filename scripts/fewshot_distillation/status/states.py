@@ -60,7 +60,9 @@ def _job(
     there = all((plan.folder / path).exists() for path in job.outputs)
     if not job.needed:
         return Job(job, "done")
-    log = plan.folder / job.log if job.log else None
+    if job.log is None:  # of an instant: it only marks that others are done
+        return Job(job, "done" if there and _newest(job, plan) >= plan.since else "waiting")
+    log = plan.folder / job.log
     touched = _touched(log)
     usual = durations.get((job.rule, job.wildcards.get("model"))) or durations.get((job.rule, None))
     slurm = queued.get(_comment(job))
@@ -89,11 +91,15 @@ def _comment(job: Planned) -> str:
     return f"rule_{job.rule}_wildcards_{values}" if values else f"rule_{job.rule}"
 
 
-def _touched(log: Path | None) -> float | None:
+def _touched(path: Path) -> float | None:
     try:
-        return log.stat().st_mtime if log else None
+        return path.stat().st_mtime
     except OSError:
         return None
+
+
+def _newest(job: Planned, plan: Plan) -> float:
+    return max((_touched(plan.folder / path) or 0.0 for path in job.outputs), default=0.0)
 
 
 def _began(log: Path) -> float:
