@@ -3,6 +3,7 @@
 import random
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -157,3 +158,24 @@ def test_numbers_are_compared_exactly():
     """Floats would call 0.1 + 0.2 another number than 0.3, and lose the last digits of a long one."""
     assert strict("#### 0.3") == Decimal("0.3") == strict("#### 0.30")
     assert strict("#### 12345678901234567890") == Decimal("12345678901234567890")
+
+
+def labelled_answers() -> list[tuple[str, bool, str]]:
+    """Reference, label, and the last line of a solution, of four models to all test questions."""
+    text = Path(__file__).with_name("gsm8k_labelled_answers.tsv").read_text()
+    rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    return [(reference, cell[0] == "1", cell[2:]) for reference, *cells in rows for cell in cells]
+
+
+@pytest.mark.parametrize(("read", "mark"), [(flexible, "A: "), (flexible, "#### "), (strict, "#### ")])
+def test_labels_of_published_answers(read, mark: str):
+    """Behind working that another number ends, as every one of them has it."""
+    labelled = labelled_answers()
+    assert len(labelled) == 5276 and sum(label for _, label, _ in labelled) == 286 + 515 + 458 + 742
+    working = "Each has 4 - 5 = <<4-5=-1>>-1.\n"
+    wrong = [
+        (reference, label, answer)
+        for reference, label, answer in labelled
+        if (read(working + (mark + answer if answer else "")) == read(mark + reference)) != label
+    ]
+    assert not wrong, wrong[:3]
