@@ -51,11 +51,14 @@ def plain(student: Student, examples: list[Example]) -> dict[str, torch.Tensor]:
 
 
 def with_targets(student: Student, examples: list[Example], *values) -> dict[str, torch.Tensor]:
-    """Of packed sequences; what they are compared with reads padded ones, with an attention mask."""
+    """Sums of packed sequences, which can be differentiated; what they are compared with reads padded ones."""
     base, targets = student.base[0], student.learning.targets if values else []
     assert use_packed_attention(base)
+    names = ["ce", *(f"target_{number}" for number in range(len(targets)))]
     try:
-        return student(collate(examples, targets, [Given(value) for value in values]))
+        batch = collate(examples, targets, [Given(value) for value in values])
+        losses, sums = student(batch, [{name: 1.0} for name in names])
+        return sums | dict(zip(names, losses.unbind(), strict=True))
     finally:
         base.set_attn_implementation("sdpa")
 

@@ -103,9 +103,9 @@ def test_the_first_steps_are_an_epoch(setup: Setup, monkeypatch):
     trainer, seen = setup.trainer("sft"), []
     forward = trainer._forward
 
-    def noted(plan, number: int) -> dict:
+    def noted(plan, number: int, *weights: dict) -> tuple:
         seen.extend(example.index for example in plan.micro_batches[number])
-        return forward(plan, number)
+        return forward(plan, number, *weights)
 
     monkeypatch.setattr(trainer, "_forward", noted)
     for step in range(1, 4):

@@ -29,5 +29,6 @@ def compile_student(trainer: Trainer, cache: Path) -> None:
     log.info("compiling the layers; what was compiled is kept in %s", cache)
     compile_layers(decoder, cache)
     # Kernels are chosen by the first batch, which has to be the same where a run continues.
-    accelerator.backward(trainer._loss(1, trainer._forward(plan, plan.mine[0]), plan.tokens))
+    loss, _ = trainer._forward(plan, plan.mine[0], trainer._weights(plan))
+    accelerator.backward(loss.sum())
     trainer.optimizer.zero_grad()

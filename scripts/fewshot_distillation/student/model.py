@@ -98,35 +98,45 @@ class Student(nn.Module):
             if target.target == "hidden_states"
         }
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the sums of all losses over the micro batch.
+    def forward(self, batch: Batch, weights: list[dict[str, float]]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the sums of all losses over the micro batch, and weigh them.
+
+        Args:
+            weights: for each loss to differentiate, the weight of each sum in it.
 
         Returns:
-            `ce`, summed over answer tokens; `target_<number>`, summed over the tokens of the target's span; for hidden
-            states also `cosine_<number>`, (layers,), summed over them. What no token of the batch has is left out.
+            The losses, (losses,), and the sums, without a gradient: `ce`, over answer tokens; `target_<number>`, over
+            the tokens of the target's span; for hidden states also `cosine_<number>`, (layers,), over them. What no
+            token of the batch has is left out.
         """
         where = batch.packed.input_ids.device.type
         with torch.autocast(where, self.dtype, enabled=self.dtype == torch.bfloat16):
-            return self._sums(batch)
+            return self._sums(batch, weights)
 
-    def _sums(self, batch: Batch) -> dict[str, Tensor]:
-        sums: dict[str, Tensor] = {}
+    def _sums(self, batch: Batch, weights: list[dict[str, float]]) -> tuple[Tensor, dict[str, Tensor]]:
+        losses, sums = [], {}
         with contextlib.ExitStack() as stack:
             states = {n: stack.enter_context(self.captures[n].of(batch.packed, s)) for n, s in batch.states.items()}
             hidden = packed_hidden(decoder_of(self.base[0]), batch.packed)
         for number, layers in states.items():
-            student, teacher = torch.stack(layers, dim=1), batch.values[number]
+            name, student, teacher = f"target_{number}", torch.stack(layers, dim=1), batch.values[number]
             # Losses compute in float32 whatever the precision of the layers.
             with torch.autocast(hidden.device.type, enabled=False):
-                sums[f"target_{number}"] = self.losses[number](student, teacher, self.learning.targets[number]).sum()
+                value = self.losses[number](student, teacher, self.learning.targets[number]).sum()
+            losses.append(value * value.new_tensor([w.get(name, 0.0) for w in weights]))
+            sums[name] = value.detach()
             with torch.no_grad():
                 sums[f"cosine_{number}"] = F.cosine_similarity(student.float(), teacher.float(), dim=-1).sum(0)
         for head in batch.heads:
-            sums |= self._head(head, head.chosen.of(hidden), batch.values)
-        return sums
+            loss, found = self._head(head, head.chosen.of(hidden), batch.values, weights)
+            losses.append(loss)
+            sums |= found
+        return torch.stack(losses).sum(0), sums
 
-    def _head(self, head: Head, hidden: Tensor, values: dict[int, Values]) -> dict[str, Tensor]:
-        """Sums of what is computed from logits at the same tokens, hidden states (tokens, hidden).
+    def _head(
+        self, head: Head, hidden: Tensor, values: dict[int, Values], weights: list[dict[str, float]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted losses and sums of what is computed from logits at the same tokens, hidden states (tokens, hidden).
 
         Cross-entropy alone takes the same way, so that λ = 0 equals plain fine-tuning to the bit.
         """
@@ -146,5 +156,6 @@ class Student(nn.Module):
 
         names = (["ce"] if head.labels is not None else []) + [f"target_{number}" for number in head.targets]
         given += [] if head.labels is None else [head.labels]
-        values = over_vocabulary(self.base[0], terms, hidden, *given)
-        return dict(zip(names, values.sum(0).unbind(), strict=True))
+        weights = torch.tensor([[w.get(name, 0.0) for name in names] for w in weights], device=hidden.device)
+        losses, found = over_vocabulary(self.base[0], terms, hidden, *given, weights=weights)
+        return losses.sum(0), dict(zip(names, found.sum(0).unbind(), strict=True))

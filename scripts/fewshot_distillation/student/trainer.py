@@ -135,13 +135,12 @@ class Trainer:
         plan = self._plan(step)
         totals = self._zeros(plan.tokens)
         for number in plan.mine:
-            sums = self._forward(plan, number)
-            loss = self._loss(step, sums, plan.tokens)
+            loss, sums = self._forward(plan, number, self._weights(plan))
             with self._accumulating(last=number == plan.mine[-1]):
                 # Processes average their gradients; here they are parts of one sum.
-                self.accelerator.backward(loss * world)
+                self.accelerator.backward(loss.sum() * world)
             for name, value in sums.items():
-                totals[name] += value.detach()
+                totals[name] += value
         totals = {name: self.accelerator.reduce(value, "sum") for name, value in totals.items()}
         metrics = self._metrics(step, totals, plan.tokens)
         norm = self.accelerator.clip_grad_norm_(self.student.parameters(), self.spec.training.max_grad_norm)
@@ -171,28 +170,19 @@ class Trainer:
             `grad_norm_ce`, `grad_norm_distillation`, and `grad_cosine` between the two.
         """
         plan = self._plan(step)
-        weights = {name: self._weight(step, name) for name, count in plan.tokens.items() if count}
-        if (
-            self.accelerator.num_processes > 1
-            or not weights.get("ce")
-            or not any(weights[n] for n in weights if n != "ce")
-        ):
+        weights = self._weights(plan)
+        parts = {"ce": weights.get("ce", 0.0)}, {name: w for name, w in weights.items() if name != "ce"}
+        if self.accelerator.num_processes > 1 or not all(any(part.values()) for part in parts):
             return {}
         trained = [p for p in self.student.parameters() if p.requires_grad]
-        total = {"ce": 0.0, "distillation": 0.0}
+        total = [0.0, 0.0]
         for number in plan.mine:
-            sums = self._forward(plan, number)
-            parts = {"ce": [], "distillation": []}
-            for name in sums.keys() & weights.keys():
-                term = weights[name] * sums[name] / plan.tokens[name]
-                parts["ce" if name == "ce" else "distillation"].append(term)
-            for name, terms in parts.items():
-                if terms:
-                    keep = name == "ce" and bool(parts["distillation"])
-                    found = torch.autograd.grad(sum(terms), trained, retain_graph=keep, allow_unused=True)
-                    flat = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
-                    total[name] = total[name] + torch.cat([g.flatten().float() for g in flat])
-        ce, distillation = total["ce"], total["distillation"]
+            losses, _ = self._forward(plan, number, *parts)
+            for which, loss in enumerate(losses.unbind()):
+                found = torch.autograd.grad(loss, trained, retain_graph=which == 0, allow_unused=True)
+                flat = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
+                total[which] = total[which] + torch.cat([g.flatten().float() for g in flat])
+        ce, distillation = total
         return {
             "grad_norm_ce": ce.norm().item(),
             "grad_norm_distillation": distillation.norm().item(),
@@ -221,16 +211,17 @@ class Trainer:
                 zeros[f"cosine_{number}"] = torch.zeros(len(capture.blocks), device=where)
         return zeros
 
-    def _forward(self, plan: StepPlan, number: int) -> dict[str, torch.Tensor]:
-        """Sums of a micro batch's losses."""
+    def _forward(
+        self, plan: StepPlan, number: int, *weights: dict[str, float]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Compute, of a micro batch, one loss for each of `weights`, and the sums of its terms."""
         batch = collate(plan.micro_batches[number], self.spec.learning.targets, self.caches)
         torch.manual_seed(self._seed(plan.step, number))
-        return self.model(batch.to(self.accelerator.device))
+        return self.model(batch.to(self.accelerator.device), list(weights))
 
-    def _loss(self, step: int, sums: dict[str, torch.Tensor], tokens: dict[str, int]) -> torch.Tensor:
-        """The part of L = w L_CE + λ Σ_t λ_t L_t that a micro batch contributes."""
-        terms = [self._weight(step, name) * value / tokens[name] for name, value in sums.items() if name in tokens]
-        return torch.stack(terms).sum()
+    def _weights(self, plan: StepPlan) -> dict[str, float]:
+        """The weight of each term's sum in L = w L_CE + λ Σ_t λ_t L_t, whose terms are means over their tokens."""
+        return {name: self._weight(plan.step, name) / count for name, count in plan.tokens.items() if count}
 
     def _weight(self, step: int, name: str) -> float:
         """The weight of a term at a step."""
