@@ -30,6 +30,7 @@ CASES = {
     "a number for a date": ({"prompt": {"template_date": 20240726}}, ["prompt.template_date: expected a date such as"]),
     "a misspelt key of the prompt": ({"prompt": {"sytem": "x"}}, ["prompt: unknown key 'sytem'", "'system'"]),
     "results beside the Snakefile": ({"results": "x/.."}, ["results: results need a folder of their own", "it is "]),
+    "results in the folder above": ({"results": ".."}, ["results: results need a folder of their own", "it is '..'"]),
     "nothing for a path": ({"published": " "}, ["published: a path can't be empty"]),
     "a home that isn't there": (
         {"models__tiny__source": {"files": "~nobody-at-all/tiny"}},

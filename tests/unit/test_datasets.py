@@ -207,6 +207,13 @@ def test_calculator_marks(tmp_path: Path, marks: str):
     assert meta["dataset"]["calculation_annotations"] == marks
 
 
+def test_text_is_tidy_without_its_calculator_marks(tmp_path: Path):
+    """A template that trims would show a demonstration otherwise than the answer that is learned."""
+    row = {"question": "How many?", "answer": "<<1+1=2>>\nTwo eggs. <<2=2>>\n#### 2"}
+    fetch_files(tmp_path, [row], [OTHER], marks="strip")
+    assert read_jsonl(tmp_path / "train.jsonl")[0]["answer"] == "Two eggs. \n#### 2"
+
+
 def test_generator(tmp_path: Path):
     train, test = write_dataset(tmp_path, train=7, test=3, seed=5)
     for split, path in (("train", train), ("test", test)):

@@ -39,6 +39,7 @@ STATES = {"target": "hidden_states", "teacher": {"shots": 8}, "reduction": "mean
 COURSE = {"learning_rate": 1e-4, "warmup_steps": 2, "lr_scheduler": "cosine", "max_steps": 6}
 RECIPE = {"lora": {}, "weight_decay": 0.01, "max_grad_norm": 1.0, "effective_batch_size": 4, "max_tokens": 512}
 PROTOCOL = {
+    "models": {"tiny": "someone/tiny", "huge": "someone/huge"}, "precision": "fp32",
     "objective": {"sft": {}, "layerwise": STATES}, "schedule": COURSE, "recipe": RECIPE,
     "prompt": {"question": "Q: {question}"}, "demonstrations": "fixed",
     "thinking": {"tuned": {"enable_thinking": False}}, "max_new_tokens": 64, "scorer": "strict", "questions": "all",
@@ -50,15 +51,20 @@ def own(**changes) -> OwnProtocol:
     """The protocol of the small study; `schedule__max_steps=7` is what its runs do otherwise."""
     objective = load(PROTOCOL).objective
     run = {"schedule": dict(COURSE), "recipe": dict(RECIPE)}
+    evaluation_set, model = {"dataset": "problems"}, {"hub": None}
+    parts = run | {"evaluation_set": evaluation_set, "model": model}
     for where, value in changes.items():
         part, _, key = where.partition("__")
-        run[part][key] = value
+        parts[part][key] = value
     asked = {"models": ["tiny"], "questions": "all", "demonstrations": {0: "fixed", 8: "fixed"}}
     return OwnProtocol(
         objective=objective,
-        models={"tiny": {"prompt": PROTOCOL["prompt"], "thinking": PROTOCOL["thinking"], "runs": {"short": run}}},
+        models={
+            "tiny": model | {"prompt": PROTOCOL["prompt"], "thinking": PROTOCOL["thinking"], "runs": {"short": run}}
+        },
+        precision="fp32",
         asked={"": asked, "phase0": asked}, max_new_tokens=64, scorers=["strict", "flexible"], metric="strict",
-        seeds=[42], evaluation_set={"dataset": "problems"},
+        seeds=[42], evaluation_set=evaluation_set,
     )  # fmt: skip
 
 
@@ -185,7 +191,12 @@ APART = {
     "seeds": ({"seeds": [1, 2]}, "seeds: 1, 2, here 42"),
     "evaluation set": ({"evaluation_set": {"dataset": "gsm8k"}}, "evaluation set: dataset gsm8k, here problems"),
     "checkpoint": ({"checkpoint": "best_on_test"}, "checkpoint: best_on_test, here every one by its step"),
+    "some of its rows": (
+        {"evaluation_set": {"dataset": "problems", "rows": 5}}, "evaluation set: rows 5, here none"
+    ),
+    "precision": ({"precision": "bf16"}, "precision: bf16, here fp32"),
     "not known": ({"seeds": None}, "seeds: not known"),
+    "not reproduced": ({"apart": "prompt: in another language"}, "prompt: in another language"),
 }  # fmt: skip
 
 
@@ -195,6 +206,29 @@ def test_every_point_sets_a_row_apart(tmp_path: Path, changes: dict, said: str):
     row = table[(table["condition"] == "layerwise") & (table["step"] == 6)].iloc[0]
     assert row["protocol"] == DIFFERS and row["differs"].startswith(said)
     assert pd.isna(row["verdict"]) and row["measured"] == 0.9, "it is measured, and not judged"
+
+
+OTHERS = {
+    "another model": ({"model__hub": "someone/else"}, "model: someone/tiny, here someone/else"),
+    "the same model": ({"model__hub": "someone/tiny"}, ""),
+    "another dataset": (
+        {"evaluation_set__hub": "someone/else"},
+        "evaluation set: hub someone/problems, here someone/e",
+    ),
+    "some rows": ({"evaluation_set__rows": 5}, "evaluation set: rows none, here 5"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), OTHERS.values(), ids=OTHERS)
+def test_models_and_questions_of_other_repositories(tmp_path: Path, changes: dict, said: str):
+    """Those from local files are taken to be what their names say."""
+    protocol = PROTOCOL | {"evaluation_set": {"dataset": "problems", "hub": "someone/problems"}}
+    for ours, expected in ((own(), ""), (own(**changes), said)):
+        row = compared(write_published(tmp_path, protocol=protocol), measured(), ours).iloc[1]
+        if expected:
+            assert row["protocol"] == DIFFERS and row["differs"].startswith(expected) and pd.isna(row["verdict"])
+        else:
+            assert (row["protocol"], row["differs"]) == (SAME, "")
 
 
 def test_what_belongs_to_training_says_nothing_of_an_untrained_model(tmp_path: Path):

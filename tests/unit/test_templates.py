@@ -30,6 +30,7 @@ DATED = {
     "optional": ("{% if current_date %}Current date: {{ current_date }}{% endif %}\n", "Current date: 2031-03-01"),
     "by another name": ("It is {{ todays_date }}.\n", "It is 2031-03-01."),
     "by a name of its own": ("It is {{ conversation_date_iso }}.\n", "It is 2031-03-01."),
+    "the time": ("It is {{ current_datetime }}, {{ timestamp }}.\n", "It is 2031-03-01, 2031-03-01."),
     "today": ("Today is {{ today_str | default('some day') }}.\n", "Today is 2031-03-01."),
 }
 

@@ -106,7 +106,8 @@ def _published(
     entry = {"tables": about, "rows": _records(_whole(table)), "differences": other_differences(published)}
     entry["source"] = file.source and file.source.model_dump(mode="json")
     return _whole(table), {
-        "published": entry | {"left_out": file.left_out, "own": spec.protocol.model_dump(mode="json")}
+        "published": entry
+        | {"remaining": file.remaining, "left_out": file.left_out, "own": spec.protocol.model_dump(mode="json")}
     }
 
 

@@ -39,7 +39,7 @@ def differences(published: Protocol, own: OwnProtocol, row: Row) -> list[str]:
             found.append(f"{point}: {NOT_KNOWN}")
         elif parts := list(_apart(theirs, ours)):
             found.append(f"{point}: {', '.join(parts)}")
-    return found
+    return [*found, published.apart] if published.apart else found
 
 
 def models_apart(published: Published, own: OwnProtocol) -> set[str]:
@@ -66,7 +66,9 @@ def _points(published: Protocol, own: OwnProtocol, row: Row) -> Iterator[tuple[s
         yield "objective", published.objective.get(row["condition"]), own.objective[row["condition"]]
         yield "schedule", _plain(published.schedule), _plain(run.schedule)
         yield "recipe", _plain(published.recipe), _plain(run.recipe)
-    # Dates in templates are left to the template in both.
+    yield "model", published.models.get(row["model"]), model.hub or published.models.get(row["model"])
+    yield "precision", published.precision, own.precision
+    # The published code left dates to the template, which knows the day of the run.
     yield "prompt", _plain(published.prompt, "template_date"), _plain(model.prompt, "template_date")
     asked = own.asked[row["phase"] or MAIN]
     if not trained and row["shots"]:
@@ -76,7 +78,8 @@ def _points(published: Protocol, own: OwnProtocol, row: Row) -> Iterator[tuple[s
     yield "longest answer", published.max_new_tokens, own.max_new_tokens
     yield "scorer", published.scorer, scorer_of(published, own)
     yield "questions", _questions(published.questions), _questions(asked.questions)
-    yield "evaluation set", _plain(published.evaluation_set), _plain(own.evaluation_set)
+    known = () if own.evaluation_set.hub else ("hub",)
+    yield "evaluation set", _plain(published.evaluation_set, *known), _plain(own.evaluation_set, *known)
     if trained:
         # A run that nobody seeded is one of those that any seed gives.
         yield "seeds", published.seeds, "unseeded" if published.seeds == "unseeded" else own.seeds

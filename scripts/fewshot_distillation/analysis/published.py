@@ -61,7 +61,9 @@ def published_vs_measured(
             rows.append(ours | {"note": _notes(missing, row["caution"])})
         for _, part in found.groupby("seed", dropna=False):
             beside = _beside(row, part, scorer_of(protocol, own), own, confidence)
-            if ours["protocol"] == SAME and "difference" in beside:
+            if ours["protocol"] == SAME and beside["n"] != row["n"]:
+                beside |= {"protocol": DIFFERS, "differs": f"questions: {row['n']}, here {beside['n']}"}
+            elif ours["protocol"] == SAME and "difference" in beside:
                 beside["verdict"] = AGREES if beside["difference_low"] <= 0 <= beside["difference_high"] else OFF
             rows.append(ours | beside)
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -22,16 +22,19 @@ def published_section(published: dict[str, Any], confidence: float) -> str:
         _whose(published["source"]),
         f"{len(mine)} of {len(rows)} rows are part of this study, and {len(measured)} of them are measured so far. For "
         f"{same} of these the protocol is the same as the published one in every point of `published.yaml`: objective, "
-        "schedule, recipe, prompt, thinking, length limit, scorer, questions, seeds, evaluation set, checkpoint. There "
+        "schedule, recipe, model, precision, prompt, thinking, length limit, scorer, questions, seeds, evaluation set, "
+        "checkpoint. There "
         f"alone a difference is given. It is measured minus published, with Newcombe's {100 * confidence:g} % interval "
         "for two independent samples, because the published answers aren't known question by question; `in agreement` "
         "says that the interval holds zero, `off` that it doesn't. Neither holds what another seed would change.",
+        _listed("Otherwise in any case, and no point of that comparison:", published["remaining"]),
         _contradictions(rows, tables, published["differences"]),
     ]
     for name, about in tables.items():
         if own := [row for row in mine if row["table"] == name]:
             parts += [f"### {about['title']}", about["caution"] or "", *_table(own, about["decimals"])]
-    parts += [_others(tables, {row["table"] for row in mine}), _left_out(published["left_out"])]
+    left_out = [f"{what}: {why}" for what, why in published["left_out"].items()]
+    parts += [_others(tables, {row["table"] for row in mine}), _listed("Left out:", left_out)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -59,11 +62,7 @@ def _contradictions(rows: list[Row], tables: dict[str, dict], differences: dict[
             f"{differences['other']} of {differences['printed']} printed differences aren't those of the accuracies "
             f"printed beside them, by at most {differences['largest']} in the last decimal"
         )
-    if not found:
-        return ""
-    return "\n".join(
-        ["The study disagrees with itself, and every number is kept as printed:", "", *map("- {}".format, found)]
-    )
+    return _listed("The study disagrees with itself, and every number is kept as printed:", found)
 
 
 def _table(rows: list[Row], decimals: int) -> list[str]:
@@ -129,12 +128,12 @@ def _difference(row: Row) -> str:
 def _others(tables: dict[str, dict], shown: set[str]) -> str:
     """Tables that this study has no row of, with the studies that have."""
     lines = [
-        f"- {about['title']}" + (": " + code(f"snakemake {about['rebuilt_by']}") if about["rebuilt_by"] else "")
+        about["title"] + (": " + code(f"snakemake {about['rebuilt_by']}") if about["rebuilt_by"] else "")
         for name, about in tables.items()
         if name not in shown
     ]
-    return "\n".join(["Not part of this study, and what builds it:", "", *lines]) if lines else ""
+    return _listed("Not part of this study, and what builds it:", lines)
 
 
-def _left_out(left_out: dict[str, str]) -> str:
-    return "\n".join(["Left out:", "", *(f"- {what}: {why}" for what, why in left_out.items())]) if left_out else ""
+def _listed(heading: str, entries: list[str]) -> str:
+    return "\n".join([heading, "", *map("- {}".format, entries)]) if entries else ""

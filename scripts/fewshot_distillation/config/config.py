@@ -1,5 +1,6 @@
 """The whole configuration: every key of workflow_config.yaml."""
 
+import os
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -158,7 +159,7 @@ class Config(Strict):
     @field_validator("results")
     @classmethod
     def _own_folder(cls, results: str) -> str:
-        if results in (".", "/"):
+        if results in (".", "/") or os.path.basename(results) == "..":
             raise ValueError("results need a folder of their own, such as 'results'")
         return results
 

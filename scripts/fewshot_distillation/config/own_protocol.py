@@ -27,6 +27,7 @@ def own_protocol(study: Study) -> OwnProtocol:
     return OwnProtocol(
         objective={name: objective_of(one.learning, config.teachers) for name, one in study.trained.items()},
         models={model: _model(study, model) for model in models},
+        precision=config.precision,
         asked={
             name: OwnQuestions(
                 models=who,
@@ -40,7 +41,9 @@ def own_protocol(study: Study) -> OwnProtocol:
         scorers=config.scorers,
         metric=config.metric,
         seeds=sorted({run.seed for run in study.runs}),
-        evaluation_set=EvaluationSet(dataset=config.dataset),
+        evaluation_set=EvaluationSet(
+            dataset=config.dataset, hub=_hub(study.dataset.source), rows=study.dataset.limit_test
+        ),
     )
 
 
@@ -48,10 +51,15 @@ def _model(study: Study, model: str) -> OwnModel:
     tuned, base = study.model_spec(model), study.model_spec(model, base=True)
     variants = dict.fromkeys(run.schedule for run in study.runs_of(model))
     return OwnModel(
+        hub=_hub(study.config.models[model].source),
         prompt=tuned.wording,
         thinking=Asked(base=base.chat_template, tuned=tuned.chat_template),
         runs={name: _run(study, model, study.variants[name]) for name in variants},
     )
+
+
+def _hub(source: object) -> str | None:
+    return getattr(source, "hub", None)
 
 
 def _run(study: Study, model: str, variant: Variant) -> OwnRun:

@@ -79,6 +79,8 @@ class EvaluationSet(Strict):
 
     dataset: Name = Field(description="Dataset, by the name in workflow_config.yaml.")
     split: Literal["test"] = Field("test", description="Its split.")
+    hub: str | None = Field(None, description="Where it was taken from; rows from elsewhere are taken to be the same.")
+    rows: int | None = Field(None, ge=1, description="Only its first rows; null for all.")
 
 
 class Protocol(Strict):
@@ -90,11 +92,15 @@ class Protocol(Strict):
     commit: str | None = Field(
         None, pattern=r"^[0-9a-f]{7,40}$", description="Of the study's repository, at which its code was read."
     )
+    models: dict[Name, str] = Field(
+        {}, description="Repository of each model; one that is taken from elsewhere is taken to be the same."
+    )
     objective: dict[Name, Annotated[Objective, BeforeValidator(_written)]] = Field(
         {}, description="The loss of each condition, written as a condition with the teacher's prompt in its place."
     )
     schedule: Course | None = Field(None, description="The learning rate.")
     recipe: Recipe | None = Field(None, description="The rest of training.")
+    precision: Literal["bf16", "fp32"] | None = Field(None, description="In which the layers compute.")
     prompt: Wording | None = Field(None, description="What is said around a question.")
     demonstrations: Literal["per_example", "fixed"] | None = Field(
         None, description="Drawn anew for every test question, or one set for all."
@@ -112,6 +118,7 @@ class Protocol(Strict):
     checkpoint: Literal["last", "named", "best_on_test", "best_on_validation"] | None = Field(
         None, description="Which checkpoint a row is of: the last, the one whose step it names, or the best on a set."
     )
+    apart: str | None = Field(None, min_length=1, description="A point that no setting here reproduces.")
 
 
 class OwnRun(Strict):
@@ -124,6 +131,7 @@ class OwnRun(Strict):
 class OwnModel(Strict):
     """How a model is asked, and what its runs are."""
 
+    hub: str | None
     prompt: Wording
     thinking: Asked
     runs: dict[str, OwnRun] = {}
@@ -142,6 +150,7 @@ class OwnProtocol(Strict):
 
     objective: dict[str, Objective]
     models: dict[str, OwnModel]
+    precision: str
     asked: dict[str, OwnQuestions]
     max_new_tokens: int
     scorers: list[str]

@@ -123,6 +123,7 @@ class Published(Strict):
 
     source: Source | None = Field(None, description="Whose accuracies these are.")
     dataset: Name = Field(description="Dataset whose test questions were answered.")
+    remaining: list[Text] = Field([], description="What is otherwise here in any case, whatever is configured.")
     left_out: dict[str, Text] = Field({}, description="What the study published besides, and why it isn't here.")
     tables: dict[Name, PublishedTable] = Field(min_length=1, description="Tables by name.")
 

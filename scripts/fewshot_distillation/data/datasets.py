@@ -13,6 +13,7 @@ from ..config.specs import DatasetSpec
 from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json, write_text
 from ..tasks import Task, task_of
+from ..tasks.base import tidy
 from .hub import one_sentence
 from .rows import Row, same_question
 from .selection import validation_rows
@@ -143,7 +144,7 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
     check_disjoint(rows["train"], rows["test"])
     if spec.calculation_annotations == "strip":
         for row in (row for part in rows.values() for row in part):
-            row["answer"] = re.sub(task.annotations, "", row["answer"])
+            row["answer"] = tidy(re.sub(task.annotations, "", row["answer"]), "answer")
     paths = {"train": train_path, "test": test_path, "validation": train_path.with_name("validation.jsonl")}
     rows |= _set_aside(rows["train"], spec)
     for split, path in paths.items():

@@ -19,7 +19,8 @@ TURNS = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content":
 # Variables from which chat templates take today's date: any with such a word in its name that isn't a switch. A
 # template that asks by `strftime_now`, as most do, gives the date its form itself.
 _DATE = re.compile(
-    r"(?!(?:add|enable|disable|has|hide|include|is|no|show|skip|use|with|without)_)(?:.*_)?(?:date|todays?)(?:_.*)?"
+    r"(?!(?:add|enable|disable|has|hide|include|is|no|show|skip|use|with|without)_)"
+    r"(?:.*_)?(?:date|todays?|(?:date)?time|timestamp)(?:_.*)?"
 )
 # Forms that are expected by name; the others get ISO 8601.
 FORMS = {"date_string": "%d %b %Y"}  # Llama 3
@@ -78,7 +79,7 @@ class ChatTemplate:
             source = re.sub(r"{%[-+]?\s*(end)?generation\s*[-+]?%}", "", self.tokenizer.get_chat_template())
             tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(source)
             known = meta.find_undeclared_variables(tree)
-        except (TemplateError, ValueError, RecursionError) as error:
+        except (TemplateError, ValueError, TypeError, RecursionError) as error:
             raise JobError(f"the chat template can't be read: {_one_line(error)}") from None
         names = {node.name for node in tree.find_all((nodes.Filter, nodes.Name))}
         if names & {"random", "lipsum"}:
