@@ -1,5 +1,6 @@
 """Digests of source code change with what a job computes, and with nothing else."""
 
+import ast
 import re
 import shutil
 from pathlib import Path
@@ -129,6 +130,29 @@ def test_rewording_counts_as_little_as_renaming_while_the_loss_counts(scripts: P
     assert later.digest() == spec.digest() and later.label_smoothing == 0
     assert later.model_copy(update={"label_smoothing": 0.1}).digest() != spec.digest()
     assert changed_by(scripts, LAYERWISE, lambda t: t.replace(".sum(1)", ".sum(1) * 2", 1)) == {"train layerwise"}
+
+
+PROGRAMS = ("fetch_model.py", "precompute_activations.py", "precompute_logits.py", "train.py", "eval_checkpoint.py")
+
+
+@pytest.mark.parametrize("program", [*PROGRAMS, "generate.py", "fetch_dataset.py"])
+def test_no_message_is_left_in_what_counts(program: str):
+    """Texts of several words that are no messages have to be named here."""
+    no_messages = {"You are a helpful assistant."}  # tries out whether a template wants a system message
+    left = set()
+    for path in digests._closure(digests.SCRIPTS / program, ()):
+        for node in ast.walk(ast.parse(normal_form(path.read_bytes()).replace("·", "v_"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value.split()) > 3:
+                left.add(node.value)
+    unrelated_words = {text for text in left if not re.search(r"[.,;:']|\b(?:the|a|an|of|is|has)\b", text)}
+    assert left - unrelated_words <= no_messages
+
+
+def test_what_is_said_around_a_question_counts(scripts: Path):
+    edit = changed_by(
+        scripts, "fewshot_distillation/data/templates.py", lambda t: t.replace("(PLACE, q", "(PLACE, 'Hm. ' + q")
+    )
+    assert {"train.py", "generate.py", "precompute_activations.py", "eval_checkpoint.py"} <= edit
 
 
 def test_a_default_that_was_changed_counts():

@@ -229,7 +229,7 @@ class TestModelsThatAreLeftAsTheyWere:
             return inputs[0], torch.arange(inputs[1].shape[1]).unsqueeze(0) ** 2
 
         decoder_of(model).rotary_emb.register_forward_pre_hook(counting_on)
-        self.refuse(model, "something that is not known here", caplog)
+        self.refuse(model, "something that is unsupported here", caplog)
 
 
 def test_what_a_model_asks_for_and_nobody_knows_to_do(model):

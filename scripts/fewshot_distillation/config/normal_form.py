@@ -10,8 +10,8 @@ import builtins
 from collections.abc import Iterator
 
 LOGGERS = {"log", "logger", "logging", "warnings"}
-# Functions of which texts are for readers: the arguments by number and by name.
-PROGRESS = {"progress": ({1}, {"what", "unit"})}
+# Functions and methods of which texts are for readers: the arguments by number and by name.
+SHOWN = {"progress": ({1}, {"what", "unit"}), "check_length": ({1}, {"what"})}
 # In scripts/: the names of arguments with their help texts.
 HELP = "ARGUMENTS"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -73,8 +73,9 @@ class _Silent(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if isinstance(node.func, ast.Name) and node.func.id in PROGRESS:
-            numbers, names = PROGRESS[node.func.id]
+        called = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+        if called in SHOWN:
+            numbers, names = SHOWN[called]
             node.args = [argument for number, argument in enumerate(node.args) if number not in numbers]
             node.keywords = [keyword for keyword in node.keywords if keyword.arg not in names]
         return self.generic_visit(node)

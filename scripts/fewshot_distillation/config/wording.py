@@ -46,10 +46,6 @@ class Wording(Strict):
             raise ValueError("expected a date such as 2024-07-26")
         return value
 
-    def message(self, question: str) -> str:
-        """Return the user's message that asks a question."""
-        return self.question.replace(QUESTION, question)
-
 
 # The question alone.
 AS_IT_IS = Wording()

@@ -20,7 +20,7 @@ class Limits:
     tokens: int | None = None
     positions: int | None = None
 
-    def check(self, length: int, what: str) -> None:
+    def check_length(self, length: int, what: str) -> None:
         """Refuse a text that the model was not made for.
 
         Raises:

@@ -130,7 +130,7 @@ class PromptBuilder:
         text = self._text(question, demonstrations)
         # A chat template writes its own special tokens; plain text gets what the tokenizer adds, such as <bos>.
         ids, first = self._split(text, len(text) - len(self.generation_prompt), add_special_tokens=not self.is_chat)
-        self.limits.check(len(ids), "the prompt")
+        self.limits.check_length(len(ids), "the prompt")
         if first == 0:
             raise JobError("there is no token before the generation prompt, so nothing is asked")
         return Prompt(ids=ids, question_end=first - 1, prompt_end=len(ids) - 1)

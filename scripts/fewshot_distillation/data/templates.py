@@ -28,6 +28,11 @@ FORMS = {"date_string": "%d %b %Y"}  # Llama 3
 OURS = {"messages", "add_generation_prompt", "raise_exception", "strftime_now", "tools", "documents"}
 
 
+def message(wording: Wording, question: str) -> str:
+    """Write the user's message that asks a question."""
+    return wording.question.replace(PLACE, question)
+
+
 class PlainText:
     """`Question: …`, `Answer: …` for a model without a chat template."""
 
@@ -43,9 +48,10 @@ class PlainText:
 
     def text(self, question: str, demonstrations: list[Row]) -> str:
         """Render a prompt, up to and with the generation prompt."""
-        ask = self.wording.message
-        shown = "".join(f"{ask(row['question'])}\nAnswer: {row['answer']}\n\n" for row in demonstrations)
-        return f"{self.system}{shown}{ask(question)}\n{self.generation_prompt}"
+        shown = "".join(
+            f"{message(self.wording, row['question'])}\nAnswer: {row['answer']}\n\n" for row in demonstrations
+        )
+        return f"{self.system}{shown}{message(self.wording, question)}\n{self.generation_prompt}"
 
 
 class ChatTemplate:
@@ -93,24 +99,27 @@ class ChatTemplate:
         try:
             return self._rendered([*self._system(), *turns], asking)
         except Exception as error:  # whatever a template of somebody else's may raise
-            raise JobError(f"the chat template fails: {_one_line(error)}{self._advice(turns, asking)}") from None
+            advice = (
+                " (it takes no system message; set prompt.system to null)"
+                if self.wording.system
+                else " (it wants a system message; set prompt.system)"
+            )
+            otherwise = self._works_otherwise(turns, asking)
+            raise JobError(f"the chat template fails: {_one_line(error)}{advice if otherwise else ''}") from None
 
     def _rendered(self, messages: list[dict[str, str]], asking: bool) -> str:
         return self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=asking, **self.arguments
         )
 
-    def _advice(self, turns: list[dict[str, str]], asking: bool) -> str:
+    def _works_otherwise(self, turns: list[dict[str, str]], asking: bool) -> bool:
         """Whether it is the system message that a template misses or doesn't want."""
         system = [] if self.wording.system else [{"role": "system", "content": "You are a helpful assistant."}]
         try:
             self._rendered([*system, *turns], asking)
         except Exception:
-            return ""
-        want = "takes no system message; set prompt.system to null" if self.wording.system else (
-            "wants a system message; set prompt.system"
-        )  # fmt: skip
-        return f" (it {want})"
+            return False
+        return True
 
     @cached_property
     def _marks(self) -> re.Pattern:
@@ -180,9 +189,9 @@ class ChatTemplate:
         """
         turns = []
         for row in demonstrations:
-            turns.append({"role": "user", "content": self.wording.message(row["question"])})
+            turns.append({"role": "user", "content": message(self.wording, row["question"])})
             turns.append({"role": "assistant", "content": row["answer"]})
-        turns.append({"role": "user", "content": self.wording.message(question)})
+        turns.append({"role": "user", "content": message(self.wording, question)})
         text = self._render(turns, True)
         if not text.endswith(self.generation_prompt):
             raise JobError("the chat template's generation prompt isn't always the same; the question's end is unclear")

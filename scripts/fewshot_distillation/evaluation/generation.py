@@ -97,7 +97,7 @@ def requests_for(
                     f"the {len(shown)}-shot prompt has {len(ids)} tokens, more than max_prompt_tokens {limit}"
                 )
             answered = f"the {len(shown)}-shot prompt with an answer of evaluation.max_new_tokens {new_tokens}"
-            builder.limits.check(len(ids) + new_tokens, answered)
+            builder.limits.check_length(len(ids) + new_tokens, answered)
         requests.append(Request(index, len(shown), 0, question, ids))
     return requests
 

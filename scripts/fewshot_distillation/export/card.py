@@ -10,6 +10,7 @@ from ..analysis.method import data_of, objective, targets_of
 from ..analysis.text import escape, interval, percent, points
 from ..config.sources import FilesModel, HubDataset, HubModel
 from ..config.specs import ExportSpec
+from ..data.templates import message
 from .choose import Choice, Result, difference
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -53,6 +54,7 @@ def card(
         percent=percent,
         points=points,
         interval=interval,
+        message=message,
     )
     return f"---\n{yaml.safe_dump(_metadata(spec, choice, own, kind), sort_keys=False, allow_unicode=True)}---\n{text}"
 

@@ -17,7 +17,7 @@ log = logging.getLogger("fewshot_distillation")
 
 PACKED = "packed"
 # What a model may ask of attention that is not done here.
-_MORE = {"softcap": "a cap on attention scores", "s_aux": "attention sinks", "position_bias": "position biases"}
+_MORE = ("softcap", "s_aux", "position_bias")
 _FLASH_FEATURES = 256  # a head, at most
 
 
@@ -67,9 +67,9 @@ def packed_attention(
     Raises:
         Unsupported: the model asks for more, or doesn't hand down where sequences begin.
     """
-    for name, what in _MORE.items():
+    for name in _MORE:
         if others.get(name) is not None:
-            raise Unsupported(what)
+            raise Unsupported(f"attention with `{name}`")
     if cu_seq_lens_q is None or dropout or not getattr(module, "is_causal", True):
         raise Unsupported("dropout of attention scores, attention in both directions, or no packed batch")
     # Norms with float32 weights return float32 under autocast; attention computes in autocast's type.
@@ -160,43 +160,41 @@ def use_packed_attention(model: PreTrainedModel) -> bool:
     was. Called before adapters are added and before weights are sharded over processes.
     """
     before, training = model.config._attn_implementation, model.training
-    reason = _static_reason(model)
-    if reason is None:
+    try:
+        _check_settings(model)
         model.eval()
-        try:
-            reason = _tried(model)
-        except Unsupported as error:
-            reason = str(error)
-        finally:
-            model.train(training)
-    if reason is None:
+        _try_out(model)
         return True
-    if is_packed(model):
-        model.set_attn_implementation(before)
-    log.info("batches are padded, not packed: %s needs %s", type(model).__name__, reason)
-    return False
+    except Unsupported as error:
+        if is_packed(model):
+            model.set_attn_implementation(before)
+        log.info("batches are padded, not packed: %s needs %s", type(model).__name__, error)
+        return False
+    finally:
+        model.train(training)
 
 
-def _static_reason(model: PreTrainedModel) -> str | None:
+def _check_settings(model: PreTrainedModel) -> None:
     config = model.config.get_text_config()
     if getattr(config, "attn_logit_softcapping", None) is not None:
-        return _MORE["softcap"]
+        raise Unsupported("a cap on attention scores")
     if getattr(config, "attention_dropout", 0.0):
-        return "dropout of attention scores"
+        raise Unsupported("dropout of attention scores")
     strange = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
-    return f"layers of type {sorted(strange)[0]}" if strange else None
+    if strange:
+        raise Unsupported(f"layers of type {sorted(strange)[0]}")
 
 
 @torch.inference_mode()
-def _tried(model: PreTrainedModel) -> str | None:
-    """What goes wrong with two short sequences in one row, against one at a time as the model reads them so far."""
+def _try_out(model: PreTrainedModel) -> None:
+    """Compare two short sequences in one row with one at a time, as the model reads them so far."""
     decoder, config = model.get_decoder(), model.config.get_text_config()
     where = model.get_input_embeddings().weight.device
     sequences = [torch.arange(1, 6, device=where), torch.arange(2, 5, device=where)]
     expected = [decoder(input_ids=ids.unsqueeze(0), use_cache=False).last_hidden_state[0] for ids in sequences]
     model.set_attn_implementation(PACKED)
     if not is_packed(decoder):
-        return "its own attention"
+        raise Unsupported("its own attention")
     windows: list[int | None] = []
 
     def watched(*arguments, **settings):
@@ -217,7 +215,7 @@ def _tried(model: PreTrainedModel) -> str | None:
     window, types = getattr(config, "sliding_window", None), getattr(config, "layer_types", None)
     types = types or ["sliding_attention"] * len(decoder.layers)
     if windows != [window if kind == "sliding_attention" else None for kind in types]:
-        return "windows that it doesn't hand down"
+        raise Unsupported("windows that it doesn't hand down")
     scale = max(1.0, found.float().abs().max().item())
-    close = torch.allclose(found.float(), torch.cat(expected).float(), rtol=0.02, atol=0.02 * scale)
-    return None if close else "something that is not known here"
+    if not torch.allclose(found.float(), torch.cat(expected).float(), rtol=0.02, atol=0.02 * scale):
+        raise Unsupported("something that is unsupported here")

@@ -93,7 +93,7 @@ def _example(
     index: int, prompt: Prompt, answer: list[int], builder: PromptBuilder, limit: int, cross_entropy: bool, taught: bool
 ) -> Example:
     with about(f"training example {index}"):
-        builder.limits.check(min(limit, len(prompt.ids) + len(answer)), "the question with its answer")
+        builder.limits.check_length(min(limit, len(prompt.ids) + len(answer)), "the question with its answer")
     room = limit - len(prompt.ids)
     if room < 1:
         raise JobError(

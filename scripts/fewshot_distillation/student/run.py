@@ -18,7 +18,7 @@ from ..data.rows import read_jsonl
 from ..modeling.utilisation import peak_of
 from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, write_json
-from ..runtime.progress import progress
+from ..runtime.progress import progress, speed_text
 from ..runtime.workspace import Workspace
 from .compiled import compile_student
 from .examples import build_streams
@@ -128,9 +128,7 @@ class Speed:
         seconds, tokens, flops = (sum(column) for column in zip(*steps, strict=True)) if steps else (0, 0, 0)
         if not seconds:
             return "no step yet"
-        rate = flops / seconds / self.devices
-        of_peak = "" if self.peak is None else f", {rate / self.peak:.1%} of the GPU's peak"
-        return f"{tokens / seconds:,.0f} tokens/s, {rate / 1e9:,.0f} GFLOP/s{of_peak}"
+        return speed_text(tokens / seconds, flops / seconds / self.devices, self.peak)
 
 
 def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:

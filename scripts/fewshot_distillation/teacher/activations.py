@@ -56,7 +56,7 @@ def teacher_sequences(
         example = f"training example {index}"
         with about(example):
             prompt, zero = builder.build(row["question"], shown), builder.build(row["question"])
-            builder.limits.check(len(prompt.ids) + len(answer), "the prompt with its answer")
+            builder.limits.check_length(len(prompt.ids) + len(answer), "the prompt with its answer")
             if unread:
                 builder.answer_ids(row["answer"])
         if len(prompt.ids) > spec.max_prompt_tokens:
