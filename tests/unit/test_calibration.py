@@ -144,6 +144,36 @@ def test_equivalence_is_rarely_claimed_wrongly(seeds: int, seed_sd: float, quest
         assert at_most(words[:, 0] == EQUIVALENT)
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+@pytest.mark.parametrize(("questions", "margin"), [(40, 0.02), (96, 0.02), (96, 0.05), (200, 0.02), (400, 0.02)])
+def test_equivalence_of_seeds_that_answer_alike(seeds: int, questions: int, margin: float):
+    """Copies of one seed are no more evidence than it is: ours is right on so many questions more, in every seed."""
+    random = np.random.default_rng(2)
+    shape = (STUDIES, 1, questions)
+    known, gained = random.random(shape) < 0.5, random.random(shape) < margin
+    ours, theirs = (np.repeat(x, seeds, 1) for x in (known | gained, known & ~gained))
+    assert at_most(judged([ours], theirs, margin)[:, 0] == EQUIVALENT)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+@pytest.mark.parametrize("questions", [96, 400])
+def test_equivalence_where_most_questions_are_out_of_reach(seeds: int, questions: int):
+    random = np.random.default_rng(3)
+    reached = random.random((STUDIES, 1, questions)) < 0.06
+    ours, theirs = (random.random((STUDIES, seeds, questions)) < reached * p for p in (0.5, 0.5 - 0.02 / 0.06))
+    assert at_most(judged([ours], theirs)[:, 0] == EQUIVALENT)
+
+
+@pytest.mark.parametrize(("seeds", "seed_sd"), [(2, 0.05), (3, 0.0), (3, 0.02), (3, 0.05), (5, 0.03)])
+def test_a_base_model_and_no_effect(seeds: int, seed_sd: float):
+    """Seeds of one side alone, and as many questions as let them be most of the variance."""
+    world = World(seed_sd)
+    q = world.difficulties(STUDIES, 600)
+    base = World(0.0, random=1).answers(q, 1)
+    found = difference(Answers(world.answers(q, seeds)), Answers(base, trained=False))
+    assert at_most(found.p_value() < LEVEL)
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_conditions_are_called_equivalent(seeds: int):
     """With questions enough the word is said, so the tests above are of something."""

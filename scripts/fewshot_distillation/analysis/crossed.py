@@ -3,8 +3,10 @@
 Seeds and questions are crossed random effects, as readers and cases are in multi-reader studies of diagnostic accuracy.
 The variance of a difference is that of its mean over questions, which holds how questions differ and what is left over,
 plus what the seeds of each condition vary by beyond that. Degrees of freedom are Satterthwaite's, with the variances of
-seeds as the uncertain ones (Hillis 2014, Statistics in Medicine 33:330–360, has it for readers). A bootstrap of three
-seeds has three values to draw from and covers too little. Chosen by simulation, see tests/unit/test_calibration.py.
+seeds as the uncertain ones (Hillis 2014, Statistics in Medicine 33:330–360, has it for readers). Where only one side
+has seeds, that finds differences too often if these vary much: there Student's distributions of seeds and of questions
+are weighed by their shares of the variance (Cochran 1964, Biometrics 20:191–195). A bootstrap of three seeds has three
+values to draw from and covers too little. Chosen by simulation, see tests/unit/test_calibration.py.
 """
 
 import math
@@ -15,6 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, norm, t
 
+from .bounded import Bounded
 from .statistics import proportion_interval
 
 # The share of studies in which a difference called detectable is found.
@@ -23,6 +26,7 @@ POWER = 0.8
 QUANTILES = (np.arange(64) + 0.5) / 64
 # No study asks more questions, or trains with more seeds, than this.
 MOST, MOST_SEEDS = 1_000_000, 1000
+TINY = 1e-12
 
 
 class Variances(NamedTuple):
@@ -31,40 +35,86 @@ class Variances(NamedTuple):
     question: of the difference between both conditions' expected answers, over questions.
     residual: of an answer about what its condition and its seed let expect of the question.
     seed: of a seed's expected accuracy; 0 for a model that was not trained.
+    reach: by how much questions differ that differ at all, from 0 to 1. A true difference asks for such questions.
     """
 
     question: float
     residual: tuple[float, float]
     seed: tuple[float, float]
+    reach: float = 0.0
 
 
 class Difference(NamedTuple):
-    """A difference in accuracy, its standard error and the degrees of freedom of that; arrays over studies."""
+    """A difference in accuracy over seeds and questions; arrays over studies.
+
+    Tests and intervals take the variance that the answers would have if the tested difference were the true one
+    (`Bounded.variance`), so that answers that never disagree are no proof that conditions are equal.
+    """
 
     value: np.ndarray
-    error: np.ndarray
-    freedom: np.ndarray
+    asked: Bounded
+    sides: list["_Seeds"]
+
+    def error_at(self, difference: np.ndarray | float) -> "Error":
+        """Give the standard error if this were the true difference."""
+        return _error(self.asked.variance_of_mean(difference), self.asked.count, self.sides)
+
+    def tail(self, difference: np.ndarray | float, sign: int = 1) -> np.ndarray:
+        """Give the probability of a value so far above a true difference, or below it for `sign` -1, or farther."""
+        error = self.error_at(difference)
+        return error.tail(sign * (self.value - difference) / np.maximum(error.value, TINY))
 
     def interval(self, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-        """Give the two-sided interval of this coverage."""
-        half = t.ppf(0.5 + confidence / 2, self.freedom) * self.error
-        return np.maximum(self.value - half, -1.0), np.minimum(self.value + half, 1.0)
+        """Give the differences that a two-sided test does not reject, by bisection."""
+        return self._bound(-1.0, confidence), self._bound(1.0, confidence)
+
+    def _bound(self, end: float, confidence: float) -> np.ndarray:
+        inside, outside = np.asarray(self.value, dtype=float), np.full(np.shape(self.value), end)
+        for _ in range(20):
+            middle = (inside + outside) / 2
+            kept = 2 * self.tail(middle, -1 if end > 0 else 1) >= 1 - confidence
+            inside, outside = np.where(kept, middle, inside), np.where(kept, outside, middle)
+        return outside
 
     def p_value(self) -> np.ndarray:
         """Test against no difference, two-sided."""
-        return 2 * t.sf(np.abs(self.value) / self.error, self.freedom)
+        return np.minimum(2 * np.minimum(self.tail(0.0), self.tail(0.0, -1)), 1.0)
 
     def equivalence_p_value(self, margin: float) -> np.ndarray:
         """Test against a difference of `margin` or more either way: the larger of two one-sided tests (TOST)."""
-        return t.sf((margin - np.abs(self.value)) / self.error, self.freedom)
+        return np.maximum(self.tail(margin, -1), self.tail(-margin))
+
+
+class Error(NamedTuple):
+    """A standard error, and its distribution: Student's with the degrees of freedom of `seeds` and of `questions`, the
+    first with a weight `of_seeds`."""
+
+    value: np.ndarray
+    of_seeds: np.ndarray
+    seeds: np.ndarray
+    questions: float
+
+    def tail(self, statistic: np.ndarray) -> np.ndarray:
+        """Give the probability of so many standard errors or more."""
+        return (1 - self.of_seeds) * t.sf(statistic, self.questions) + self.of_seeds * t.sf(statistic, self.seeds)
+
+    def critical(self, level: float) -> np.ndarray:
+        """Give the number of standard errors that is exceeded either way with this probability."""
+        upper = 1 - level / 2
+        return (1 - self.of_seeds) * t.ppf(upper, self.questions) + self.of_seeds * t.ppf(upper, self.seeds)
 
 
 class _Seeds(NamedTuple):
-    """Variance that seeds add to a difference: beyond the residual, with it, and its degrees of freedom."""
+    """Variance that the seeds of a side add to a difference: what they vary by, of it the residual, and its degrees of
+    freedom."""
 
-    beyond: np.ndarray
     total: np.ndarray
+    noise: np.ndarray
     freedom: int
+
+    @property
+    def beyond(self) -> np.ndarray:
+        return np.maximum(self.total - self.noise, 0.0)
 
 
 def _two_way(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +125,7 @@ def _two_way(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     between = by_seed.var(-1, ddof=1)
     squares = seeds * questions * mean * (1 - mean)  # of answers that are 0 or 1
     squares = squares - questions * (seeds - 1) * between - seeds * questions * by_question.var(-1)
-    return between, np.maximum(squares, 0.0) / ((seeds - 1) * (questions - 1))
+    return between, np.maximum(squares, 0.0) / ((seeds - 1) * max(questions - 1, 1))
 
 
 def _sides(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool, bool]) -> list[_Seeds]:
@@ -88,9 +138,7 @@ def _sides(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool, bool]) -> 
         seeds, questions = x.shape[-2:]
         between, residual = _two_way(x)
         weight = 1 / seeds + (single if len(several) == 1 else 0)
-        total, noise = between * weight, residual * weight / questions
-        # Two seeds estimate their variance so poorly that a small one by chance must not count as certain.
-        found.append(_Seeds(np.maximum(total - noise, 0), np.maximum(total, noise) if seeds == 2 else total, seeds - 1))
+        found.append(_Seeds(between * weight, residual * weight / questions, seeds - 1))
     return found
 
 
@@ -108,13 +156,12 @@ def crossed_difference(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool
     sides = _sides(ours, theirs, trained)
     if not sides and any(trained):
         raise ValueError("expected at least two seeds of one condition, got one of each; use paired_difference")
-    each = ours.mean(-2) - theirs.mean(-2)
-    asked = _over_questions(each, max(ours.shape[-2], theirs.shape[-2]))
-    return Difference(each.mean(-1), *_error(asked, each.shape[-1], sides))
+    asked = Bounded.of(ours, theirs)
+    return Difference(asked.mean, asked, sides)
 
 
-def crossed_accuracy(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the standard error of the accuracy of (..., seeds, questions) answers, and its degrees of freedom."""
+def crossed_accuracy(right: np.ndarray) -> Error:
+    """Give the standard error of the accuracy of (..., seeds, questions) answers."""
     seeds, questions = right.shape[-2:]
     return _error(_over_questions(right.mean(-2), seeds), questions, _sides(right, right, (True, False)))
 
@@ -122,14 +169,23 @@ def crossed_accuracy(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _over_questions(each: np.ndarray, seeds: int) -> np.ndarray:
     """Variance of a mean over questions. Where nothing varies it still has a width: that of one answer more."""
     questions = each.shape[-1]
-    return np.maximum(each.var(-1, ddof=1) / questions, 1 / (seeds * questions**2))
+    return np.maximum(each.var(-1) / max(questions - 1, 1), 1 / (seeds * questions**2))
 
 
-def _error(asked: np.ndarray, questions: int, sides: list[_Seeds]) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error and degrees of freedom, of the variance over questions and what seeds add."""
-    variance = asked + sum(side.beyond for side in sides)
-    uncertain = asked**2 / (questions - 1) + sum(side.total**2 / side.freedom for side in sides)
-    return np.sqrt(variance), variance**2 / uncertain
+def _error(asked: np.ndarray, questions: int, sides: list[_Seeds]) -> Error:
+    """Standard error from the variance over questions and what seeds add."""
+    variance, least = asked + sum(side.beyond for side in sides), float(max(questions - 1, 1))
+    if len(sides) == 1:
+        # Of the residual half counts as uncertain too, as few seeds may seem alike by chance.
+        share = (sides[0].beyond + sides[0].noise / 2) / np.maximum(variance, TINY)
+        return Error(np.sqrt(variance), np.minimum(share, 1.0), np.asarray(sides[0].freedom), least)
+    spread = asked**2 / least
+    for side in sides:
+        # Two seeds estimate their variance so poorly that a small one by chance must not count as certain.
+        total = np.maximum(side.total, side.noise) if side.freedom == 1 else side.total
+        spread = spread + total**2 / side.freedom
+    freedom = np.divide(variance**2, spread, out=np.full(np.shape(spread), least), where=np.asarray(spread) > 0)
+    return Error(np.sqrt(variance), np.ones(np.shape(freedom)), freedom, least)
 
 
 def pooled_interval(right: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -147,9 +203,9 @@ def pooled_interval(right: np.ndarray, confidence: float) -> tuple[float, float]
     share = float(right.mean())
     if seeds == 1 or share in (0.0, 1.0):
         return proportion_interval(int(right[0].sum()), questions, confidence)
-    error, freedom = crossed_accuracy(right)
-    independent = share * (1 - share) / float(error) ** 2
-    z = t.ppf(0.5 + confidence / 2, float(freedom))
+    error = crossed_accuracy(right)
+    independent = share * (1 - share) / float(error.value) ** 2
+    z = float(error.critical(1 - confidence))
     middle = (share + z * z / (2 * independent)) / (1 + z * z / independent)
     half = z / (1 + z * z / independent) * math.sqrt(share * (1 - share) / independent + (z / (2 * independent)) ** 2)
     return middle - half, middle + half
@@ -167,7 +223,9 @@ def variances(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool, bool] =
             residual[side], seed[side] = residual[other], seed[other]
     each = ours.mean(-2) - theirs.mean(-2)
     left = sum(r / x.shape[-2] for r, x in zip(residual, (ours, theirs), strict=True))
-    return Variances(max(float(each.var(ddof=1)) - left, 0.0), tuple(residual), tuple(seed))
+    varied = float(each.var(ddof=1)) if len(each) > 1 else 0.0
+    reach = float((each**2).sum() / np.abs(each).sum()) if each.any() else 1.0
+    return Variances(max(varied - left, 0.0), tuple(residual), tuple(seed), reach)
 
 
 def power(effect: float, found: Variances, seeds: tuple[int, int], questions: int, level: float) -> float:
@@ -175,7 +233,8 @@ def power(effect: float, found: Variances, seeds: tuple[int, int], questions: in
 
     Both errors are known but for the seeds' variances, which are chi-squared: their distribution is summed over.
     """
-    asked = (found.question + sum(r / s for r, s in zip(found.residual, seeds, strict=True))) / questions
+    varied = found.question + sum(r / s for r, s in zip(found.residual, seeds, strict=True))
+    asked = max(varied, found.reach * abs(effect) - effect**2) / questions
     sides: list[_Seeds] = []
     parts = [part for part in zip(found.residual, found.seed, seeds, strict=True) if part[0] + part[1] > 0]
     several = [part for part in parts if part[2] > 1]
@@ -183,12 +242,13 @@ def power(effect: float, found: Variances, seeds: tuple[int, int], questions: in
         weight = 1 / count + (len(parts) - 1 if len(several) == 1 else 0)
         noise = residual * weight / questions
         total = (seed * weight + noise) * chi2.ppf(QUANTILES, count - 1) / (count - 1)
-        total = total.reshape(-1, *[1] * len(sides))
-        certain = np.maximum(total, noise) if count == 2 else total
-        sides.append(_Seeds(np.maximum(total - noise, 0), certain, count - 1))
-    error, freedom = _error(np.asarray(asked), questions, sides)
+        sides.append(_Seeds(total.reshape(-1, *[1] * len(sides)), noise, count - 1))
+    # The test takes the variance that there would be without the difference, from which values are so much farther.
+    error = _error(np.asarray(asked + effect**2 / questions), questions, sides)
     true = np.sqrt(asked + sum(v / s for v, s in zip(found.seed, seeds, strict=True)))
-    limit = t.ppf(1 - level / 2, freedom) * error
+    limit = error.critical(level) * error.value
+    if true == 0:  # no answer leaves anything to chance
+        return float(effect > 0)
     return float(np.mean(norm.sf((limit - effect) / true) + norm.cdf((-limit - effect) / true)))
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binom, norm
+from scipy.stats import beta, binom, norm
 
 from .crossed import MOST, POWER, smallest
 
@@ -37,10 +37,21 @@ class PairedDifference(NamedTuple):
         return (self.won - self.lost - n * d) / np.sqrt(np.maximum(variance, 1e-12))
 
     def interval(self, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-        """Give the differences that the score statistic does not reject, by bisection."""
+        """Give the differences that the score statistic does not reject, by bisection, or that McNemar's test doesn't.
+
+        With few disagreements the exact test rejects less than the score statistic. Its interval, Clopper and Pearson's
+        of the share won among the disagreements, keeps the interval from contradicting the p-value.
+        """
         z = norm.ppf(0.5 + confidence / 2)
         swapped = PairedDifference(self.lost, self.won, self.questions)
-        return -swapped._upper(z), self._upper(z)
+        return -np.maximum(swapped._upper(z), swapped._exact(confidence)), np.maximum(
+            self._upper(z), self._exact(confidence)
+        )
+
+    def _exact(self, confidence: float) -> np.ndarray:
+        share = beta.ppf(0.5 + confidence / 2, self.won + 1, np.maximum(self.lost, 1))
+        share = np.where(self.lost == 0, 1.0, share)
+        return (2 * share - 1) * (self.won + self.lost) / self.questions
 
     def _upper(self, z: float) -> np.ndarray:
         low, high = np.asarray(self.value, dtype=float), np.ones(np.shape(self.won))
