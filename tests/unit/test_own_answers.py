@@ -42,6 +42,13 @@ THINKING = {
     "in a channel without its marks": ("analysisSo it is #### 5?assistantfinal6 * 6 = 36\n#### 36", "36", "36"),
     "in a channel, cut off": ("<|channel|>analysis<|message|>So it is #### 5", None, None),
     "the answer in tags": ("<think>#### 5</think><answer>36</answer> of 40", None, "36"),
+    "with a name before it": ("<seed:think>#### 5</seed:think>#### 36", "36", "36"),
+    "space in the tag": ("<think >#### 5</think >#### 36", "36", "36"),
+    "lower case in brackets": ("[thinking]#### 5[/thinking]#### 36", "36", "36"),
+    "special tokens, the other way round": ("<|thinking_start|>#### 5<|thinking_end|>#### 36", "36", "36"),
+    "inner": ("<inner_thoughts>#### 5</inner_thoughts>#### 36", "36", "36"),
+    "special tokens with a slash": ("<|thought|>#### 5<|/thought|>#### 36", "36", "36"),
+    "a word in brackets": ("[analysis] 6 * 6\n#### 36", "36", "36"),
 }
 RUN_ON = {
     "Q": ("The answer is 11.\n\nQ: Tom has 3. How many? The answer is 6.", None, "11"),
@@ -76,6 +83,33 @@ RUN_ON = {
     "checked": ("#### 11\nWait. I had 3 and 8. What is 3 + 9? It is 12.\n#### 12", "12", "12"),
     "German": ("Das sind 11.\n\nFrage: 3 + 3?\nDas sind 6.", None, "11"),
     "Chinese": ("答案是11。\n问题：3 + 3？\n答案是6。", None, "11"),
+    "given facts": (
+        "Given: 5 apples, 2 eaten.\nQuestion: How many are left?\nAnswer: 5 - 2 = 3\n#### 3",
+        "3",
+        "3",
+    ),
+    "a plan": ("Let's take it in 2 parts.\n\nQuestion: How many are left?\n16-7 = 9\n#### 9", "9", "9"),
+    "a plan, bold": (
+        "We need 2 steps.\n\n**Problem:** 16 eggs, 7 eaten.\n\n**Solution:** 16-7=9\n\n#### 9",
+        "9",
+        "9",
+    ),
+    "a plan, no mark": ("We need 2 steps.\n\nProblem: 16 eggs, 7 eaten.\n\nThe answer is 9.", None, "9"),
+    "a plan, then another question": (
+        "We need 2 steps.\n\nProblem: 16 eggs, 7 eaten.\n#### 9\n\nProblem: 3 + 3?\n#### 6",
+        "9",
+        "9",
+    ),
+    "a fact that is used": ("There are 7 days.\nQuestion: How many in 2 weeks?\n7*2 = 14\n#### 14", "14", "14"),
+    "tasks of its own": ("Total is 5+6 = 11.\nTask 2: 11*2=22\n#### 22", "22", "22"),
+    "a result that isn't used": ("It is 11.\n\nQuestion: 3 + 3?\n#### 6", None, "11"),
+    "a conclusion that isn't used": ("So she spends $11.\n\nQuestion: 3 + 3?\n#### 6", None, "11"),
+    "one sentence": ("#### 11\n\nIf Tom has 5 apples and buys 1, how many does he have?\n#### 6", "11", "11"),
+    "one sentence, the next step": (
+        "#### 35\nIf each sells for 2 dollars, how much do they earn?\n35*2 = 70\n#### 70",
+        "70",
+        "70",
+    ),
 }
 SENTENCE_BEHIND = {
     "and another mark": ("#### 11. Good luck!\n\n#### 6", "11", "11"),
@@ -88,6 +122,13 @@ SENTENCE_BEHIND = {
     "result in brackets": ("#### (3 + 8 = 11)", "11", "11"),
     "because": ("#### 11 because 5 + 7 = 12 and one is lost", "11", "11"),
 }
+# Behind all of them is a question with its answer.
+HEADINGS = [
+    "Bonus question:", "Extra problem:", "Similar problem:", "Second question:", "Question No. 2:", "Question two:",
+    "[Question]", "- Question:", "1. Question:", "<question>", "Exercise 2.3", "Here is another question:",
+    "Here's a similar problem:", "**Problem 3.**", "* Task #4:", "• Another task:", "Pergunta:", "Вопрос:", "質問:",
+    "質問：", "【問題】", "Question：", "Ejercicio 2:", "Problème 2 :", "Question number 2:", "### Practice Problem 4",
+]  # fmt: skip
 KINDS = {"several marks": SEVERAL_MARKS, "thinking": THINKING, "run-on": RUN_ON, "sentence behind": SENTENCE_BEHIND}
 CASES = {f"{kind}: {name}": case for kind, cases in KINDS.items() for name, case in cases.items()}
 
@@ -99,3 +140,10 @@ def number(text: str | None) -> Fraction | None:
 @pytest.mark.parametrize(("text", "marked", "lenient"), CASES.values(), ids=CASES)
 def test_own_answer(text: str, marked: str | None, lenient: str | None):
     assert (strict(text), flexible(text)) == (number(marked), number(lenient))
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_another_question_under_a_heading(heading: str):
+    behind = f"\n\n{heading}\nFoo has 5, what is one more?\n"
+    assert flexible("The answer is 11." + behind + "The answer is 6.") == 11
+    assert strict("#### 11" + behind + "#### 6") == 11
