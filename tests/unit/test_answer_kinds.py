@@ -6,83 +6,6 @@ import pytest
 
 from fewshot_distillation.tasks.rules.numbers import flexible, strict
 
-SEVERAL_MARKS = {
-    "work between them": ("She has 5*7 = #### 35 eggs.\n35*2 = #### 70", "70", "70"),
-    "three": ("#### 4\n4 + 4 = 8\n#### 8\n8 * 2 = 16\n#### 16", "16", "16"),
-    "steps in sentences": ("Eggs: #### 35\nSold for 2 dollars each.\n#### 70", "70", "70"),
-    "corrected": ("#### 18\nWait, 2 were broken.\n#### 16", "16", "16"),
-    "repeated": ("#### 18\n#### 18", "18", "18"),
-    "no work between them": ("#### 18 #### 20", "18", "18"),
-    "numbered steps": ("#### 1. Count\n9 + 9 = 18\n#### 2. Sell\n18 * 2 = 36\n#### 36", "36", "36"),
-    "numbered steps alone": ("#### 1. Count\nNine.\n#### 2. Sell\nIt is 18.", None, "18"),
-    "second without a number": ("#### 18\n9 + 9 is right\n#### Done", "18", "18"),
-}
-THINKING = {
-    "mark in it": ("<think>It looks like #### 5 so far</think>\n#### 36", "36", "36"),
-    "opened by the template": ("so #### 5 or #### 6\n</think>\n\n#### 36", "36", "36"),
-    "another tag": ("<thinking>#### 5</thinking>It is 36.", None, "36"),
-    "in brackets": ("[THINK]#### 5[/THINK]#### 36", "36", "36"),
-    "twice": ("<think>5</think>Hm.<think>#### 6</think>#### 36", "36", "36"),
-    "cut off": ("<think>First 5 + 6 = 11, so #### 11", None, None),
-    "answer, then cut off": ("#### 36\n<think>or #### 5", "36", "36"),
-    "box in it": (r"<reasoning>\boxed{5}</reasoning> The answer is 36.", None, "36"),
-    "nothing behind it": ("<think>#### 5</think>", None, None),
-    "triangles": ("◁think▷#### 5◁/think▷#### 36", "36", "36"),
-    "between special tokens": ("<|begin_of_thought|>#### 5<|end_of_thought|>\n#### 36", "36", "36"),
-    "in a channel": (
-        "<|channel|>analysis<|message|>#### 5<|end|><|start|>assistant<|channel|>final<|message|>#### 36",
-        "36",
-        "36",
-    ),
-    "in a channel without its marks": ("analysisSo it is #### 5?assistantfinal6 * 6 = 36\n#### 36", "36", "36"),
-    "in a channel, cut off": ("<|channel|>analysis<|message|>So it is #### 5", None, None),
-    "the answer in tags": ("<think>#### 5</think><answer>36</answer> of 40", None, "36"),
-}
-RUN_ON = {
-    "Q": ("The answer is 11.\n\nQ: Tom has 3. How many? The answer is 6.", None, "11"),
-    "mark behind it": ("The answer is 11.\n\nQuestion: 3 + 3?\n#### 6", None, "11"),
-    "mark before it": ("#### 11\n\nQ: 3 + 3?\nA: 3 + 3 = 6\n#### 6", "11", "11"),
-    "Problem with a number": ("#### 11\n\nProblem 2: 3 + 3?\n#### 6", "11", "11"),
-    "bold heading": ("It is 11.\n\n**Question:** 3 + 3?\nIt is 6.", None, "11"),
-    "Markdown heading": ("#### 11\n\n### Question 2\nWhat is 3 + 3?\n3 + 3\n#### 6", "11", "11"),
-    "next question": ("#### 11\nNext question: 3 + 3?\n#### 6", "11", "11"),
-    "task": ("#### 11\n\nTask: add 3 and 3\n#### 6", "11", "11"),
-    "numbered example": ("#### 11\n\nExample 2:\nTom has 3 and 3.\n#### 6", "11", "11"),
-    "an example within": ("Take 5 of 16.\nExample: 16 - 5 = 11\n#### 11", "11", "11"),
-    "asked to solve": ("#### 11\nSolve the following: 3 + 3\n#### 6", "11", "11"),
-    "Human": ("#### 11\nHuman: 3 + 3?\nAssistant: 6\n#### 6", "11", "11"),
-    "user turn without its marks": ("#### 11\nuser\nWhat is 3 + 3?\nassistant\n3 + 3\n#### 6", "11", "11"),
-    "instruction": ("It is 11.\n\n### Instruction:\nAdd 3 and 3.\n\n### Response:\n6", None, "11"),
-    "end of turn as text": ("It is 11.<|im_end|>\n<|im_start|>user\n3 + 3?", None, "11"),
-    "end of text as text": ("It is 11</s> 6 6 6", None, "11"),
-    "Llama's instruction": ("It is 11.\n[INST] 3 + 3? [/INST] 6", None, "11"),
-    "no heading": ("#### 11\nTom has 3 apples and buys 3. How many has he?\n3 + 3 = 6\n#### 6", "11", "11"),
-    "no heading, no mark": (
-        "The answer is 11.\n\nTom has 3. What are 2 times as many? The answer is 6.",
-        None,
-        "11",
-    ),
-    "the question first": ("Question: Tom has 3 and 8.\nAnswer: 3 + 8 = 11\n#### 11", "11", "11"),
-    "a question of its own": (
-        "How many are left? 16 - 5 = 11.\nHow much is that? 11 * 2 = 22.\n#### 22",
-        "22",
-        "22",
-    ),
-    "checked": ("#### 11\nWait. I had 3 and 8. What is 3 + 9? It is 12.\n#### 12", "12", "12"),
-    "German": ("Das sind 11.\n\nFrage: 3 + 3?\nDas sind 6.", None, "11"),
-    "Chinese": ("答案是11。\n问题：3 + 3？\n答案是6。", None, "11"),
-}
-SENTENCE_BEHIND = {
-    "and another mark": ("#### 11. Good luck!\n\n#### 6", "11", "11"),
-    "in the same line": ("#### 11. I hope this helps.", "11", "11"),
-    "in the next line": ("#### 11\nI hope this helps!\n#### 6", "11", "11"),
-    "with numbers": ("#### 11 (since 16 - 5 = 11, and 2 of 3 were sold)", "11", "11"),
-    "with another equation": ("#### 11. Check: 16 - 4 = 12 is wrong.", "11", "11"),
-    "equation in brackets": ("#### 11 dollars (16 - 5 = 11 eggs, 2 left)", "11", "11"),
-    "sum in brackets": ("#### 7 children (3 + 4 = 7)", "7", "7"),
-    "result in brackets": ("#### (3 + 8 = 11)", "11", "11"),
-    "because": ("#### 11 because 5 + 7 = 12 and one is lost", "11", "11"),
-}
 SEPARATORS = {
     "decimal comma": ("#### 2,5", "2.5", "2.5"),
     "two decimals": ("#### 12,34 €", "12.34", "12.34"),
@@ -114,6 +37,19 @@ SEPARATORS = {
     "rupees": ("#### Rs. 1,00,000", "100000", "100000"),
     "roubles": ("#### ₽70 000", "70000", "70000"),
     "roughly": ("#### about 18", "18", "18"),
+    "ideographic space": ("#### 70\u3000000", "70000", "70000"),
+    "left apostrophe": ("#### 10‘000", "10000", "10000"),
+    "letter apostrophe": ("#### 10ʼ000", "10000", "10000"),
+    "acute accent": ("#### 10´000", "10000", "10000"),
+    "full-width comma": ("#### １，２３４", "1234", "1234"),
+    "full-width point": ("#### １．５", "1.5", "1.5"),
+    "full-width comma of a sentence": ("#### 18，因为 9 + 9 = 18", "18", "18"),
+    "reais": ("#### R$ 1.234,50", "1234.5", "1234.5"),
+    "hyphen that doesn't break": ("#### ‑5", "-5", "-5"),
+    "full-width minus": ("#### －５", "-5", "-5"),
+    "full-width mark": ("＃＃＃＃　１８", "18", "18"),
+    "invisible": ("#### \u200b1\u200b8", "18", "18"),
+    "long dash": ("#### 18 — 2 more than 16", "18", "18"),
 }
 LATEX = {
     "degrees": (r"\boxed{75^\circ}, not 15", None, "75"),
@@ -143,6 +79,31 @@ LATEX = {
     "fraction of a variable": (r"With 3 of them \boxed{\frac{x}{4}}", None, None),
     "pi": (r"A circle of 3: \boxed{3\pi}", None, None),
     "repeating decimal": (r"\boxed{0.\overline{3}}", None, None),
+    "tie between thousands": (r"\boxed{10~000}", None, "10000"),
+    "tie before a unit": (r"\boxed{18~\text{km}}", None, "18"),
+    "named space between thousands": (r"\boxed{10\thinspace 000}", None, "10000"),
+    "million": (r"\boxed{2.4 \text{ million}}", None, "2400000"),
+    "million behind a tie": (r"\boxed{2.4~\text{million}}", None, "2400000"),
+    "million behind the box": (r"\boxed{2.4} million", None, "2400000"),
+    "million in dollars": (r"#### $2.4 \text{ million}$", "2400000", "2400000"),
+    "slanted fraction": (r"\boxed{\sfrac{3}{4}} of 30", None, "0.75"),
+    "nice fraction": (r"\boxed{\nicefrac{3}{4}} of 30", None, "0.75"),
+    "over": (r"\boxed{3 \over 4} of 30", None, "0.75"),
+    "over in braces": (r"\boxed{{3 \over 4}} of 30", None, "0.75"),
+    "fraction of decimals": (r"\boxed{\frac{1.5}{2}}", None, "0.75"),
+    "fraction by decimals": (r"#### \frac{3}{1.5}", "2", "2"),
+    "fraction of thousands": (r"\boxed{\frac{1,000}{3}}", None, "1000/3"),
+    "fraction of thousands in braces": (r"\boxed{\frac{1{,}000}{3}}", None, "1000/3"),
+    "negative denominator": (r"\boxed{\frac{7}{-2}}", None, "-3.5"),
+    "fraction by zero": (r"#### \frac{1.5}{0}", None, None),
+    "square root": (r"#### \sqrt{16}", None, None),
+    "logarithm": (r"With 2: #### \log{100}", None, None),
+    "result of a root": (r"#### \sqrt{81} = 9", "9", "9"),
+    "result of a root, boxed": (r"\boxed{\sqrt{81} = 9}", None, "9"),
+    "result of a binomial": (r"#### \binom{5}{2} = 10", "10", "10"),
+    "result of an equation": (r"\boxed{5 + 13 = 18} in 3 days", None, "18"),
+    "result first": (r"\boxed{18 = 9 + 9}", None, "18"),
+    "underlined": (r"#### \underline{18}", "18", "18"),
 }
 MIXED_AND_VULGAR = {
     "mixed": ("#### 3 1/2", "3.5", "3.5"),
@@ -156,6 +117,13 @@ MIXED_AND_VULGAR = {
     "in a sentence": ("She ate 2 2/3 pizzas.", None, "8/3"),
     "whole and a division": ("She shares 3 6/2 times", None, "3"),
     "by zero": ("#### 1/0", None, None),
+    "division slash": ("#### 1∕4", "0.25", "0.25"),
+    "fraction slash with spaces": ("#### 1 ⁄ 4", "0.25", "0.25"),
+    "spaces": ("#### 3 / 8", "0.375", "0.375"),
+    "negative with spaces": ("#### -3 / 8", "-0.375", "-0.375"),
+    "ampersand": ("#### 2 & 3/4", "2.75", "2.75"),
+    "date": ("#### 3 / 4 / 2024", None, "2024"),
+    "a day": ("#### $18 / day", "18", "18"),
 }
 SCIENTIFIC = {
     "e": ("#### 1.5e6", "1500000", "1500000"),
@@ -170,6 +138,12 @@ SCIENTIFIC = {
     "unit with a power": ("#### 18 m²", "18", "18"),
     "another power": ("#### 2^10", None, None),
     "absurd exponent": ("#### 1e999", None, None),
+    "dot operator": ("#### 1.5⋅10^6", "1500000", "1500000"),
+    "bullet operator": ("#### 1.5 ∙ 10^6", "1500000", "1500000"),
+    "capital X": ("#### 1.5X10^6", "1500000", "1500000"),
+    "capital apart": ("#### 1.5 E6", "1500000", "1500000"),
+    "exponent in parentheses": ("#### 3.2 × 10^(5)", "320000", "320000"),
+    "full stop": ("#### 1.5e6.", "1500000", "1500000"),
 }
 MAGNITUDES = {
     "billion": ("#### -2.4 billion", "-2400000000", "-2400000000"),
@@ -185,6 +159,15 @@ MAGNITUDES = {
     "German": ("#### 1,5 Millionen Euro", "1500000", "1500000"),
     "milliard": ("Cela fait 2 milliards.", None, "2000000000"),
     "Chinese": ("#### 3万元", "30000", "30000"),
+    "two of them": ("#### 4 million and 500 thousand", "4500000", "4500000"),
+    "negative": ("#### -2 million 500 thousand", "-2500000", "-2500000"),
+    "not together": ("#### 500 thousand and 4 million", "500000", "500000"),
+    "Spanish": ("#### 3 millones", "3000000", "3000000"),
+    "lakh": ("#### 2 lakh", "200000", "200000"),
+    "crore": ("#### 3 crore", "30000000", "30000000"),
+    "quadrillion": ("#### 2 quadrillion", "2000000000000000", "2000000000000000"),
+    "short": ("#### 3 Mio. Euro", "3000000", "3000000"),
+    "short at the end": ("Das sind 3 Mrd.", None, "3000000000"),
 }  # fmt: skip
 EQUATIONS = {
     "sum": ("#### 5 + 13 = 18", "18", "18"),
@@ -221,8 +204,29 @@ ALGEBRA = {
     "times": ("#### 3 x 6 = 18", "18", "18"),
     "times as a unit": ("#### 18 apples, x of them green", "18", "18"),
 }
+# The number is both what is marked and what a lenient reader takes.
+RESULTS = {
+    "#### 20 – 2 = 18": 18, "#### 3 ⋅ 6 = 18": 18, "#### 3 ✕ 6 = 18": 18, "#### 3 • 6 = 18": 18, "#### 3(6) = 18": 18,
+    "#### 3 multiplied by 6 = 18": 18, "#### 7 times 8 is 56": 56, "#### 7 times 8 equals 56": 56,
+    "#### 20% of 90 is 18": 18, "#### 5 apples and 6 pears = 11 fruits": 11, "#### 5 + 13 ≈ 18": 18,
+    "#### 5 + 13 → 18": 18, "#### 5 + 13 => 18": 18, "#### 5 + 13 -> 18": 18, "#### 5 + 13 ⇒ 18": 18,
+    "#### 5 + 13 is 18": 18, "#### 5 + 13 is equal to 18": 18, "#### 5 + 13 equals 18": 18, "#### 5 + 13 makes 18": 18,
+    r"#### 5 + 13 \approx 18": 18, r"#### 5 + 13 \implies 18": 18, "#### Total → 18": 18, "#### 18 is 5 + 13": 18,
+    "#### 3x = 21 → x = 7": 7, "#### x is 18": 18, "#### 18 (x = 18)": 18, "#### 12 * x = 36 gives x = 3": 3,
+    r"#### x = \sqrt{81} = 9": 9,
+    # Units, articles and mentions are no unknowns.
+    "#### 18 m": 18, "#### 18 g": 18, "#### 18 m/s": 18, "#### 18 km/h": 18, "#### 18 a day": 18, "#### 18 L": 18,
+    "#### 5 m + 13 m = 18 m": 18, "#### 5 x 3 = 15": 15, "#### 5 x $3 = $15": 15, "#### 20 - a third of it": 20,
+    "#### 18 (where x is 3)": 18,
+}  # fmt: skip
+NO_NUMBER = [
+    r"\boxed{2x + 54}", r"\boxed{x+5}", r"\boxed{3n^2+1}", r"\boxed{y=2x+3}", r"\boxed{2(x+3)}",
+    r"\boxed{\frac{x}{2} + 5}", "#### 2x + 54 dollars", "The answer is 2x + 54 dollars.", "#### 20 - a",
+    "#### 4(a + b)", "#### 2xy + 3", "#### 54 plus 2x", "#### 3 times x", "#### 1/2 x", "#### 3b + 5", "#### 7 - 2x",
+    "#### Total = 2x + 54", "#### 5 divided by x", "#### 50% of x", "#### (x + 3) / 2", "#### x/2", "#### 5 + 3c",
+    "The answer is x + 5 apples, with 3 left.",
+]  # fmt: skip
 KINDS = {
-    "several marks": SEVERAL_MARKS, "thinking": THINKING, "run-on": RUN_ON, "sentence behind": SENTENCE_BEHIND,
     "separators": SEPARATORS, "LaTeX": LATEX, "mixed and vulgar": MIXED_AND_VULGAR, "scientific": SCIENTIFIC,
     "magnitudes": MAGNITUDES, "equations": EQUATIONS, "algebra": ALGEBRA,
 }  # fmt: skip
@@ -236,3 +240,13 @@ def number(text: str | None) -> Fraction | None:
 @pytest.mark.parametrize(("text", "marked", "lenient"), CASES.values(), ids=CASES)
 def test_kind(text: str, marked: str | None, lenient: str | None):
     assert (strict(text), flexible(text)) == (number(marked), number(lenient))
+
+
+@pytest.mark.parametrize(("text", "result"), RESULTS.items())
+def test_result(text: str, result: int):
+    assert strict(text) == flexible(text) == result
+
+
+@pytest.mark.parametrize("text", NO_NUMBER)
+def test_algebra_has_no_number(text: str):
+    assert strict(text) is flexible(text) is None

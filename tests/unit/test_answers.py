@@ -124,7 +124,9 @@ LONG = [
     "</think>", "<<", "<<1=1>>1", "Question: ", "\nQ: 1", "\n*", "*", "½", "⁰", "１", "answer", "answer is ", "A:\n",
     "1 million ", "1e5", "1 × 10^6 ", "(x", "1 (x", "? ", "1. how 1?\n", "#### 1. a\n", "a = ", "\u00a0111", "</s>",
     "#### about ", "US$", "<answer>", "<answer>1</answer>", "2x = ", "#### 2x = ", "#### 1 (1 = ",
-    "assistantfinal", "a1 x 1 ",
+    "assistantfinal", "a1 x 1 ", "→", "a = 1 → ", "1 is ", "1 and ", "1 a a and ", "–1 ", "，", "1，", "\\sqrt{",
+    "1 / ", "\\frac{1.5}{", "~000", "1~", "<|think", "[think", "1 million and ", "1 + a ", "(a + ", " plus ", "2xy",
+    "It is 1.\nQ: ", "It is 1.\nQ: 1\n", "If 1, how?\n", "1 \\over ", "\u0301", "#### (1 = (",
 ]  # fmt: skip
 
 
@@ -143,8 +145,8 @@ def test_reading_stays_linear(part: str):
     that tries every pair of places would take 64 times as long. Others may slow the machine down, so the shortest of
     two times counts.
     """
-    for beginning in ("", "#### ", r"the answer is \boxed{"):
-        texts = [beginning + part * (length // len(part)) for length in (2_000, 16_000)]
+    for beginning, end in (("", "\n#### 1"), ("#### ", ""), ("#### 1 ", ""), (r"the answer is \boxed{", "")):
+        texts = [beginning + part * (length // len(part)) + end for length in (2_000, 16_000)]
         short, long = (min(taken(text), taken(text)) for text in texts)
         assert long < 24 * short + 0.2
 

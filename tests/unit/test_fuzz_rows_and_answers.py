@@ -26,7 +26,7 @@ PIECES = [
     "####", "#### ", "1", "23", ",", ".", " ", "\n", "-", "−", "$", "=", "+", "x", "(", ")", "{", "}", "\\",
     "\\boxed{", "/", "^", "\\frac", "\\text{", "<think>", "</think>", "<<", ">>", "The answer is ", "Question: ",
     "\nQ: ", "½", "⁶", "١", "\u00a0", "e9", "× 10^6", " million", "Answer: ", "(B)", "B", "</s>", "'", "_", "**",
-    "0", "°", "%", "how many?",
+    "0", "°", "%", "how many?", "–", "，", "→", "~", "\\sqrt{", " and ", " is ", "x",
 ]  # fmt: skip
 ANSWERS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=40).map("".join), st.text(max_size=80))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANSWERS
@@ -70,9 +70,10 @@ REFERENCES = st.tuples(
     st.sampled_from(["", "$", "€ "]),
     st.text("0123456789", min_size=1, max_size=4),
     st.lists(
-        st.tuples(st.sampled_from([",", ".", " ", "'", "\u202f", "/"]), st.text("0123456789", max_size=4)), max_size=3
+        st.tuples(st.sampled_from([",", ".", " ", "'", "\u202f", "/", " / "]), st.text("0123456789", max_size=4)),
+        max_size=3,
     ),
-    st.sampled_from(["", ".", "e3", " €", "E-2"]),
+    st.sampled_from(["", ".", "e3", " €", "E-2", "½", " ¾"]),
 ).map(lambda parts: "#### " + "".join(parts[:3]) + "".join(map("".join, parts[3])) + parts[4])
 
 

@@ -32,6 +32,12 @@ READ = {
     "fraction": ("#### 3/4", "0.75"),
     "fraction without end": ("#### 1/3", "1/3"),
     "negative fraction": ("#### -2/6", "-1/3"),
+    "fraction with spaces": ("#### 3 / 4", "0.75"),
+    "vulgar fraction": ("#### ½", "0.5"),
+    "thirds": ("#### ⅔", "2/3"),
+    "negative vulgar fraction": ("#### -¼", "-0.25"),
+    "mixed vulgar fraction": ("#### 3½", "3.5"),
+    "mixed vulgar fraction with a space": ("#### $1 ⅛.", "1.125"),
     "mixed number": ("#### 3 1/2", "3.5"),
     "negative mixed number": ("#### -3 1/2", "-3.5"),
     "power of ten": ("#### 1.5e6", "1500000"),
@@ -69,7 +75,7 @@ def test_a_reference_that_can_be_read_in_two_ways(answer: str, problem: str):
 NOT_READ = [
     "18", "#### eighteen", "#### 18 apples", "#### 18\nreally", "####", "### 18", "#### None", "#### 1/0", "#### 25%",
     "#### --5", "#### 1.234,56", "#### 10-12", "#### 2:30", "#### 5 + 6", "#### 1e999", "#### " + "9" * 2000,
-    "#### 1 2", "#### 12,34,5", "#### 3/4/5", "#### 1..5", "#### 5 #### six",
+    "#### 1 2", "#### 3½4", "#### ½½", "#### 3 / 0", "#### 12,34,5", "#### 3/4/5", "#### 1..5", "#### 5 #### six",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ refused. What models write is read in `rules`, by other code: a reader that gets
 """
 
 import re
+import unicodedata
 from fractions import Fraction
 
 _LAST_MARK = re.compile(r"####\s*+([^\n#]*)\Z")
@@ -15,13 +16,14 @@ _POINT = r"(?:\.\d+)?"
 # What a number may look like, and what is left out so that Python reads it.
 _SHAPES = (
     (re.compile(rf"\d+{_POINT}(?:[eE][-+]?\d\d?)?|\.\d+"), None),
-    (re.compile(r"\d+/0*[1-9]\d*"), None),
+    (re.compile(r"\d+ ?/ ?0*[1-9]\d*"), " "),
     (re.compile(rf"[1-9]\d{{0,2}}(?:,\d{{2,3}})*,\d{{3}}{_POINT}"), ","),
     (re.compile(rf"[1-9]\d{{0,2}}(?:{_SPACE}\d{{3}})+{_POINT}"), _SPACE),
     (re.compile(rf"[1-9]\d{{0,2}}(?:['’]\d{{3}})+{_POINT}"), "['’]"),
 )
 # Three digits on top would look like thousands: `3 789/799`.
 _MIXED = re.compile(rf"(\d+){_SPACE}(\d{{1,2}}/0*[1-9]\d*)")
+_VULGAR = re.compile(rf"(\d*){_SPACE}?([¼-¾⅐-⅞])")
 _COMMA = re.compile(r"(\d*),(\d+)")
 # Longer ones nobody means, and Python refuses to read them.
 _MOST_CHARACTERS = 1000
@@ -30,7 +32,7 @@ _MOST_CHARACTERS = 1000
 def number_after_mark(answer: str) -> Fraction:
     """Read the number after `####` on the last line of a worked answer.
 
-    Whole numbers, decimals (`2.5`, `.5`), fractions (`3/4`, `3 1/2`) and powers of ten (`1.5e6`), with a sign, a
+    Whole numbers, decimals (`2.5`, `.5`), fractions (`3/4`, `3 1/2`, `3½`) and powers of ten (`1.5e6`), with a sign, a
     currency, and commas, spaces or apostrophes between thousands.
 
     Raises:
@@ -52,6 +54,9 @@ def _number(text: str) -> Fraction | None:
             return Fraction(re.sub(left_out, "", text) if left_out else text)
     if (mixed := _MIXED.fullmatch(text)) and 0 < Fraction(mixed[2]) < 1:
         return Fraction(mixed[1]) + Fraction(mixed[2])
+    if vulgar := _VULGAR.fullmatch(text):
+        top, bottom = unicodedata.normalize("NFKC", vulgar[2]).split("⁄")
+        return int(vulgar[1] or 0) + Fraction(int(top), int(bottom))
     if comma := _COMMA.fullmatch(text):
         whole, part = comma.groups()
         raise ValueError(

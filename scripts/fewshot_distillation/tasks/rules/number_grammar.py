@@ -1,4 +1,4 @@
-"""Numbers in a text as people write them, with their exact values.
+"""Numbers in a text of plain characters, as people write them, with their exact values.
 
 Digits and separators are found as one run, which is then read as a whole, so no text is tried in many ways.
 """
@@ -8,44 +8,48 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-MINUS = "[-−–]"
+from .algebra import FUNCTION
+
 CURRENCY = (
-    r"(?:[$€£¥₹₽₩₺₫₱]|(?<![A-Za-z])(?:(?:US|AU?|CA?|NZ|HK|SG?)\$|(?:USD|EUR|GBP|INR|CHF|CNY|JPY|Rs)\.?(?![A-Za-z])))"
+    r"(?:[$€£¥₹₽₩₺₫₱]|(?<![A-Za-z])(?:(?:US|AU?|CA?|NZ|HK|SG?|R|MX)\$"
+    r"|(?:USD|EUR|GBP|INR|CHF|CNY|JPY|Rs)\.?(?![A-Za-z])))"
 )
 _SPACE = "[ \u00a0\u2000-\u200a\u202f\u205f]"
 
 # Digits with separators between them; a space is one only before a group of three digits.
-_RUN = re.compile(rf"[0-9]++(?:[.,'’_][0-9]++|{_SPACE}(?=[0-9]{{3}}(?![0-9]))[0-9]{{3}})*+|\.[0-9]++")
+_RUN = re.compile(rf"[0-9]++(?:[.,'_][0-9]++|{_SPACE}(?=[0-9]{{3}}(?![0-9]))[0-9]{{3}})*+|\.[0-9]++")
 # `1,2,3`, and the two numbers of `in 2024 100`; with three digits in the middle they are thousands, written wrongly.
 _LIST = re.compile(rf"[0-9]++(?:,(?!0[0-9]|[0-9]{{3}},)[0-9]++|{_SPACE}[0-9]++)++(?:\.[0-9]++)?")
 # Longer ones nobody means: a model that repeats itself writes them.
 _MOST_CHARACTERS = 400
 _LARGEST_EXPONENT = 300
 
-_FRACTION = re.compile(r"[/⁄]([0-9]{1,300})(?![0-9]|[.,/⁄][0-9])")
-_MIXED = re.compile(rf"(?:{_SPACE}|{_SPACE}and{_SPACE})([0-9]{{1,9}})[/⁄]([0-9]{{1,9}})(?![0-9]|[.,/⁄][0-9])")
-_EXPONENT = re.compile(r"[eE]([-+]?[0-9]{1,3})(?![\w.])")
-_TIMES_POWER = re.compile(r"[ ]?[x×*·][ ]?10\^([-−+]?[0-9]{1,3})(?![\w.])")
-_POWER = re.compile(r"\^([-−+]?[0-9]{1,3})(?![\w.])")
-_MAGNITUDE = re.compile(
-    r"[ -]?(?P<word>hundred|thousand|million|milliard|billion|trillion)(?:s|e?n|e|es)?(?![\w-])"
-    r"|[ ]?(?P<sign>[万萬亿億])",
+_FRACTION = re.compile(r"[ ]?/[ ]?([0-9]{1,300})(?![0-9]|[.,/][0-9])")
+_MIXED = re.compile(r"[ ](?:(?:and|&)[ ])?([0-9]{1,9})/([0-9]{1,9})(?![0-9]|[.,/][0-9])")
+_EXPONENT = re.compile(r"(?:[eE]|[ ]E)([-+]?[0-9]{1,3})(?!\w|\.\d)")
+_TIMES_POWER = re.compile(r"[ ]?[xX×*·][ ]?10\^([-+]?[0-9]{1,3})(?!\w|\.\d)")
+_POWER = re.compile(r"\^([-+]?[0-9]{1,3})(?!\w|\.\d)")
+MAGNITUDE = re.compile(
+    r"(?:[ ]{1,3}|-)?(?P<word>hundred|thousand|lakh|million|millon|crore|milliard|billion|trillion|quadrillion)"
+    r"(?:s|e?n|e|es)?(?![\w-])|[ ]{0,3}(?P<short>mio|mln|mrd)\b\.?|[ ]?(?P<sign>[万萬亿億])",
     re.IGNORECASE,
 )
-_LETTER = re.compile(r"[ ]?(?P<word>[kKMB]|[mb]n)(?!\w)")
+_LETTER = re.compile(r"[ ]?([kKMB]|[mb]n)(?!\w)")
 _TIMES = {
-    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "milliard": 10**9, "billion": 10**9, "trillion": 10**12,
+    "hundred": 10**2, "thousand": 10**3, "lakh": 10**5, "million": 10**6, "millon": 10**6, "mio": 10**6, "mln": 10**6,
+    "crore": 10**7, "milliard": 10**9, "mrd": 10**9, "billion": 10**9, "trillion": 10**12, "quadrillion": 10**15,
     "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8,
     "k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9,
 }  # fmt: skip
+# `4 million and 500 thousand`.
+_SMALLER = re.compile(r"[ ](?:and[ ])?([0-9]{1,3})(?=[ ])")
 # What makes a number part of something else: a power, a time, a range, a date, a sum that is still to be done, algebra.
 _GOES_ON = re.compile(
-    r"[\^]|[:/–-][0-9]|[^\S\n]{0,9}[-+*/×÷−·][^\S\n]{0,9}[(\[$€£]{0,2}(?:[0-9]|[b-hj-zB-HJ-Z](?![A-Za-z]))"
-    r"|[^\S\n]{1,9}x[^\S\n]{1,9}[0-9]|x[0-9]|[nxyz](?![A-Za-z])"
-    r"|[ ]?\([^()\n]{0,40}(?<![A-Za-z])[nxyz](?![A-Za-z])[^()\n]{0,40}\)|[ ]?(?:\\sqrt|\\pi|\\overline|[√π])"
+    r"[\^]|[:/-][0-9]|[^\S\n]{0,9}[-+*/×÷·][^\S\n]{0,9}[(\[$€£]{0,2}(?:[0-9]|[b-hj-zB-HJ-Z](?![A-Za-z]))"
+    rf"|[^\S\n]{{1,9}}x[^\S\n]{{1,9}}[0-9]|x[0-9]|[nxyz](?![A-Za-z])|\.?[ ]?{FUNCTION}"
 )
 # In running text a hyphen that follows a word, or is apart from its number, is no minus: `Day-3`, `- 18`, `7 - 3`.
-_BEFORE = re.compile(rf"(?:(?<![\w)\]])(?P<sign>{MINUS}))?(?:{CURRENCY}[^\S\n]?(?P<inner>{MINUS})?)?\Z")
+_BEFORE = re.compile(rf"(?:(?<![\w)\]])(?P<sign>-))?(?:{CURRENCY}[^\S\n]?(?P<inner>-)?)?\Z")
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def numbers(text: str) -> Iterator[Number]:
         number = _read(text, run, value)
         position = max(number.end, run.end())
         before = text[max(0, run.start() - 8) : run.start()]
-        if number.value is None or before[-1:] in ("/", "^", "⁄"):
+        if number.value is None or before[-1:] in ("/", "^"):
             continue
         signed = _BEFORE.search(before)
         negative = signed["sign"] or signed["inner"]
@@ -84,37 +88,48 @@ def numbers(text: str) -> Iterator[Number]:
 def _read(text: str, run: re.Match, value: Fraction | None) -> Number:
     """The number that begins with a run of digits of a value, and what follows it."""
     digits, end = run[0], run.end()
-    if digits.isdigit() and value is not None:
-        if mixed := _MIXED.match(text, end):
-            top, bottom = int(mixed[1]), int(mixed[2])
-            if 0 < top < bottom:
-                value, end = value + Fraction(top, bottom), mixed.end()
-        elif quotient := _FRACTION.match(text, end):
-            value, end = (value / int(quotient[1]) if int(quotient[1]) else None), quotient.end()
-    value, end = _scaled(text, digits, value, end)
+    mixed = _MIXED.match(text, end) if digits.isdigit() else None
+    if mixed:
+        top, bottom = int(mixed[1]), int(mixed[2])
+        if value is not None and 0 < top < bottom:
+            value, end = value + Fraction(top, bottom), mixed.end()
+    elif value is not None and (quotient := _FRACTION.match(text, end)):
+        value, end = (value / int(quotient[1]) if int(quotient[1]) else None), quotient.end()
+    value, end = _scaled(text, run, value, end)
     return Number(None if _GOES_ON.match(text, end) else value, run.start(), end)
 
 
-def _scaled(text: str, digits: str, value: Fraction | None, end: int) -> tuple[Fraction | None, int]:
+def _scaled(text: str, run: re.Match, value: Fraction | None, end: int) -> tuple[Fraction | None, int]:
     """The value with the power of ten or the magnitude that follows it."""
     if value is None:
         return None, end
     exponent = _EXPONENT.match(text, end) or _TIMES_POWER.match(text, end)
-    power = _POWER.match(text, end) if digits == "10" else None
+    power = _POWER.match(text, end) if run[0] == "10" else None
     if found := exponent or power:
-        n = int(found[1].replace("−", "-"))
+        n = int(found[1])
         if abs(n) > _LARGEST_EXPONENT:
             return None, found.end()
         return (value if exponent else 1) * Fraction(10) ** n, found.end()
+    scale, end = _magnitude(text, end)
+    # Letters are magnitudes of money alone: `18 m` are metres.
+    money = re.search(rf"{CURRENCY}[ ]?-?\Z", text[max(0, run.start() - 5) : run.start()])
+    if scale == 1 and money and (letter := _LETTER.match(text, end)):
+        return value * _TIMES[letter[1].lower()], letter.end()
+    smaller = _SMALLER.match(text, end) if scale > 1 else None
+    if smaller:
+        other, stop = _magnitude(text, smaller.end())
+        if 1 < other < scale:
+            return value * scale + int(smaller[1]) * other, stop
+    return value * scale, end
+
+
+def _magnitude(text: str, end: int) -> tuple[int, int]:
+    """What the words at a place multiply by, and where they end; 1 if there are none."""
+    scale = 1
     for _ in range(2):  # two hundred thousand
-        # Letters are magnitudes of money alone: `18 m` are metres.
-        money = re.search(rf"{CURRENCY}[ ]?{MINUS}?\Z", text[max(0, end - len(digits) - 4) : end - len(digits)])
-        found = _MAGNITUDE.match(text, end) or (_LETTER.match(text, end) if money else None)
-        if not found:
-            break
-        groups = found.groupdict()
-        value, end = value * _TIMES[(groups.get("sign") or groups["word"]).lower()], found.end()
-    return value, end
+        if found := MAGNITUDE.match(text, end):
+            scale, end = scale * _TIMES[(found["word"] or found["short"] or found["sign"]).lower()], found.end()
+    return scale, end
 
 
 def value_of(digits: str) -> Fraction | None:
@@ -127,9 +142,9 @@ def value_of(digits: str) -> Fraction | None:
         return None
     if digits.isdigit():
         return Fraction(digits)
-    if re.search(r"['’_]|" + _SPACE, digits):
+    if re.search(rf"['_]|{_SPACE}", digits):
         whole, _, decimals = digits.replace(",", ".").partition(".")
-        groups = re.split(rf"['’_]|{_SPACE}", whole)
+        groups = re.split(rf"['_]|{_SPACE}", whole)
         if "." in decimals or not decimals.isdigit() and decimals or not _thousands(groups):
             return None
         return Fraction(f"{''.join(groups)}.{decimals or 0}")

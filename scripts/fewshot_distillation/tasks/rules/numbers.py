@@ -1,8 +1,10 @@
 r"""The number that a model's text gives as its answer, read strictly (after `####`) or flexibly.
 
-Written by hand for whole texts of models, after trying math-verify 0.9.0: that reads LaTeX expressions better than
-anything here, but answers to these questions are numbers, of which it misreads most kinds below (`3 1/2` as 1, `1.5e6`
-as 1.5, `70 000` with a thin space as 0, `#### \frac34` as nothing), and its time isn't bounded by a text's length.
+Written by hand for whole texts of models. math-verify 0.9.0 (with latex2sympy2_extended 1.11.0), which knows more LaTeX
+than is known here, doesn't take its place: of plain text it misreads most kinds below (`3 1/2` as 2, `1.5e6` as 1.5,
+`70 000` with a thin space as 0), so all of this would stay; in a \boxed{} it reads `1\,234` as 235 and
+`10\thinspace 000` as 0, refuses `18~\mathrm{km}` and `\frac{1,000}{3}`, and makes 25\% a quarter, where references
+say 25; and reading 300 characters may take seconds.
 """
 
 import re
@@ -12,8 +14,10 @@ from fractions import Fraction
 
 from ..base import Rule
 from ..references import canonical
-from .number_grammar import CURRENCY, MINUS, Number, number_at, numbers
-from .plain_text import own_answer, plain
+from .algebra import FUNCTION, has_unknown
+from .number_grammar import CURRENCY, MAGNITUDE, Number, number_at, numbers
+from .own_answer import own_answer
+from .plain_text import plain
 
 # How far behind a mark its number may end, and how many boxes or statements from the end may hold it.
 _REACH = 300
@@ -27,26 +31,22 @@ _STATED = re.compile(
 _BOXED = re.compile(r"\\f?boxe?d?[ ]?(?:\{|(?=[0-9]))")
 # What sets a number off from the text before it.
 _SETTING = re.compile(
-    rf"(?:[\s*_`\"'“”~≈=:+(\[{{<]|{CURRENCY}|\\[a-z]++\{{|(?i:about|approximately|around|roughly)[ ])*+"
+    rf"(?:[\s*_`\"'~≈→=:+(\[{{<]|{CURRENCY}|(?!{FUNCTION})\\[a-z]++\{{|(?i:about|approximately|around|roughly)[ ])*+"
 )
-_SIGN = re.compile(rf"({MINUS}?)(?:\s|{CURRENCY}|\()*+")
+_SIGN = re.compile(rf"(-?)(?:\s|{CURRENCY}|\()*+")
 _SENTENCE = re.compile(r"(?<=[\w)%$])[.;!?](?=\s|$)")
+# What leads to a result. Words do so behind a calculation alone, signs also behind a name, as in `Total = 18`.
+_RELATION = re.compile(r"[=≈→][=≈→\s]*+|\b(?:is(?:[ ]equal[ ]to)?|equals|makes|gives)\b")
 _OPERATION = re.compile(
-    r"[\w)%][^\S\n]{0,9}(?:[-+*/×÷−·x^]|\b(?:of|plus|minus|times|divided by)\b)"
-    rf"[^\S\n]{{0,9}}(?:{CURRENCY}|\()?[0-9.]"
+    r"[\w)%][^\S\n]{0,9}(?:[-+*/×÷·x^]|\b(?:of|plus|minus|times|(?:divided|multiplied) by)\b)"
+    rf"[^\S\n]{{0,9}}(?:{CURRENCY}|\()?[0-9.]|[\d)]\([0-9.]|{FUNCTION}"
 )
+_SUM = re.compile(rf"(?:{CURRENCY})?\d[\d.,]*+(?:[ ](?!and\b)[A-Za-z]++){{0,2}}+[ ]and[ ](?:{CURRENCY})?\d[^\d,;]*+")
 _FRACTION_OF_A_UNIT = re.compile(r"(?<![0-9./])[0-9]{1,9}/[0-9]{1,9}(?=[ ]?[A-Za-z])")
 _EXPLAINS = re.compile(r",\s|\b(?:because|since|as|so|if|when|where|that|which|and|for)\b", re.IGNORECASE)
-_ALGEBRA = re.compile(
-    r"(?=[^\n]*(?<![A-Za-z])[b-hj-zB-HJ-Z](?![A-Za-z]))(?:[-+−*/×÷^()\[\]=\s\d.$]|(?<![A-Za-z])[A-Za-z](?![A-Za-z]))++"
-)
-
-
-_TIMES = re.compile(r"(?<=\d)[^\S\n]{0,9}x[^\S\n]{0,9}(?=\d)")
 # `…, so x` before an equals sign.
-_SOLVED = re.compile(r"(?:^|[,;:]|\b[A-Za-z]{2,20})[ ]{0,4}(?<![A-Za-z])[A-Za-z][ ]{0,4}\Z")
-# Roots, and fractions of more than digits.
-_NO_NUMBER = re.compile(r"\\(?:sqrt|pi|overline|[dtc]?frac)(?![A-Za-z])|[√π]")
+_SOLVED = re.compile(r"(?:^|[,;:→]|\b[A-Za-z]{2,20})[ ]{0,4}(?<![A-Za-z])[A-Za-z][ ]{0,4}\Z")
+_FUNCTION = re.compile(FUNCTION)
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Given:
 def strict(text: str) -> Fraction | None:
     """Read the number after the mark `####` that gives the final answer.
 
-    A later mark takes the place of an earlier one if there is work between them, as in `5*7 = #### 35` and then
-    `35*2 = #### 70`; what comes after the answer was given doesn't count. Numbered headings, `#### 1. Count the eggs`,
-    are passed over.
+    A later mark takes the place of an earlier one if there is work between the two numbers, as in `5*7 = #### 35` and
+    then `35*2 = #### 70` or `#### 35*2 = 70`; what comes after the answer was given doesn't count. Numbered headings,
+    `#### 1. Count the eggs`, are passed over.
     """
-    found = _marked(plain(own_answer(text)))
+    found = _marked(own_answer(plain(text)))
     return found.value if found else None
 
 
@@ -76,7 +76,7 @@ def flexible(text: str) -> Fraction | None:
 
     Algebra in one of these places is an answer that is no number.
     """
-    own = plain(own_answer(text))
+    own = own_answer(plain(text))
     for found in (_marked(own), _boxed(own), _stated(own)):
         if found and (found.value is not None or found.algebra):
             return found.value
@@ -109,13 +109,14 @@ def _boxed(text: str) -> Given | None:
         content = _inside(text, box.end())
         if content is None:
             continue
-        if _NO_NUMBER.search(content):
-            return Given(None, box.start(), box.end(), algebra=True)
+        given = _given(content, 0, len(content))
+        if given.value is not None or given.algebra:
+            return given
         last = None
         for number in numbers(content):
             last = number.value
-        if last is not None or _ALGEBRA.fullmatch(content.strip()):
-            return Given(last, box.start(), box.end(), algebra=last is None)
+        if last is not None:
+            return Given(last, box.start(), box.end())
     return None
 
 
@@ -127,7 +128,8 @@ def _inside(text: str, start: int) -> str | None:
     for place in range(start, min(len(text), start + _REACH)):
         depth += {"{": 1, "}": -1}.get(text[place], 0)
         if depth == 0:
-            return text[start:place]
+            behind = MAGNITUDE.match(text, place + 1)
+            return text[start:place] + (behind[0] if behind else "")
     return None
 
 
@@ -144,58 +146,57 @@ def _given(text: str, start: int, end: int) -> Given:
     piece = text[start:end]
     begin = _SETTING.match(piece).end()
     line = piece[begin:].split("\n", 1)[0]
-    sentence = _SENTENCE.split(line, 1)[0]
-    *_, left = parts = sentence.split("=")[::-1]
-    unsolved = bool(re.search(r"\d", left)) and bool(_ALGEBRA.fullmatch(_TIMES.sub("*", left).strip()))
-    if len(parts) > 1 and unsolved:
-        return _solution(piece, start, begin, sentence)
-    if len(parts) > 1 and _is_calculation(left):
-        place = begin + len(sentence) + 1
-        for part in parts:
-            place -= len(part) + 1
-            number = _signed(piece, _SETTING.match(piece, place).end())
-            if number and number.value is not None:
-                return Given(number.value, start, start + number.end)
-    number = _signed(piece, begin)
-    if number and number.value is not None:
+    stop = begin + len(_SENTENCE.split(line, 1)[0])
+    algebra = Given(None, start, start + begin + len(line), algebra=True)
+    relations = list(_RELATION.finditer(piece, begin, stop))
+    left = piece[begin : relations[0].start() if relations else stop]
+    if relations and left.count("(") > left.count(")"):  # `18 (9 + 9 = 18)`
+        relations, left = [], left.rpartition("(")[0]
+    if relations and re.search(r"\d", left) and has_unknown(left):
+        # `2x = 10, so x = 5`
+        solved = _SOLVED.search(piece[begin : relations[-1].start()])
+        number = _signed(piece, relations[-1].end()) if solved else None
+        return Given(number.value, start + number.start, start + number.end) if number else algebra
+    if relations and _is_calculation(left, relations[0][0]):
+        ends = [*(one.start() for one in relations[1:]), stop]
+        for relation, part_end in zip(reversed(relations), reversed(ends), strict=True):
+            if has_unknown(_first_part(piece[relation.end() : part_end])):
+                return algebra
+            if number := _signed(piece, relation.end()):
+                return Given(number.value, start + number.start, start + number.end)
+    expression = _first_part(left)
+    if has_unknown(expression):
+        return algebra
+    if number := _signed(piece, begin):
         heading = re.match(r"[.)][^\S\n]+\w", piece[number.end :])
-        return Given(number.value, start, start + number.end, ordinal=int(number.value) if heading else None)
-    expression = re.split(r"[,;]", sentence, maxsplit=1)[0].strip()
-    return Given(
-        None,
-        start,
-        start + begin + len(line),
-        algebra=bool(_ALGEBRA.fullmatch(expression) or _NO_NUMBER.search(expression)),
-    )
+        ordinal = int(number.value) if heading else None
+        return Given(number.value, start + number.start, start + number.end, ordinal=ordinal)
+    return algebra if _FUNCTION.search(piece[begin:stop]) else Given(None, start, algebra.end)
 
 
-def _solution(piece: str, start: int, begin: int, sentence: str) -> Given:
-    """What an equation with an unknown leads to, as in `2x = 10, so x = 5`; algebra if it isn't solved."""
-    before, _, _ = sentence.rpartition("=")
-    number = _signed(piece, _SETTING.match(piece, begin + len(before) + 1).end()) if _SOLVED.search(before) else None
-    if number and number.value is not None:
-        return Given(number.value, start, start + number.end)
-    return Given(None, start, start + begin + len(sentence), algebra=True)
+def _first_part(expression: str) -> str:
+    return re.split(r"[,;](?!\d)", expression, maxsplit=1)[0]
 
 
-def _is_calculation(left: str) -> bool:
+def _is_calculation(left: str, relation: str) -> bool:
     """Whether what is before an equals sign leads to its result, or only names it: `5 + 13`, `2 eggs * $3`, `Total`."""
-    if _EXPLAINS.search(left) or left.count("(") > left.count(")"):
+    if _SUM.fullmatch(left.strip()):  # `5 apples and 6 pears`
+        return True
+    if _EXPLAINS.search(left):
         return False
+    if not re.search(r"\d", left):
+        return len(left.split()) <= 4 if relation[0] in "=≈→" else len(left.strip()) == 1
     # Half an hour is no division.
-    return (
-        bool(_OPERATION.search(_FRACTION_OF_A_UNIT.sub("1", left)))
-        or not re.search(r"\d", left)
-        and len(left.split()) <= 4
-    )
+    return bool(_OPERATION.search(_FRACTION_OF_A_UNIT.sub("1", left)))
 
 
 def _signed(text: str, start: int) -> Number | None:
-    sign = _SIGN.match(text, start)
+    """The number at a place, behind what may set it off and its sign; None if there is none with a value."""
+    sign = _SIGN.match(text, _SETTING.match(text, start).end())
     number = number_at(text, sign.end())
-    if number is None or number.value is None or not sign[1]:
-        return number
-    return Number(-number.value, number.start, number.end)
+    if number is None or number.value is None:
+        return None
+    return Number(-number.value if sign[1] else number.value, number.start, number.end)
 
 
 def _written(read: Callable[[str], Fraction | None]) -> Callable[[str], str | None]:

@@ -1,4 +1,4 @@
-"""What a model wrote, as plain characters and without what isn't its answer to this question.
+"""What a model wrote, in plain characters, so that the rules know one minus, one fraction and one space.
 
 Every step reads the text once: expressions have no nested or adjacent repetitions that could try a text in many ways.
 """
@@ -6,126 +6,97 @@ Every step reads the text once: expressions have no nested or adjacent repetitio
 import re
 import unicodedata
 
-_THINKING = re.compile(
-    r"[<◁](?P<close>/?)(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad)[>▷]"
-    r"|\[(?P<end>/?)THINK\]|<\|(?:begin|start|(?P<over>end))_(?:of_thought|thinking)\|>",
-    re.IGNORECASE,
+from .number_grammar import value_of
+
+# Characters that say the same as a plain one.
+_ALIKE = {
+    " ": "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",
+    "": "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff",  # can't be seen
+    "-": "\u2010\u2011\u2012–−﹣",  # a long dash parts sentences
+    "×": "✕✖⨯⨉╳",
+    "·": "⋅∙•・∗",
+    "/": "⁄∕",
+    "≈": "≃≅≒",
+    "→": "⇒⟹⟶➔➜➡⟾",
+    "'": "‘’‛ʼ´′",
+    '"': "“”„«»",
+    "¥": "￥",
+    "£": "￡",
+    "[": "【",
+    "]": "】",
+    ".": "٫",
+    ",": "٬",
+    # Between parts of a sentence, where no space is written.
+    ", ": "，、",
+    ". ": "。",
+}
+_CHARACTERS = str.maketrans(
+    {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}  # full width
+    | {one: plain for plain, others in _ALIKE.items() for one in others}
 )
-# Where several channels end in the one for the reader: as it is written, and without special tokens.
-_FINAL_CHANNEL = ("<|channel|>final<|message|>", "assistantfinal")
-
-# Headings and template marks under which a model goes on to another question, at the beginning of a line.
-_NEXT_QUESTION = re.compile(
-    r"^[>*_# \t]{0,12}+(?:(?:new|next|another|follow-?up|practice|example|word|math)[ ])?"
-    r"(?:question|problem|exercise|task|example(?=[ ]?\#?\d)|query|instructions?|prompt|input|user|human|q"
-    r"|frage|aufgabe|pregunta|problema|domanda|问题|問題|题目|題目)"
-    r"[ ]?\#?\d{0,4}[*_]{0,3}[ ]?(?:[:：]|[.)](?!\d)|$)|^(?:now )?solve (?:the following|this)\b",
-    re.IGNORECASE | re.MULTILINE,
-)
-_END = re.compile(
-    r"</s>|<eos>|<end_of_turn>|<start_of_turn>|\[/?INST\]|<\|(?:im_end|im_start|endoftext|eot_id|start_header_id|user|end)\|>"
-)
-_ANSWERED = re.compile(
-    r"####[^\n\d]{0,40}\d[^\n]*|\\boxed\b[^\n]*|\banswer\b[\s*_]{0,4}(?:is\b|[:=])[^\n\d]{0,60}\d[^\n]*", re.IGNORECASE
-)
-_ASKS = re.compile(r"\b(?:how|what|which|find|calculate)\b", re.IGNORECASE)
-_GOES_ON = re.compile(
-    r"[\s*_]*(?:wait|but|let|so|is|hmm|check|now|then|therefore|to|verify|first|next)\b", re.IGNORECASE
-)
-
-
-def own_answer(text: str) -> str:
-    """Return what answers the question: nothing that was thought in between, and no further question."""
-    return _without_next_question(_without_thinking(text))
-
-
-def _without_thinking(text: str) -> str:
-    if text.startswith(("<|channel|>", "analysis")):
-        for mark in _FINAL_CHANNEL:
-            text = text.rpartition(mark)[2]
-        if text.startswith("<|channel|>"):  # cut off before the last one
-            return ""
-    kept, start, inside = [], 0, False
-    for tag in _THINKING.finditer(text):
-        if tag["close"] or tag["end"] or tag["over"]:
-            if not inside:  # opened by the chat template
-                kept.clear()
-            start, inside = tag.end(), False
-        elif not inside:
-            kept.append(text[start : tag.start()])
-            inside = True
-    # Thinking that doesn't end has not led to an answer.
-    return "\n".join(kept if inside else [*kept, text[start:]])
-
-
-def _without_next_question(text: str) -> str:
-    ended = _END.search(text, re.compile(r"\s*").match(text).end() + 1)
-    ends = [ended.start()] if ended else []
-    # A model may begin by repeating the question, so a heading counts only behind something that may be an answer.
-    digit = re.search(r"\d", text)
-    if digit:
-        heading = next((m for m in _NEXT_QUESTION.finditer(text) if m.start() > digit.start()), None)
-        ends += [heading.start()] if heading else []
-    answered = _ANSWERED.search(text)
-    if answered:
-        ends += _posed_without_heading(text, answered.end())
-    return text[: min(ends)] if ends else text
-
-
-def _posed_without_heading(text: str, start: int) -> list[int]:
-    """Where a line after the answer begins another problem: `Tom has 5 apples. How many …?`."""
-    place = start
-    for line in text[start:].split("\n"):
-        story, _, asked = line.rpartition("?")[0].rpartition(". ")
-        if asked and _ASKS.search(asked) and re.search(r"\d", story) and not _GOES_ON.match(line):
-            return [place]
-        place += len(line) + 1
-    return []
-
-
+_WIDE_THOUSANDS = re.compile(r"(?<=[０-９])，(?=[０-９])")
+_ARROW = re.compile(r"[-=]{1,2}+>")
 _ANNOTATION = re.compile(r"<<[^<>\n]*>>(?=[ $€£]{0,2}\d)")
 _TAGGED = re.compile(r"<answer>([^<>{}]{0,300})</answer>", re.IGNORECASE)
-_POWER = re.compile(r"(?<=\d)[ ]?\*\*[ ]?(?=-?\d)")
 _QUOTIENTS = {one: unicodedata.normalize("NFKC", one).replace("⁄", "/") for one in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _SUPERSCRIPT = re.compile(r"[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _VULGAR = re.compile(r"(?P<before>\d?)(?P<fraction>[¼-¾⅐-⅞])")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
+_PYTHON_POWER = re.compile(r"(?<=\d)[ ]?\*\*[ ]?(?=-?\d)")
+_POWER = re.compile(r"\^[ ]?[{(][ ]?([-+]?[0-9]{1,6})[ ]?[})]")
 
-_DIGITS = r"\{?[ ]?([-−]?[0-9]{1,20})[ ]?\}?"
-_LATEX = (
-    (re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr?)(?![a-zA-Z])"), ""),
-    (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)[ ]?\{([^{}]{0,300})\}"), r"\1"),
+_COMMAND = re.compile(r"\\([A-Za-z]{2,16}+)[ ]?")
+_MEANING = {
+    command: plain
+    for plain, commands in {
+        "": "left right big bigl bigr Big Bigl Bigr displaystyle",
+        " ": "quad qquad thinspace medspace thickspace enspace",
+        "×": "times",
+        "·": "cdot",
+        "÷": "div",
+        "/": "over",
+        "≈": "approx simeq sim",
+        "→": "to rightarrow Rightarrow longrightarrow Longrightarrow implies",
+        "°": "degree",
+        "£": "pounds",
+    }.items()
+    for command in commands.split()
+}
+# `\frac{3}{4}`, `\frac34`, `\tfrac3{4}`; without braces each part is one digit.
+_PART = r"(?:\{{[ ]?(?P<{0}_sign>-?)(?P<{0}>[0-9.][0-9.,]{{0,39}})[ ]?\}}|(?P<{0}_digit>[0-9]))"
+_FRACTION = re.compile(
+    rf"(?P<before>[0-9]?)\\(?:[dtcs]|nice)?frac[ ]?{_PART.format('top')}[ ]?{_PART.format('bottom')}"
+)
+_BEFORE_FRACTIONS = (
     (re.compile(r"\{,\}|,\\!"), ","),
-    (re.compile(r"\\[,:;>! ]|\\q?quad(?![a-zA-Z])"), " "),
-    (re.compile(r"\^[ ]?(?:\{[ ]?\\circ[ ]?\}|\\circ(?![a-zA-Z]))|\\degree(?![a-zA-Z])"), "°"),
-    (re.compile(r"\\(?:times|cdot)(?![a-zA-Z])"), "×"),
-    (re.compile(r"\\div(?![a-zA-Z])"), "÷"),
-    (re.compile(r"\\(?:approx|simeq|sim)(?![a-zA-Z])"), "≈"),
-    (re.compile(r"\\pounds(?![a-zA-Z])"), "£"),
+    (re.compile(r"\\[,:;>! ]"), " "),
+    (re.compile(r"(?<=\d)~(?=\d{3}(?!\d)|[A-Za-z\\])"), " "),  # elsewhere a range or `about`
+)
+_AFTER_FRACTIONS = (
+    (re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)[ ]?\{([^{}]{0,300})\}"), r"\1"),
+    (re.compile(r"\^[ ]?(?:\{[ ]?\\circ[ ]?\}|\\circ(?![a-zA-Z]))"), "°"),
     (re.compile(r"\\([$%#&])"), r"\1"),
     (re.compile(r"\\[()\[\]]"), " "),
-    (re.compile(r"\^[ ]?\{[ ]?([-−+]?[0-9]{1,6})[ ]?\}"), r"^\1"),
-)
-# `\frac{3}{4}`, `\frac34`, `\tfrac3{4}`; without braces each part is one digit.
-_FRACTION = re.compile(
-    r"(?P<before>[0-9]?)\\[dtc]?frac[ ]?"
-    r"(?:\{[ ]?(?P<sign>[-−]?)(?P<top>[0-9]{1,40})[ ]?\}|(?P<digit>[0-9]))[ ]?"
-    r"(?:\{[ ]?(?P<bottom>[0-9]{1,40})[ ]?\}|(?P<other>[0-9]))"
 )
 
 
 def plain(text: str) -> str:
     """Write numbers in plain characters: LaTeX, digits of other scripts, vulgar fractions, superscripts."""
-    text = _TAGGED.sub(r"\\boxed{\1}", _ANNOTATION.sub("", text)).replace("٫", ".").replace("٬", ",")
     if not text.isascii():
         text = _VULGAR.sub(_written_out, text)
-        text = _SUPERSCRIPT.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]).replace("−", "-"), text)
+        text = _SUPERSCRIPT.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]), text)
+        text = _WIDE_THOUSANDS.sub(",", text).translate(_CHARACTERS)
         text = _OTHER_DIGIT.sub(lambda m: str(unicodedata.decimal(m[0])), text)
+    text = _TAGGED.sub(r"\\boxed{\1}", _ANNOTATION.sub("", text))
     if "\\" in text or "{,}" in text:
-        text = _FRACTION.sub(_as_quotient, text)
-        for expression, by in _LATEX:
+        text = _COMMAND.sub(lambda m: _MEANING.get(m[1], m[0]), text)
+        for expression, by in _BEFORE_FRACTIONS:
             text = expression.sub(by, text)
-    return _POWER.sub("^", text).replace("**", "")
+        text = _FRACTION.sub(_as_quotient, text)
+        for expression, by in _AFTER_FRACTIONS:
+            text = expression.sub(by, text)
+    text = _PYTHON_POWER.sub("^", _ARROW.sub("→", text)).replace("**", "")
+    return _POWER.sub(r"^\1", text)
 
 
 def _written_out(match: re.Match) -> str:
@@ -134,5 +105,11 @@ def _written_out(match: re.Match) -> str:
 
 
 def _as_quotient(match: re.Match) -> str:
-    quotient = f"{match['sign'] or ''}{match['top'] or match['digit']}/{match['bottom'] or match['other']}"
-    return f"{match['before']} {quotient}" if match["before"] else quotient
+    top, bottom = (match[part] or match[f"{part}_digit"] for part in ("top", "bottom"))
+    if not (top + bottom).isdigit():
+        numbers = value_of(top), value_of(bottom)
+        if not all(numbers):
+            return match[0]
+        top, bottom = (numbers[0] / numbers[1]).as_integer_ratio()
+    sign = "-" if (match["top_sign"] or "") != (match["bottom_sign"] or "") else ""
+    return f"{match['before']} {sign}{top}/{bottom}" if match["before"] else f"{sign}{top}/{bottom}"
