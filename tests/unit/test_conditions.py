@@ -71,6 +71,14 @@ def streams(condition: str, builder, splits, **files) -> Streams:
     return build_streams(spec_of(condition), read_jsonl(splits[0]), builder, **files)
 
 
+def test_fewer_examples_than_are_asked_for(builder, splits):
+    """Where only the job knows how many there are, as of a dataset that is fetched or of answers that are kept."""
+    spec = spec_of("few").model_copy(update={"train_examples": 8})
+    with pytest.raises(JobError, match=r"expected 8 training examples \(train_examples\), got 4 to draw them from"):
+        build_streams(spec, read_jsonl(splits[0]), builder)
+    assert len(build_streams(spec.model_copy(update={"train_examples": 4}), read_jsonl(splits[0]), builder).all) == 4
+
+
 @pytest.mark.parametrize("condition", ["answers", "several", "questions", "mixed", "few", "window", "smooth"])
 def test_every_kind_trains_whatever_the_micro_batches(setup: Setup, condition: str):
     rows = []

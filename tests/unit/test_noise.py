@@ -36,11 +36,33 @@ def test_the_table_counts_what_came_out_otherwise(tmp_path: Path):
     assert "| 1 and 2 of 10 | +10.0 points" in noise_section([row]) and noise_section([]) == ""
 
 
+def test_other_prompts_are_not_compared(tmp_path: Path, caplog):
+    """What their answers record: a rerun that was asked in other words is no measure of noise."""
+    first = judged(tmp_path / "a", {0, 1}, {}, teacher="8shot", asked="one")
+    again = [
+        judged(tmp_path / name, {0}, {}, teacher="8shot", rerun=name, asked=asked)
+        for name, asked in (("same", "one"), ("other", "two"))
+    ]
+    with caplog.at_level("WARNING"):
+        found = noise_floor(aggregate_spec(), again, [first])
+    same, other = found.to_dict("records")
+    assert (same["other_prompts"], same["only_first"]) == (0, 1)
+    assert other["other_prompts"] == 10 and pd.isna(other["difference"])
+    assert "rerun other of A · 8-shot: 10 of 10 questions were asked in other words" in caplog.text
+    for rows in ([same, other], [other]):
+        text = noise_section(rows)
+        assert text.startswith("## Noise") and "**other of tiny, A · 8-shot**: 10 of 10" in text
+        assert text.count("1 and 0 of 10") == len(rows) - 1
+
+
 def test_a_rerun_differs_from_its_baseline_in_what_it_says():
     one = study(reruns={"small": {"batch_tokens": 512}})
     assert one.repeated == [("tiny", "small", "zeroshot"), ("tiny", "small", "fewshot")] and not study().repeated
     again, first = one.rerun("tiny", "small", "fewshot"), one.baseline("tiny", "fewshot", "all")
     assert again.evaluation.batch_tokens == 512
     assert again.model_copy(update={"evaluation": first.evaluation}) == first
+    one = study(models__tiny__chat_template_base={}, reruns={"small": {"batch_tokens": 512}})
+    again, first = one.rerun("tiny", "small", "zeroshot"), one.baseline("tiny", "zeroshot", "all")
+    assert again.model == first.model != one.model_spec("tiny"), "the base model's own prompt is asked again"
     with pytest.raises(ConfigError, match="a rerun needs another backend or other batch_tokens"):
         study(reruns={"same": {}})

@@ -175,3 +175,14 @@ def test_fixed_demonstrations_are_always_eight(train: list[dict]):
     demonstrations = Demonstrations(train, Teacher(demonstrations="fixed"))
     for index, row in enumerate(train):
         assert len(demonstrations.draw("train", index, row["question"])) == 8
+
+
+@pytest.mark.parametrize("key", ["question", "answer"])
+def test_unrelated_demonstrations_are_as_long_as_those_they_replace(qwen: PromptBuilder, train: list[dict], key: str):
+    """Or a control would differ from what it controls for in the length of its prompt as well."""
+    tokens = []
+    for content in ("correct", "unrelated_text"):
+        drawn = Demonstrations(train, Teacher(shots=8, content=content))
+        rows = [row for index in range(60) for row in drawn.draw("train", index, train[index]["question"])]
+        tokens.append(sum(len(qwen.tokenizer(row[key], add_special_tokens=False).input_ids) for row in rows))
+    assert tokens[1] == pytest.approx(tokens[0], rel=0.1)

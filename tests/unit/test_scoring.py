@@ -50,6 +50,9 @@ def spec(metric: str = "strict") -> ScoreSpec:
 
 def test_judge():
     judged = judge(predictions(), TEST, *AS_GSM8K)
+    assert "asked" not in judged
+    asked = judge(predictions().assign(prompt_digest="0123456789abcdef" * 4), TEST, *AS_GSM8K)["asked"]
+    assert set(asked) == {"0123456789abcdef"}
     assert list(judged["strict"]) == [True, False, False, False, True, True, True, False]
     assert list(judged["flexible"]) == [True, True, False, False, True, True, True, True]
     assert list(judged["unparsed"]) == [False, False, False, True, False, False, False, False]

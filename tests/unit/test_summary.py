@@ -91,3 +91,16 @@ def test_analysis_in_words(summary: dict):
     assert "(`evaluation.max_new_tokens`) make +20.0 of its +30.0 points" in text
     assert "| tiny | 0 | 1 of 10 | 10.0 % | 0.0 to 40.0 % | 10.0 % | 20.0 % | 20.0 % | 10.0 % |" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text
+
+
+def test_a_comparison_without_results_is_named(summary: dict, tmp_path: Path):
+    """And not only absent from a table that nobody counts."""
+    assert summary["not_compared"] == []
+    families = {"a": [("layerwise", "sft")], "controls": [("layerwise", "elsewhere")]}
+    outputs = {name: tmp_path / f"{name}.csv" for name in TABLES} | {"summary": tmp_path / "other.json"}
+    folders = sorted({path.parent for path in tmp_path.rglob("accuracy.csv")})
+    aggregate(spec(families=families), folders, [], [], [], [], outputs)
+    found = json.loads(outputs["summary"].read_text())
+    text = write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), found)
+    assert "**C · layer-wise and elsewhere (`comparisons.controls`) were not compared**" in text
+    assert text.count("were not compared") == 1

@@ -10,12 +10,15 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student.examples import examples_of_step
+from fewshot_distillation.student.run import TrainInputs, train
 from fewshot_distillation.student.state import save_state
 from fewshot_distillation.student.targets import TargetCache
-from tiny import fetched_model
+from tiny import fetched_model, write_dataset
 from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
@@ -219,6 +222,19 @@ def target_of(setup: Setup, condition: str, examples: int = 12, **changes) -> Ta
 def test_targets_of_another_dataset(setup: Setup):
     with pytest.raises(JobError, match="has 12 examples, but there are 13 training examples"):
         target_of(setup, "layerwise", 13)
+
+
+@pytest.mark.parametrize("condition", ["layerwise", "logit_kl"])
+def test_targets_of_other_questions(setup: Setup, tmp_path: Path, condition: str):
+    """As many of them, so that only what the cache records of its training split tells."""
+    other = write_dataset(tmp_path, seed=5)[0]
+    (target,), inputs = setup.spec(condition).learning.targets, setup.inputs(condition)
+    assert TargetCache(target, *inputs.caches[0], 12, sha256(setup.train_path)).cache.examples == 12
+    with pytest.raises(JobError, match="was computed from another training split than the run's own"):
+        TargetCache(target, *inputs.caches[0], 12, sha256(other))
+    with pytest.raises(JobError, match="was computed from another training split"):
+        run = TrainInputs(other, inputs.caches)
+        train(setup.spec(condition), setup.model, run, setup.workspace(tmp_path), Machine(trackers=[]))
 
 
 def test_targets_are_rows_of_the_cache(setup: Setup):

@@ -16,7 +16,7 @@ from .noise import noise_floor
 from .published import other_differences, published_vs_measured
 from .results import Results
 from .signal import distillation
-from .tables import TABLES
+from .tables import TABLES, comparisons
 
 
 def build_tables(spec: AggregateSpec, results: Results) -> dict[str, pd.DataFrame]:
@@ -65,7 +65,7 @@ def aggregate(
     judged = read_judged([folder / "judged.parquet" for folder in folders])
     results = Results(accuracy, judged, spec, gap_summaries)
     tables = build_tables(spec, results)
-    beside = {}
+    beside = {"not_compared": comparisons.missing(results, spec)}
     for path in published:
         tables["published_vs_measured"], beside = _published(spec, path, accuracy, tables["icl_gap"])
     if reruns:

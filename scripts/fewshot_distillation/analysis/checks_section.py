@@ -39,6 +39,12 @@ def _data(summary: dict[str, Any]) -> list[str]:
                 f"- **{skipped['rows']} of {skipped['of']} rows of the {split} split were skipped**, the first "
                 f"because of: {code(skipped['first'][0])}"
             )
+    for pair in summary.get("not_compared", []):
+        lines.append(
+            f"- **{pair['label']} and {pair['against']} (`comparisons.{pair['family']}`) were not compared**: no model "
+            "has results of both, trained with the same schedule, recipe and number of examples. Build the studies "
+            "that train them, or take out the comparison."
+        )
     for path, note in summary["notes"].items():
         if path.endswith("meta.json"):
             tokens = note["prompt_tokens"]

@@ -37,7 +37,8 @@ class Teacher(Strict):
     content: Literal["correct", "shuffled_answers", "unrelated_text"] = Field(
         "correct",
         description="`shuffled_answers` permutes the answers among the demonstrations, `unrelated_text` replaces every "
-        "demonstration by random words of the same number: controls for what demonstrations teach.",
+        "demonstration by random words, one for each of its words, digits and signs, which makes about as many tokens: "
+        "controls for what demonstrations teach.",
     )
 
     sampling: Sampling | None = Field(
@@ -46,6 +47,15 @@ class Teacher(Strict):
         description="How the answers are drawn that a condition learns from (`answers: <teacher>`); null for the "
         "likeliest tokens. Test questions are answered by those in any case.",
     )
+
+    @model_validator(mode="after")
+    def _shuffles(self) -> "Teacher":
+        if self.content == "shuffled_answers" and self.shots < 2:
+            raise ValueError(
+                f"content: shuffled_answers needs two demonstrations at least, and with shots: {self.shots} the prompt "
+                "is that of `content: correct`; raise shots, or leave out content"
+            )
+        return self
 
     @property
     def greedy(self) -> "Teacher":

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from ..tasks import task_of
 from .base import ConfigError, explain, suggest
 from .catalogue import BASE
+from .comparisons import wrong_comparisons
 from .conditions import QUESTION, REFERENCE
 from .config import Config
 
@@ -33,7 +34,7 @@ def _inconsistencies(config: Config) -> list[str]:
     """One sentence for each entry that doesn't fit another; names first, since the rest looks them up."""
     if wrong := [*_reserved_names(config), *_unknown_names(config)]:
         return wrong
-    checks = (_labels, _warm_ups, _adapters, _labelled, _pools, _scorers)
+    checks = (_labels, _warm_ups, _windows, _adapters, _labelled, _pools, _subsets, _scorers, wrong_comparisons)
     return [sentence for check in checks for sentence in check(config)]
 
 
@@ -118,6 +119,18 @@ def _warm_ups(config: Config) -> Iterator[str]:
             )
 
 
+def _windows(config: Config) -> Iterator[str]:
+    """Yield windows of distillation that begin after the last step of a schedule that they are trained with."""
+    runs = ((c, s) for study in config.built.values() for c in study.conditions for s in study.schedules)
+    for name, schedule in dict.fromkeys(runs):
+        window, steps = config.conditions[name].lambda_steps, config.schedules[schedule].max_steps
+        if window and window[0] > steps:
+            yield (
+                f"conditions.{name}.lambda_steps: expected to begin within the {steps} steps of schedule '{schedule}', "
+                f"got {list(window)}, with which nothing is distilled; change it, or train longer"
+            )
+
+
 def _adapters(config: Config) -> Iterator[str]:
     """Yield adapter settings of a model that contradict those of a recipe."""
     for name, model in config.models.items():
@@ -144,20 +157,45 @@ def _labelled(config: Config) -> Iterator[str]:
 
 def _pools(config: Config) -> Iterator[str]:
     """Yield numbers of demonstrations above the number of training examples, where that is known before the fetch."""
-    dataset = config.datasets[config.dataset]
-    known = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
-    train = min(known) - dataset.validation if known else None
+    dataset, train = config.datasets[config.dataset], _train_rows(config)
     if train is not None and train < 1:
-        yield f"datasets.{config.dataset}.validation: {dataset.validation} rows can't be set aside of {min(known)}"
+        rows = train + dataset.validation
+        yield f"datasets.{config.dataset}.validation: {dataset.validation} rows can't be set aside of {rows}"
         return
     if train is not None and (config.labelled or 0) > train:
         yield f"labelled: {config.labelled} is more than the {train} training examples"
     wanted = {f"teachers.{name}.shots": (t.shots, t.pool) for name, t in config.teachers.items()}
     for name, gap in config.icl_gap.items():
-        wanted |= {f"icl_gap.{name}.shots": (gap.shots[-1], config.teachers[gap.teacher].pool)}
+        teacher = config.teachers[gap.teacher]
+        wanted |= {f"icl_gap.{name}.shots": (gap.shots[-1], teacher.pool)}
+        if teacher.content == "shuffled_answers" and 1 in gap.shots:
+            yield f"icl_gap.{name}.shots: one demonstration has no other's answer (shuffled_answers); take out 1"
     for where, (shots, pool) in wanted.items():
         # One more than the demonstrations, since a training question is never shown itself.
         most = config.labelled if pool == "labelled" else train and train - 1
         if most is not None and shots > most:
             held = config.labelled if pool == "labelled" else train
             yield f"{where}: {shots} demonstrations can't be drawn from {held} training examples"
+
+
+def _train_rows(config: Config) -> int | None:
+    """How many training rows there are at most, None where that isn't known before the fetch."""
+    dataset = config.datasets[config.dataset]
+    known = [size for size in (getattr(dataset.source, "train", None), dataset.limit_train) if size]
+    return min(known) - dataset.validation if known else None
+
+
+def _subsets(config: Config) -> Iterator[str]:
+    """Yield numbers of training examples that a condition hasn't; where rows aren't known yet, the job finds out."""
+    train, labelled = _train_rows(config), config.labelled
+    most = {"all": train, "labelled": labelled, "unlabelled": train and labelled and train - labelled}
+    for study, grid in config.built.items():
+        for name in grid.conditions:
+            which = config.conditions[name].examples
+            for wanted in grid.train_examples or []:
+                if most[which] is not None and wanted > most[which]:
+                    kind = "" if which == "all" else f"{which} "
+                    yield (
+                        f"studies.{study}.train_examples: expected at most the {most[which]} {kind}training examples "
+                        f"of condition '{name}', got {wanted}; lower it, or take out the condition"
+                    )

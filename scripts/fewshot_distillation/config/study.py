@@ -128,7 +128,8 @@ class Study(Runs):
     def rerun(self, model: str, rerun: str, prompt: str) -> GenerationSpec:
         """As the baseline, with what differs."""
         evaluation = self.config.reruns[rerun].of(self.config.evaluation)
-        return GenerationSpec(**self._prompt(model, prompt), split="test", evaluation=evaluation)
+        asked = self._prompt(model, prompt) | {"model": self.model_spec(model, base=True)}
+        return GenerationSpec(**asked, split="test", evaluation=evaluation)
 
     @property
     def repeated(self) -> list[tuple[str, str, str]]:

@@ -32,6 +32,12 @@ def losses(target: str) -> dict[str, dict[str, tuple[float, float, float]]]:
     return {path.stem: constants(path).get("PARAMETERS", {}) for path in files}
 
 
+@functools.cache
+def refused(divergence: str) -> dict[str, str]:
+    """Return values of `missing_probability` that a divergence of logits refuses, each with the reason."""
+    return constants(LOSSES / "logits" / f"{divergence}.py").get("REFUSED", {})
+
+
 def _loss_of(target: str) -> AfterValidator:
     def known(name: str) -> str:
         if name not in losses(target):
@@ -106,6 +112,15 @@ class LogitsFields(Strict):
             _, low, high = known[name]
             if not low < value < high:
                 raise ValueError(f"parameters: {name} must be between {low} and {high}, not {value}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_divergence(self) -> "LogitsFields":
+        if reason := refused(self.divergence).get(self.missing_probability):
+            raise ValueError(
+                f"missing_probability: {self.missing_probability} can't go with {self.divergence}: {reason}; set "
+                "renormalise or bucket"
+            )
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 from collections import Counter
 
 from ..config.conditions import Teacher
@@ -17,6 +18,9 @@ WORDS = """
     mirror bridge candle summer engine kitchen shadow market island colour number station meadow pocket thunder basket
     quiet early under over behind between slowly often rarely near far blue green old new warm cold soft bright narrow
 """.split()  # noqa: SIM905
+
+# What a tokenizer makes about one token of, as one of those words is: a run of letters, a digit, a sign.
+PIECE = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_")
 
 
 class Demonstrations:
@@ -74,5 +78,5 @@ def _deranged(values: list[str], r: random.Random) -> list[str]:
 
 
 def _unrelated(text: str, r: random.Random) -> str:
-    """Random words, as many as the text has."""
-    return " ".join(r.choice(WORDS) for _ in text.split())
+    """Random words, one for each piece of the text, so that a model reads about as many tokens."""
+    return " ".join(r.choice(WORDS) for _ in PIECE.findall(text))

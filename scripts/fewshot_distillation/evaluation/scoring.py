@@ -15,7 +15,7 @@ from ..tasks import task_of
 
 def judge(predictions: pd.DataFrame, test: list[Row], task_name: str, scorers: list[str]) -> pd.DataFrame:
     """Score every answer by each scorer: one row an answer, with what was read (`<scorer>_answer`) and whether it is
-    right (`<scorer>`). An answer is unparsed if no scorer finds anything in it.
+    right (`<scorer>`). An answer is unparsed if no scorer finds anything in it. `asked` begins the prompt's digest.
 
     Raises:
         JobError: the answers belong to other questions.
@@ -32,6 +32,7 @@ def judge(predictions: pd.DataFrame, test: list[Row], task_name: str, scorers: l
         found = [rule.read(text) for text in predictions["text"]]
         read[f"{name}_answer"] = found
         right[name] = [one is not None and equal(one, row) for one, row in zip(found, rows, strict=True)]
+    asked = {"asked": predictions["prompt_digest"].str[:16]} if "prompt_digest" in predictions else {}
     return pd.DataFrame(
         {
             "question_index": predictions["question_index"],
@@ -43,6 +44,7 @@ def judge(predictions: pd.DataFrame, test: list[Row], task_name: str, scorers: l
             "unparsed": [all(one is None for one in found) for found in zip(*read.values(), strict=True)],
             "truncated": predictions["finish_reason"] == "length",
             "tokens": predictions["tokens"],
+            **asked,
         }
     )
 

@@ -63,7 +63,14 @@ def build_streams(
     learning, limit = spec.learning, spec.training.max_tokens
     chosen = chosen_rows(len(train), learning.examples, spec.labelled)
     kept = set(chosen) if judged is None else _right(judged)
-    rows = subset([i for i in chosen if i in kept], spec.train_examples, spec.seed)
+    left = [i for i in chosen if i in kept]
+    # Fewer would be trained under the name of more; without any, what is said below fits better.
+    if left and (spec.train_examples or 0) > len(left):
+        raise JobError(
+            f"condition '{spec.condition_name}': expected {spec.train_examples} training examples (train_examples), "
+            f"got {len(left)} to draw them from; lower train_examples"
+        )
+    rows = subset(left, spec.train_examples, spec.seed)
     own_cross_entropy = learning.cross_entropy > 0 and learning.sft_examples is None
     # Without a term at answer tokens nothing of an answer is read, so that unlabelled questions need none.
     if own_cross_entropy or any(target.span not in POSITIONS for target in learning.targets):

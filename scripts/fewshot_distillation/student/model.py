@@ -115,6 +115,8 @@ class Student(nn.Module):
 
     def _sums(self, batch: Batch, weights: list[dict[str, float]]) -> tuple[Tensor, dict[str, Tensor]]:
         losses, sums = [], {}
+        # Before the layers: a copy from the host behind their pass would wait for it.
+        weight = self._columns(weights, batch.packed.input_ids.device)
         with contextlib.ExitStack() as stack:
             states = {n: stack.enter_context(self.captures[n].of(batch.packed, s)) for n, s in batch.states.items()}
             hidden = packed_hidden(decoder_of(self.base[0]), batch.packed)
@@ -123,18 +125,24 @@ class Student(nn.Module):
             # Losses compute in float32 whatever the precision of the layers.
             with torch.autocast(hidden.device.type, enabled=False):
                 value = self.losses[number](student, teacher, self.learning.targets[number]).sum()
-            losses.append(value * value.new_tensor([w.get(name, 0.0) for w in weights]))
+            losses.append(value * weight[name])
             sums[name] = value.detach()
             with torch.no_grad():
                 sums[f"cosine_{number}"] = F.cosine_similarity(student.float(), teacher.float(), dim=-1).sum(0)
         for head in batch.heads:
-            loss, found = self._head(head, head.chosen.of(hidden), batch.values, weights)
+            loss, found = self._head(head, head.chosen.of(hidden), batch.values, weight)
             losses.append(loss)
             sums |= found
         return torch.stack(losses).sum(0), sums
 
+    def _columns(self, weights: list[dict[str, float]], device: torch.device) -> dict[str, Tensor]:
+        """Weights (losses,) of each sum, on the device."""
+        names = ["ce", *(f"target_{number}" for number in range(len(self.losses)))]
+        table = torch.tensor([[w.get(name, 0.0) for w in weights] for name in names])
+        return dict(zip(names, table.to(device, non_blocking=True).unbind(), strict=True))
+
     def _head(
-        self, head: Head, hidden: Tensor, values: dict[int, Values], weights: list[dict[str, float]]
+        self, head: Head, hidden: Tensor, values: dict[int, Values], weight: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted losses and sums of what is computed from logits at the same tokens, hidden states (tokens, hidden).
 
@@ -156,6 +164,6 @@ class Student(nn.Module):
 
         names = (["ce"] if head.labels is not None else []) + [f"target_{number}" for number in head.targets]
         given += [] if head.labels is None else [head.labels]
-        weights = torch.tensor([[w.get(name, 0.0) for name in names] for w in weights], device=hidden.device)
+        weights = torch.stack([weight[name] for name in names], dim=1)
         losses, found = over_vocabulary(self.base[0], terms, hidden, *given, weights=weights)
         return losses.sum(0), dict(zip(names, found.sum(0).unbind(), strict=True))

@@ -17,7 +17,7 @@ from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
 from ..modeling.utilisation import peak_of
 from ..runtime.errors import JobError
-from ..runtime.files import folder_digests, write_json
+from ..runtime.files import folder_digests, sha256, write_json
 from ..runtime.progress import progress, speed_text
 from ..runtime.workspace import Workspace
 from .compiled import compile_student
@@ -52,7 +52,8 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     if cut:
         log.info("%d of %d answers were cut at training.max_tokens %d", cut, len(streams.all), spec.training.max_tokens)
     pairs = zip(spec.learning.targets, inputs.caches, strict=True)
-    caches = [TargetCache(target, *files, len(rows)) for target, files in pairs]
+    split = sha256(inputs.train)
+    caches = [TargetCache(target, *files, len(rows), split) for target, files in pairs]
     trainer = Trainer(spec, model_folder, streams, caches, machine.gradient_checkpointing)
     compile_student(trainer, work.folder.parents[1] / "compiled")
     prompts = digest_of(example.sequence.ids for example in streams.all)
@@ -66,6 +67,8 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     accelerator.wait_for_everyone()  # before the first process saves a newer state
     _start_trackers(accelerator, spec, machine.trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
+    if machine.log_gradients_every and spec.learning.targets and accelerator.num_processes > 1:
+        log.info("gradients aren't measured (log_gradients_every): that takes a run of one process")
     speed = Speed(peak_of(accelerator.device), accelerator.num_processes)
     what = f"train {spec.condition_name}"
     for step in progress(range(done + 1, total + 1), what, total, done, "step", note=speed.recent):

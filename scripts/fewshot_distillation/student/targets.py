@@ -23,18 +23,25 @@ class TargetCache:
         cache: `activations.safetensors` or `logits.safetensors`.
         description: the JSON file that describes it.
         examples: number of training examples, which the cache must match.
+        dataset: digest of the training split, which the cache must match.
 
     Raises:
-        JobError: the cache has another number of examples.
+        JobError: the cache has another number of examples, or was made of other ones.
     """
 
     def __init__(
-        self, target: HiddenStatesTarget | LogitsTarget, cache: Path, description: Path, examples: int
-    ) -> None:
+        self, target: HiddenStatesTarget | LogitsTarget, cache: Path, description: Path, examples: int,
+        dataset: str | None = None,
+    ) -> None:  # fmt: skip
         self.target, self.cache = target, TeacherCache(cache)
         if self.cache.examples != examples:
             raise JobError(f"{cache} has {self.cache.examples} examples, but there are {examples} training examples")
         self.description = json.loads(description.read_text())
+        if dataset and self.description.get("dataset", dataset) != dataset:
+            raise JobError(
+                f"{cache} was computed from another training split than the run's own, though of as many examples; "
+                "remove the cache, and the next run computes it again"
+            )
 
     def of(self, examples: list[int], sequences: list[Sequence]) -> Values:
         """Read the values at the target's span of each example, one after another, on the CPU.

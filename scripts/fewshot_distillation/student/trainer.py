@@ -28,7 +28,8 @@ from ..modeling.packed_attention import is_packed
 from ..modeling.utilisation import StepWork
 from ..runtime.errors import JobError
 from ..runtime.processes import SHARDED
-from .batches import StepPlan, collate
+from .ahead import Ahead
+from .batches import StepPlan
 from .examples import Streams
 from .model import Student, model_to_train
 from .optimizers import optimizer_of
@@ -68,6 +69,7 @@ class Trainer:
         self.schedule = LearningRate(optimizer, training, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
+        self.ahead = Ahead(spec.learning.targets, caches, spec.schedule.max_steps)
         self._check_processes()
 
     def _set_up_sharding(self) -> None:
@@ -177,7 +179,7 @@ class Trainer:
         trained = [p for p in self.student.parameters() if p.requires_grad]
         total = [0.0, 0.0]
         for number in plan.mine:
-            losses, _ = self._forward(plan, number, *parts)
+            losses, _ = self._forward(plan, number, *parts, again=True)
             for which, loss in enumerate(losses.unbind()):
                 found = torch.autograd.grad(loss, trained, retain_graph=which == 0, allow_unused=True)
                 flat = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
@@ -212,10 +214,13 @@ class Trainer:
         return zeros
 
     def _forward(
-        self, plan: StepPlan, number: int, *weights: dict[str, float]
+        self, plan: StepPlan, number: int, *weights: dict[str, float], again: bool = False
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute, of a micro batch, one loss for each of `weights`, and the sums of its terms."""
-        batch = collate(plan.micro_batches[number], self.spec.learning.targets, self.caches)
+        """Compute, of a micro batch, one loss for each of `weights`, and the sums of its terms.
+
+        `again` says that the step's micro batches will be read once more.
+        """
+        batch = self.ahead.batch(plan, number, self._plan, again)
         torch.manual_seed(self._seed(plan.step, number))
         return self.model(batch.to(self.accelerator.device), list(weights))
 

@@ -49,7 +49,8 @@ def precompute_logits(
 ) -> None:  # fmt: skip
     """Write the cache of logits and what it holds, for the prompts that the activations' `meta_path` names."""
     source = TeacherCache(activations)
-    prompts = json.loads(meta_path.read_text())["prompts"]
+    meta = json.loads(meta_path.read_text())
+    prompts = meta["prompts"]
     shards = Shards(state, source.rows, SHARD_ROWS, prompts)
     if shards.missing():
         model = load_model(model_folder, spec.activations.precision)
@@ -57,7 +58,8 @@ def precompute_logits(
     lengths = None if source.ends is None else {"answer.lengths": source.file.get_tensor("answer.lengths")}
     if shards.complete():
         concatenate(shards.paths, output, lengths)
-        write_json(audit_path, {"prompts": prompts} | _audit(output, spec))
+        read = {name: meta[name] for name in ("prompts", "dataset")}
+        write_json(audit_path, read | _audit(output, spec))
 
 
 def _shard(model: PreTrainedModel, source: TeacherCache, rows: list[int], spec: LogitsSpec) -> dict[str, Tensor]:

@@ -36,6 +36,20 @@ def rows(results: Results, spec: AggregateSpec) -> list[Row]:
     return found
 
 
+def missing(results: Results, spec: AggregateSpec) -> list[Row]:
+    """List declared comparisons of which no model has both sides measured alike."""
+    return [
+        {"family": family, "label": _called(spec, ours), "against": _called(spec, theirs)}
+        for family, names in spec.families.items()
+        for ours, theirs in names
+        if not any(_pairs(results, spec, model, ours, theirs) for model in spec.main)
+    ]
+
+
+def _called(spec: AggregateSpec, name: str) -> str:
+    return spec.labels.get(name) or spec.prompts.get(name, name)
+
+
 def _cells(results: Results, spec: AggregateSpec, model: str, name: str) -> list[tuple]:
     """The results of a name: a condition's chosen runs of every kind, or a base model's prompt."""
     groups = [group for group in spec.main[model] if group["condition"] == name]
