@@ -169,7 +169,7 @@ def test_every_row_is_checked_before_the_first_answer(
     paths = [write_rows(tmp_path / f"{name}.jsonl", part) for name, part in rows.items()]
     monkeypatch.setattr(generation.backends, "create", lambda *_: pytest.fail("a backend was made"))
     spec = study().baseline("tiny", "zeroshot", "first4")
-    with pytest.raises(JobError, match=rf"{where}: a text holds '<\|im_end\|>'"):
+    with pytest.raises(JobError, match=rf"{where}: a text contains '<\|im_end\|>'"):
         generation.generate_base(spec, model_folder, *paths, tmp_path / "state", tmp_path / "predictions.parquet")
 
 

@@ -50,7 +50,10 @@ def write_analysis(
         parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
         parts += _figures(spec, model)
     if summary["icl_gap"] or summary["signal"]:
-        parts += ["## What there was to learn", *(_phase_zero(gap, summary["scorers"]) for gap in summary["icl_gap"])]
+        parts += [
+            "## Signal in the teacher's targets",
+            *(_phase_zero(gap, summary["scorers"]) for gap in summary["icl_gap"]),
+        ]
         parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["confidence"]))
@@ -74,7 +77,7 @@ def _introduction(summary: dict[str, Any]) -> str:
     return (
         f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}, each for itself. With "
         "one seed they are Wilson's for an accuracy and Tango's for a paired difference, which is tested with "
-        "McNemar's exact test. With several seeds they hold what other questions and other seeds would change (crossed "
+        "McNemar's exact test. With several seeds they account for variation across questions and seeds (crossed "
         "random effects, Student's t with Satterthwaite's degrees of freedom). The comparisons of a family are "
         f"corrected together with Holm's method: with a probability of {level} none of them is wrongly called "
         f"different. Two conditions are called equivalent if two one-sided tests at {error}, corrected likewise, "

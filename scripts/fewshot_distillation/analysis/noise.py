@@ -1,4 +1,4 @@
-"""The noise of generation: the same evaluation twice, on another engine or in batches of another shape."""
+"""The noise of generation: the same evaluation twice, with another inference backend or in other batches."""
 
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def noise_section(rows: list[Row]) -> str:
         for row in rows
     ]
     return (
-        "## Noise of generation\n\nGreedy answers depend a little on the engine and on what a batch holds. These "
-        "evaluations were made twice with the same weights and prompts; a difference between conditions that is no "
+        "## Noise of generation\n\nGreedy answers depend a little on the inference backend and on what else is in the "
+        "batch. These evaluations were made twice with the same weights and prompts; a difference between conditions that is no "
         f"larger needs no other explanation.\n\n{table(header, lines, right=range(3, len(header)))}"
     )

@@ -129,7 +129,10 @@ class Training(Strict):
         "lr": "learning_rate",
         "scheduler": "lr_scheduler",
         "grad_clip": "max_grad_norm",
-        "micro_batch_size": "micro_batch_tokens (which counts tokens, not examples)",
+    }
+    replaced: ClassVar[dict[str, str]] = {
+        "micro_batch_size": "set micro_batch_tokens, which counts tokens and not examples, to about as many examples "
+        "times max_tokens: micro_batch_tokens: 2048 for 4 examples of 512 tokens"
     }
 
     adapter: Literal["lora", "none"] = Field(

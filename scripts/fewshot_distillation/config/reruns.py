@@ -1,4 +1,4 @@
-"""Reruns: the same evaluation of a base model on another engine or in batches of another shape."""
+"""Reruns: the same evaluation of a base model with another inference backend or in other batches."""
 
 from typing import Literal
 

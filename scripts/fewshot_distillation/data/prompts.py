@@ -150,7 +150,7 @@ class PromptBuilder:
             )
         ids = [*ids[first:], *([] if template.ending else [self.end_of_turn])]
         if early := set(ids[:-1]) & set(self.stop_ids):
-            raise JobError(f"an answer holds {self.tokenizer.decode(list(early))!r}, at which generation would stop")
+            raise JobError(f"an answer contains {self.tokenizer.decode(list(early))!r}, at which generation would stop")
         return ids
 
     def try_out(self) -> None:
@@ -169,7 +169,7 @@ class PromptBuilder:
         for text in texts:
             if mark := self._special.search(text):
                 raise JobError(
-                    f"a text holds {mark[0]!r}, which this tokenizer reads as a mark of the conversation and not as "
+                    f"a text contains {mark[0]!r}, which this tokenizer reads as a mark of the conversation and not as "
                     f"text; take it out of the row: {text[:60]!r}"
                 )
 

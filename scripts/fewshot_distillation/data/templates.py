@@ -65,7 +65,7 @@ class ChatTemplate:
         known = self._variables()
         for name in arguments:
             if name not in known or name in OURS:
-                raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
+                raise JobError(f"chat_template.{name}: the model's chat template has no argument '{name}'")
         day = datetime.combine(wording.template_date, time())
         asked = [] if "strftime_now" in known else [name for name in known if _DATE.fullmatch(name)]
         dates = {name: day.strftime(FORMS.get(name, "%Y-%m-%d")) for name in asked}

@@ -11,7 +11,7 @@ from ...config.conditions import Sampling
 def seed_of(sampling: Sampling, prompt: list[int]) -> int:
     """The seed of one prompt's answer: other prompts and batches have no influence on it."""
     digest = hashlib.sha256(f"{sampling.seed} {prompt}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1  # within what every engine takes
+    return int.from_bytes(digest[:4], "big") >> 1  # within what every backend takes
 
 
 class Sampler:
