@@ -273,7 +273,7 @@ def test_analysis_holds_every_row(tmp_path: Path):
 
 def test_analysis_sets_rows_of_another_protocol_apart(tmp_path: Path):
     _, text = analysis(tmp_path, protocol=PROTOCOL | {"schedule": COURSE | {"scheduler_steps_per_step": 2}})
-    assert "For 2 of these the protocol is the same" in text, "two rows are of the base model"
+    assert "For 2 of these the protocol is the same" in text, "two rows are of the untrained model"
     apart = text.partition("**Set apart, by another protocol** (published, here): schedule: scheduler")[2]
     assert "| result | published | measured |\n" in apart
     assert "| tiny, C · layer-wise, λ = 0.5, short, step 6 | 70 % of 10 | 90.0 % of 10 (" in apart

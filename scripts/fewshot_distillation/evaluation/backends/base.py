@@ -33,7 +33,8 @@ class Generation:
         if finish_reason == "length" and written < limit:
             raise JobError(
                 f"the inference backend cut an answer after {written} of {limit} tokens: its context is too short for "
-                "a prompt and its answer; give it a longer one (--max-model-len of a server) or lower evaluation.max_new_tokens"
+                "a prompt and its answer; give it a longer one (--max-model-len of a server) or lower "
+                "evaluation.max_new_tokens"
             )
         ended = finish_reason == "stop" and bool(ids) and ids[-1] in stop_ids
         return cls(list(ids[:-1] if ended else ids), finish_reason)
