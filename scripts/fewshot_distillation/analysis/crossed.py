@@ -46,7 +46,7 @@ class Difference(NamedTuple):
     freedom: np.ndarray
 
     def interval(self, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-        """Give the two-sided interval of this coverage."""
+        """Return the two-sided interval of this coverage."""
         half = t.ppf(0.5 + confidence / 2, self.freedom) * self.error
         return np.maximum(self.value - half, -1.0), np.minimum(self.value + half, 1.0)
 
@@ -114,7 +114,7 @@ def crossed_difference(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool
 
 
 def crossed_accuracy(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the standard error of the accuracy of (..., seeds, questions) answers, and its degrees of freedom."""
+    """Return the standard error of the accuracy of (..., seeds, questions) answers, and its degrees of freedom."""
     seeds, questions = right.shape[-2:]
     return _error(_over_questions(right.mean(-2), seeds), questions, _sides(right, right, (True, False)))
 
@@ -171,7 +171,7 @@ def variances(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool, bool] =
 
 
 def power(effect: float, found: Variances, seeds: tuple[int, int], questions: int, level: float) -> float:
-    """Give the probability that `crossed_difference` finds a true difference at this two-sided level.
+    """Return the probability that `crossed_difference` finds a true difference at this two-sided level.
 
     Both errors are known but for the seeds' variances, which are chi-squared: their distribution is summed over.
     """
@@ -193,21 +193,21 @@ def power(effect: float, found: Variances, seeds: tuple[int, int], questions: in
 
 
 def detectable(found: Variances, seeds: tuple[int, int], questions: int, level: float) -> float:
-    """Give the smallest true difference that is found in 80 % of such studies; NaN if even 100 points are not."""
+    """Return the smallest true difference that is found in 80 % of such studies; NaN if even 100 points are not."""
     if power(1.0, found, seeds, questions, level) < POWER:
         return float("nan")
     return float(brentq(lambda x: power(x, found, seeds, questions, level) - POWER, 0.0, 1.0, xtol=1e-5))
 
 
 def questions_needed(effect: float, found: Variances, seeds: tuple[int, int], level: float) -> int | None:
-    """Give the number of questions with which a difference is found in 80 % of studies; None if none is enough."""
+    """Return the number of questions with which a difference is found in 80 % of studies; None if none is enough."""
     return smallest(lambda n: power(effect, found, seeds, n, level) >= POWER, 2, MOST)
 
 
 def seeds_needed(
     effect: float, found: Variances, questions: int, level: float, trained: tuple[bool, bool] = (True, True)
 ) -> int | None:
-    """Give the number of seeds of whatever was trained with which a difference is found in 80 % of studies, or None."""
+    """Return the number of seeds of what was trained with which a difference is found in 80 % of studies, or None."""
 
     def enough(seeds: int) -> bool:
         counts = tuple(seeds if is_trained else 1 for is_trained in trained)
@@ -217,7 +217,7 @@ def seeds_needed(
 
 
 def smallest(enough: Callable[[int], bool], low: int, high: int) -> int | None:
-    """Give the smallest number from `low` that is enough, if more are enough as well; None if even `high` is not."""
+    """Return the smallest number from `low` that is enough, if more are enough as well; None if even `high` is not."""
     above = low
     while not enough(above):
         if above >= high:

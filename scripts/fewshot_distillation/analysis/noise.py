@@ -17,7 +17,7 @@ COLUMNS += ["difference", "low", "high"]
 
 
 def noise_floor(spec: AggregateSpec, reruns: list[Path], baselines: list[Path]) -> pd.DataFrame:
-    """A row for each evaluation that was repeated.
+    """Return a row for each evaluation that was repeated.
 
     Args:
         reruns: judged.parquet of each.
@@ -55,7 +55,7 @@ def _name(answers: pd.DataFrame) -> tuple[str, str]:
 
 
 def noise_section(rows: list[Row]) -> str:
-    """The section of analysis.md; empty without reruns. `rows` are escaped."""
+    """Write the section of analysis.md; empty without reruns. `rows` are escaped."""
     if not rows:
         return ""
     header = ["model", "prompt", "rerun", "accuracy", "again", "read otherwise", "right in one only", "difference"]

@@ -22,5 +22,5 @@ class Rerun(Strict):
         return self
 
     def of(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation with what differs."""
+        """Return the evaluation with what differs."""
         return evaluation.model_copy(update=self.model_dump(exclude_none=True))

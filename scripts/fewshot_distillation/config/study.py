@@ -126,7 +126,7 @@ class Study(Runs):
         return GenerationSpec(**asked, split="test", evaluation=evaluation)
 
     def rerun(self, model: str, rerun: str, prompt: str) -> GenerationSpec:
-        """As the baseline, with what differs."""
+        """Return the spec of a rerun: the baseline's, with what differs."""
         evaluation = self.config.reruns[rerun].of(self.config.evaluation)
         return GenerationSpec(**self._prompt(model, prompt), split="test", evaluation=evaluation)
 
