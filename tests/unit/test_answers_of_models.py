@@ -193,7 +193,7 @@ def test_a_teacher_s_answers_are_what_its_prompt_is_continued_with(model_folder:
     assert len(written) == len(table) == 12
     for ids, row in zip(written, table.itertuples(), strict=True):
         assert ids == [*row.token_ids, *([builder.end_of_turn] if row.finish_reason == "stop" else [])]
-    with pytest.raises(JobError, match="answers other questions than the training split's"):
+    with pytest.raises(JobError, match="answers questions other than the training split's"):
         answer_tokens("fewshot", train[1:], builder, output)
 
 

@@ -9,8 +9,10 @@ import pytest
 from built_tables import GAP, spec, tables
 from fewshot_distillation.analysis.aggregate import aggregate
 from fewshot_distillation.analysis.collect import read_accuracy, read_judged, read_metrics
+from fewshot_distillation.analysis.method import _recipe
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.tables import TABLES
+from fewshot_distillation.config.catalogue import Training
 from fewshot_distillation.config.specs import AnalysisSpec
 from study_tables import accuracy, judged
 
@@ -85,9 +87,15 @@ def test_analysis_in_words(summary: dict):
     checked = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary | {"skipped_rows": counted})
     assert "**3 of 10 rows of the test split were skipped**" in checked and "train split were" not in checked
     assert "| Base · 0-shot | 10.0 % | 10.0 % | 20.0 % | 10.0 % |" in text
-    assert "cut or hold none** for Base · 0-shot, A · 8-shot, B · SFT," in text, "doubtful answers are named"
-    assert "So it is with 8 of all 8 checkpoints" in text
+    assert "cut or contain no answer** for Base · 0-shot, A · 8-shot, B · SFT," in text, "doubtful answers are named"
+    assert "This is so for 8 of all 8 checkpoints" in text
     assert "3 of 12 training answers were cut" in text and "a gap of +30.0 points" in text
     assert "(`evaluation.max_new_tokens`) account for +20.0 of its +30.0 points" in text
     assert "| tiny | 0 | 1 of 10 | 10.0 % | 0.0 to 40.0 % | 10.0 % | 20.0 % | 20.0 % | 10.0 % |" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text
+
+
+@pytest.mark.parametrize(("optimizer", "said"), [("adamw", "AdamW"), ("sgd", "SGD with momentum 0.9")])
+def test_the_method_names_the_optimizer(optimizer: str, said: str):
+    recipe = Training(optimizer=optimizer).model_dump()
+    assert f", {said} at a learning rate of up to 0.0002" in _recipe("default", recipe, 1)

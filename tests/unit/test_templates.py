@@ -184,7 +184,7 @@ def test_arguments_that_are_not_the_user_s(name: str):
 def test_a_special_token_in_a_text(text: str):
     one = builder(CHAT_TEMPLATE)
     for use in (one.answer_ids, one.build, lambda text: one.build(QUESTION, [{"question": text, "answer": "#### 1"}])):
-        with pytest.raises(JobError, match="which this tokenizer reads as a mark of the conversation"):
+        with pytest.raises(JobError, match="which this tokenizer reads as a special token"):
             use(text)
 
 

@@ -68,5 +68,5 @@ def noise_section(rows: list[Row]) -> str:
     return (
         "## Noise of generation\n\nGreedy answers depend a little on the inference backend and on what else is in the "
         "batch. These evaluations were made twice with the same weights and prompts; a difference between conditions "
-        f"that is no larger needs no other explanation.\n\n{table(header, lines, right=range(3, len(header)))}"
+        f"that is no larger may be such noise.\n\n{table(header, lines, right=range(3, len(header)))}"
     )

@@ -75,8 +75,8 @@ def _runs(rows: list[Row]) -> str:
         numbers = [*start, *end]
         lines.append([name, f"{row['lambda']:g}", objective, *numbers, *["–"] * (6 - len(numbers))])
     text = (
-        "What distillation weighed beside the cross-entropy of the answers, averaged over the first and over the last "
-        "steps of a run. The reduction that a run wasn't trained with is computed from the audit."
+        "The weighted distillation term beside the cross-entropy of the answers, averaged over the first and over the "
+        "last steps of a run. The reduction that a run wasn't trained with is computed from the audit."
     )
     for label in dict.fromkeys(row["label"] for row in rows if row["target"] == "hidden_states"):
         numbers = next(row["numbers"] for row in rows if row["label"] == label)

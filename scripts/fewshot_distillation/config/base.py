@@ -66,7 +66,7 @@ class neutral:
         label_smoothing: float = Field(0.0, exclude_if=neutral(0.0), description="…")
 
     So results from before the field was added stay up to date. The value must be the field's default, with which a spec
-    without the field is read. To change the default later, take the declaration away, and every spec has the field.
+    without the field is read. To change the default later, remove the declaration, and every spec has the field.
     """
 
     def __init__(self, value: Any) -> None:
@@ -90,7 +90,7 @@ class Strict(BaseModel):
             if isinstance(field.exclude_if, neutral) and not field.exclude_if(field.default):
                 raise TypeError(
                     f"{cls.__name__}.{name}: the neutral value {field.exclude_if.value!r} isn't the default "
-                    f"{field.default!r}; take exclude_if away, so that results made with another default become stale"
+                    f"{field.default!r}; remove exclude_if, so that results made with another default become stale"
                 )
 
     @model_validator(mode="before")

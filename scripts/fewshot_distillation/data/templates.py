@@ -57,7 +57,7 @@ class ChatTemplate:
         wording: the user's and the system's message, and the date.
 
     Raises:
-        JobError: the template can't be read, draws at random, or doesn't know an argument.
+        JobError: the template can't be read, draws at random, or has no such argument.
     """
 
     def __init__(self, tokenizer: Any, arguments: dict[str, Any], wording: Wording) -> None:

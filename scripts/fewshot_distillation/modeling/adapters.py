@@ -37,7 +37,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path, precision: str) -> Pre
     adapted = adapt(load_model(model_folder, precision), checkpoint).eval()
     unmerged = probe(adapted)
     if not torch.isfinite(unmerged).all():
-        raise JobError(f"{checkpoint}: what the adapter makes of its model is not finite")
+        raise JobError(f"{checkpoint}: the outputs of the model with the adapter are not finite")
     try:
         _separate(adapted)
         merged = adapted.merge_and_unload(safe_merge=True).eval()
