@@ -37,7 +37,7 @@ def end():
     if SNAKEMAKE.only_looks():
         return
     if missing := SNAKEMAKE.missing_targets():
-        raise WorkflowError(f"{missing[0]} is not there yet; run the same command again")
+        raise WorkflowError(f"{missing[0]} was not produced; run the same command again")
     atexit.unregister(DRIVER.release)
     remove_finished(Path(STATE), SNAKEMAKE.outputs())
     DRIVER.finished()

@@ -3,7 +3,7 @@ import json
 
 if SNAKEMAKE.is_driver and len(SNAKEMAKE.targets(["plan"])) > 1:
     raise WorkflowError(
-        "'plan' starts nothing, so it is asked for alone; the plan of an optional study: snakemake plan"
+        "'plan' can't be combined with other targets; the plan of an optional study: snakemake plan"
         " --config build='[<study>]'"
     )
 

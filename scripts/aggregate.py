@@ -12,7 +12,7 @@ ARGUMENTS = {
     "gaps*": "phase 0 summaries",
     "teachers*": "JSON files about teacher caches",
     "published*": "the file of published accuracies, if there is one",
-    "signals*": "audits of what there was to learn",
+    "signals*": "audits of the signal in the teachers' targets",
     "dataset": "meta.json of the dataset",
     "reruns*": "judged.parquet of evaluations that were repeated",
     "tables": "folder of the tables",

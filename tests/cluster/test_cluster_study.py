@@ -99,7 +99,7 @@ def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: Cluste
             both_beside_a_third, status = True, status_of(project)
         time.sleep(0.2)
     assert driver.returncode == 0 and both_beside_a_third
-    assert "A driver is at work: " in status and status.count("\n  baseline tiny ") == 2
+    assert "A driver is running: " in status and status.count("\n  baseline tiny ") == 2
     assert re.search(r"In Slurm's queue: [12] PENDING", status), "the fourth may have been submitted meanwhile"
     seen = [log.read_text() for log in project.path("logs", "baseline").rglob("*.log")]
     found = [re.search(r"Slurm job (\d+), GPU numbers ([\d,]+) \(2 requested\)", text).groups() for text in seen]

@@ -193,5 +193,5 @@ def test_weights_that_are_no_numbers(tmp_path: Path, model_folder: Path, adapter
     weights = load_file(copy / "adapter_model.safetensors")
     next(iter(weights.values())).fill_(float("nan"))
     save_file(weights, copy / "adapter_model.safetensors", {"format": "pt"})
-    with pytest.raises(JobError, match="is not finite"):
+    with pytest.raises(JobError, match="are not finite"):
         load_checkpoint(model_folder, copy, "fp32")

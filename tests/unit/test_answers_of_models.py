@@ -169,7 +169,7 @@ def test_every_row_is_checked_before_the_first_answer(
     paths = [write_rows(tmp_path / f"{name}.jsonl", part) for name, part in rows.items()]
     monkeypatch.setattr(generation.backends, "create", lambda *_: pytest.fail("a backend was made"))
     spec = study().baseline("tiny", "zeroshot", "first4")
-    with pytest.raises(JobError, match=rf"{where}: a text holds '<\|im_end\|>'"):
+    with pytest.raises(JobError, match=rf"{where}: a text contains '<\|im_end\|>'"):
         generation.generate_base(spec, model_folder, *paths, tmp_path / "state", tmp_path / "predictions.parquet")
 
 
@@ -193,7 +193,7 @@ def test_a_teacher_s_answers_are_what_its_prompt_is_continued_with(model_folder:
     assert len(written) == len(table) == 12
     for ids, row in zip(written, table.itertuples(), strict=True):
         assert ids == [*row.token_ids, *([builder.end_of_turn] if row.finish_reason == "stop" else [])]
-    with pytest.raises(JobError, match="answers other questions than the training split's"):
+    with pytest.raises(JobError, match="answers questions other than the training split's"):
         answer_tokens("fewshot", train[1:], builder, output)
 
 

@@ -59,7 +59,10 @@ CASES = {
         {"training": {"learning_rate": 0.1}},
         ["training: 'learning_rate' is a setting of a recipe", "put it under `default:`"],
     ),
-    "an adapter of an old version": ({"lora": {"r": 4}}, ["'lora' is now called 'training.default.lora'"]),
+    "an adapter of an old version": (
+        {"lora": {"r": 4}},
+        ["'lora' is no longer a key here; move it to 'training.default.lora'"],
+    ),
     "an adapter's setting for a model": (
         {"models__tiny__lora": {"rank": 4}},
         ["models.tiny.lora", "unknown key 'rank'"],
@@ -134,7 +137,10 @@ CASES = {
     "lambda of plain fine-tuning": ({"conditions__sft__lambda": 0.5}, ["conditions.sft.lambda: ", "it is 0.5"]),
     "micro batch": (
         {"training__default__micro_batch_size": 3},
-        ["training.default: 'micro_batch_size' is now called 'micro_batch_tokens"],
+        [
+            "training.default: 'micro_batch_size' is no longer a key; set micro_batch_tokens",
+            "2048 for 4 examples of 512",
+        ],
     ),
     "zero temperature": ({"conditions__logit_kl__temperature": 0}, ["conditions.logit_kl.temperature: ", "it is 0"]),
     "an old key": ({"training__default__lr": 1e-4}, ["training.default: 'lr' is now called 'learning_rate'"]),
@@ -225,6 +231,21 @@ def test_several_errors_are_several_lines():
     assert [line.partition(":")[0] for line in text.splitlines()] == ["studies.main.models", "studies.main.schedules"]
     text = error_of(edited(precision="fp16", training__default__learning_rate=-1))
     assert [line.partition(":")[0] for line in text.splitlines()] == ["precision", "training.default.learning_rate"]
+
+
+def test_what_recipes_inherit_is_told_once():
+    """A mistake of the default recipe is also in those that take it over; one of their own is told."""
+    text = error_of(edited(training__default__lr=1e-4, training__tuned={"lora": {"r": 4}}, training__other={"lora": 3}))
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["training.default"]
+    text = error_of(edited(training__default__learning_rate=-1, training__tuned={"max_tokens": 1}))
+    keys = [line.partition(":")[0] for line in text.splitlines()]
+    assert keys == ["training.default.learning_rate", "training.tuned.max_tokens"]
+
+
+def test_null_in_place_of_a_section():
+    text = error_of(edited(icl_gap=None))
+    assert text == "icl_gap: expected keys with values, got null; to remove one entry: icl_gap: {<entry>: null}"
+    assert error_of(edited(schedules__short=3)) == "schedules.short: expected keys with values, got 3"
 
 
 def test_null_removes_an_entry():

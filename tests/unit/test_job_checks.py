@@ -48,7 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_went_well(here: Path):
     lines = job_lines(check_jobs(plan(here, "abz")))
-    assert lines == ["- 2 jobs have left logs, all of which have ended well; no attempts of jobs have failed."]
+    assert lines == ["- 2 jobs have left logs, all of which finished; no attempts of jobs have failed."]
 
 
 def test_what_did_not_go_well_is_named(here: Path):
@@ -61,11 +61,11 @@ def test_what_did_not_go_well_is_named(here: Path):
     fail(here, "other", 1)  # of another study in the same folder
     (logs / "old.log").write_text(START)  # of a run that the configuration no longer has
     first, *more = job_lines(check_jobs(results))
-    assert first == "- 5 jobs have left logs, 4 of which have ended well; 2 attempts of jobs have failed."
+    assert first == "- 5 jobs have left logs, 4 of which finished; 2 attempts of jobs have failed."
     assert more == [
         "- **Attempts failed** of `logs/train/d.log` (2 times).",
         "- Interrupted, and continued from saved work: `logs/train/b.log`.",
-        "- **Failed, or at work when this was written**: `logs/train/a.log`.",
+        "- **Failed, or still running when this was written**: `logs/train/a.log`.",
         "- **Not done when this was written**: `logs/train/c.log`.",
     ]
 

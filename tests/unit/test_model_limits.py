@@ -56,7 +56,7 @@ def test_a_way_of_asking_that_the_template_does_not_know(tmp_path: Path, source_
     assert fetch(source_folder, tmp_path, asked=[good])["num_layers"] == 2
     error = error_of(source_folder, tmp_path, asked=[good, bad])
     assert error == (
-        "models.tiny: chat_template.enable_thoughts: the model's chat template doesn't know 'enable_thoughts'"
+        "models.tiny: chat_template.enable_thoughts: the model's chat template has no argument 'enable_thoughts'"
     )
 
 

@@ -90,7 +90,7 @@ def test_a_model_whose_logits_are_not_those_of_its_head(tmp_path: Path, source_f
         (source / path.name).write_bytes(path.read_bytes())
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {"final_logit_softcapping": 0.5}))
-    with pytest.raises(JobError, match="changes its logits after the head in a way not known here"):
+    with pytest.raises(JobError, match="changes its logits after the head in an unsupported way"):
         load_model(fetched_model(source, tmp_path / "tiny"), "fp32")
 
 

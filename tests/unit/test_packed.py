@@ -253,7 +253,7 @@ def test_a_selection():
 
 def test_what_cannot_be_packed():
     for sequences in ([], [[1], []]):
-        with pytest.raises(ValueError, match="empty sequence"):
+        with pytest.raises(ValueError, match="none that is empty"):
             pack(sequences)
     with pytest.raises(ValueError, match="does not begin with the prefix"):
         pack([[1, 2, 3], [1, 3, 3]], Prefix([1, 2], []))

@@ -62,7 +62,7 @@ def test_thinking_changes_the_prompt(tokenizer):
 @pytest.mark.parametrize("name", ["enable_thinkin", "thinking", "role", "messages_"])
 def test_an_argument_that_the_template_does_not_read(tokenizer, name: str):
     """Neither a misspelling nor a part of another word counts as known."""
-    with pytest.raises(JobError, match=f"chat_template.{name}: the model's chat template doesn't know '{name}'"):
+    with pytest.raises(JobError, match=f"chat_template.{name}: the model's chat template has no argument '{name}'"):
         PromptBuilder(tokenizer, {name: False})
 
 

@@ -97,7 +97,7 @@ def test_states_of_jobs(here: Path):
     expected = {"a": "done", "b": "done", "c": "running", "d": "failed", "e": "waiting", "f": "waiting"}
     assert study.states() == expected
     text = study.text()
-    assert f"A driver is at work: process {os.getpid()}" in text
+    assert f"A driver is running: process {os.getpid()}" in text
     assert "train tiny c | train sft: 420 of 1000, 5.00step/s" in text and "on n7, Slurm job 81" in text
     assert "train tiny d | results/logs/train/d.log" in text
     line = next(line for line in text.splitlines() if line.startswith("  study main"))
@@ -106,7 +106,7 @@ def test_states_of_jobs(here: Path):
     assert "Time left: about 5 min with 1 at a time." in text
     assert lock.held()
     lock.release()
-    assert "No driver is at work" in study.text()
+    assert "No driver is running" in study.text()
 
 
 def test_a_job_without_a_driver_runs_while_it_writes(here: Path):

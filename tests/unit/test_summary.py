@@ -9,8 +9,10 @@ import pytest
 from built_tables import GAP, spec, tables
 from fewshot_distillation.analysis.aggregate import aggregate
 from fewshot_distillation.analysis.collect import read_accuracy, read_judged, read_metrics
+from fewshot_distillation.analysis.method import _recipe
 from fewshot_distillation.analysis.narrative import write_analysis
 from fewshot_distillation.analysis.tables import TABLES
+from fewshot_distillation.config.catalogue import Training
 from fewshot_distillation.config.specs import AnalysisSpec
 from study_tables import accuracy, judged
 
@@ -73,9 +75,9 @@ def test_analysis_in_words(summary: dict):
     text = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary)
     assert "| C · layer-wise | 0.5 | 9 of 10 | 90.0 % |" in text and "| +40.0 (" in text
     answer = text.split("\n\n")[2]
-    assert answer.startswith("**C · layer-wise**, the best of 2 conditions compared, is right in 90.0 % (")
+    assert answer.startswith("**C · layer-wise**, the best of 2 conditions compared, answers 90.0 % correctly (")
     assert "**not distinguishable** from B · SFT with 50.0 % (+40.0 points, 95 % interval " in answer
-    assert "The base model tiny is right in 10.0 % (" in answer and answer.count(". ") == 2, "three sentences"
+    assert "The base model tiny answers 10.0 % correctly (" in answer and answer.count(". ") == 2, "three sentences"
     assert "The last checkpoint of every run is compared" in text
     assert "- **C · layer-wise against B · SFT**: Not distinguishable at this size:" in text
     counted = {
@@ -85,10 +87,10 @@ def test_analysis_in_words(summary: dict):
     checked = write_analysis(AnalysisSpec(figures=figures, plain_label="B · SFT"), summary | {"skipped_rows": counted})
     assert "**3 of 10 rows of the test split were skipped**" in checked and "train split were" not in checked
     assert "| Base · 0-shot | 10.0 % | 10.0 % | 20.0 % | 10.0 % |" in text
-    assert "cut or hold none** for Base · 0-shot, A · 8-shot, B · SFT," in text, "doubtful answers are named"
-    assert "So it is with 8 of all 8 checkpoints" in text
+    assert "cut or contain no answer** for Base · 0-shot, A · 8-shot, B · SFT," in text, "doubtful answers are named"
+    assert "This is so for 8 of all 8 checkpoints" in text
     assert "3 of 12 training answers were cut" in text and "a gap of +30.0 points" in text
-    assert "(`evaluation.max_new_tokens`) make +20.0 of its +30.0 points" in text
+    assert "(`evaluation.max_new_tokens`) account for +20.0 of its +30.0 points" in text
     assert "| tiny | 0 | 1 of 10 | 10.0 % | 0.0 to 40.0 % | 10.0 % | 20.0 % | 20.0 % | 10.0 % |" in text
     assert "![The gap.](figures/icl_gap_phase0.png)" in text and "(figures/tiny/main_comparison.png)" in text
 
@@ -104,3 +106,9 @@ def test_a_comparison_without_results_is_named(summary: dict, tmp_path: Path):
     text = write_analysis(AnalysisSpec(figures={}, plain_label="B · SFT"), found)
     assert "**C · layer-wise and elsewhere (`comparisons.controls`) were not compared**" in text
     assert text.count("were not compared") == 1
+
+
+@pytest.mark.parametrize(("optimizer", "said"), [("adamw", "AdamW"), ("sgd", "SGD with momentum 0.9")])
+def test_the_method_names_the_optimizer(optimizer: str, said: str):
+    recipe = Training(optimizer=optimizer).model_dump()
+    assert f", {said} at a learning rate of up to 0.0002" in _recipe("default", recipe, 1)

@@ -1,4 +1,4 @@
-"""The published study in small: its own configuration, dataset and tokenizer, with a random model of two layers."""
+"""A small version of the published study: its own configuration, data and tokenizer, a random model of two layers."""
 
 import json
 import os

@@ -12,7 +12,7 @@ def test_status_disturbs_nobody(finished: Project):
     before = finished.digests("**/*.parquet", "**/*.csv", "**/*.html", ".state/**/*.json")
     try:
         output = finished.run("status", "--quiet", "all")
-        assert f"A driver is at work: process {os.getpid()}" in output
+        assert f"A driver is running: process {os.getpid()}" in output
         assert "study main" in output and "study sweep" in output
         assert lock.held()
     finally:

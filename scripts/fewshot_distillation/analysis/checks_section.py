@@ -23,8 +23,8 @@ def checks_section(summary: dict[str, Any], jobs: list[str]) -> str:
         doubtful = [row["label"] for row in mine if _doubtful(row)]
         if doubtful:
             parts.append(
-                f"**More than {100 * DOUBTFUL:g} % of the answers were cut or hold none** for {', '.join(doubtful)}: "
-                "these accuracies are doubtful."
+                f"**More than {100 * DOUBTFUL:g} % of the outputs were cut or contain no answer** for "
+                f"{', '.join(doubtful)}: these accuracies are doubtful."
             )
         parts.append(_checkpoints([row for row in summary["checkpoint_curve"] if row["model"] == model]))
         tables += parts
@@ -74,6 +74,6 @@ def _checkpoints(rows: list[Row]) -> str:
         return ""
     worst = max(doubtful, key=lambda row: row["unparsed"] + row["truncated"])
     return (
-        f"So it is with {len(doubtful)} of all {len(rows)} checkpoints (`tables/checkpoint_curve.csv`), most of all "
-        f"with {worst['label']}, {worst['schedule']}, λ = {worst['lambda']:g}, step {worst['step']}."
+        f"This is so for {len(doubtful)} of all {len(rows)} checkpoints (`tables/checkpoint_curve.csv`), and the "
+        f"share is highest for {worst['label']}, {worst['schedule']}, λ = {worst['lambda']:g}, step {worst['step']}."
     )

@@ -75,7 +75,7 @@ class Size(NamedTuple):
 
 
 def size(ours: Answers, theirs: Answers, margin: float, level: float) -> Size:
-    """Give the smallest difference that such a study finds four times out of five, and what the margin would take.
+    """Return the smallest difference that such a study has 80 % power to detect, and what the margin would take.
 
     Args:
         margin: the difference, as a share, for which the questions (with these seeds) and the seeds (of either side,

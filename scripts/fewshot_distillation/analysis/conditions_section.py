@@ -9,7 +9,7 @@ from .wording import ONE_SEED
 
 Row = dict[str, Any]
 
-ONE_SEED_EACH = "Each is about two models of one seed, and says nothing of what another seed would change."
+ONE_SEED_EACH = "Each compares two models of one seed, and does not account for variation between seeds."
 
 
 def conditions_table(rows: list[Row], compared: list[Row], plain_label: str | None) -> str:

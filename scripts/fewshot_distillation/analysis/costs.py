@@ -66,7 +66,7 @@ def cost_table(found: list[Cost]) -> str:
         sum(cost.gpu_hours for cost in found), max(cost.longest_s for cost in found), sum(known) if known else None,
     )  # fmt: skip
     energy = (
-        "The energy is what the GPUs of a job drew while it ran, by their own counters (NVML), and leaves out "
+        "The energy is what a job's GPUs used while it ran, by their own counters (NVML), and leaves out "
         "processors and cooling."
         if known
         else "Its energy isn't known: no job had a GPU that counts it."

@@ -229,7 +229,7 @@ def variances(ours: np.ndarray, theirs: np.ndarray, trained: tuple[bool, bool] =
 
 
 def power(effect: float, found: Variances, seeds: tuple[int, int], questions: int, level: float) -> float:
-    """Give the probability that `crossed_difference` finds a true difference at this two-sided level.
+    """Return the probability that `crossed_difference` finds a true difference at this two-sided level.
 
     Both errors are known but for the seeds' variances, which are chi-squared: their distribution is summed over.
     """
@@ -253,21 +253,21 @@ def power(effect: float, found: Variances, seeds: tuple[int, int], questions: in
 
 
 def detectable(found: Variances, seeds: tuple[int, int], questions: int, level: float) -> float:
-    """Give the smallest true difference that is found in 80 % of such studies; NaN if even 100 points are not."""
+    """Return the smallest true difference that is found in 80 % of such studies; NaN if even 100 points are not."""
     if power(1.0, found, seeds, questions, level) < POWER:
         return float("nan")
     return float(brentq(lambda x: power(x, found, seeds, questions, level) - POWER, 0.0, 1.0, xtol=1e-5))
 
 
 def questions_needed(effect: float, found: Variances, seeds: tuple[int, int], level: float) -> int | None:
-    """Give the number of questions with which a difference is found in 80 % of studies; None if none is enough."""
+    """Return the number of questions with which a difference is found in 80 % of studies; None if none is enough."""
     return smallest(lambda n: power(effect, found, seeds, n, level) >= POWER, 2, MOST)
 
 
 def seeds_needed(
     effect: float, found: Variances, questions: int, level: float, trained: tuple[bool, bool] = (True, True)
 ) -> int | None:
-    """Give the number of seeds of whatever was trained with which a difference is found in 80 % of studies, or None."""
+    """Return the number of seeds of what was trained with which a difference is found in 80 % of studies, or None."""
 
     def enough(seeds: int) -> bool:
         counts = tuple(seeds if is_trained else 1 for is_trained in trained)
@@ -277,7 +277,7 @@ def seeds_needed(
 
 
 def smallest(enough: Callable[[int], bool], low: int, high: int) -> int | None:
-    """Give the smallest number from `low` that is enough, if more are enough as well; None if even `high` is not."""
+    """Return the smallest number from `low` that is enough, if more are enough as well; None if even `high` is not."""
     above = low
     while not enough(above):
         if above >= high:

@@ -48,24 +48,24 @@ def _verdict(family: list[Row], rows: list[Row], confidence: float) -> str:
     which = f", {'among ' if equal else ''}the best of {len(names)} conditions compared," if len(names) > 1 else ""
     mine = [row for row in family if row["label"] == best]
     verdicts = [verdict_in_brief(row, known.get(row["against"]), confidence) for row in mine]
-    return f"**{best}**{which} is right in {_share(known[best])}: {_and(verdicts)}."
+    return f"**{best}**{which} answers {_share(known[best])}: {_and(verdicts)}."
 
 
 def _uncompared(spec: AnalysisSpec, trained: dict[str, Row]) -> str:
     taught = [row for row in trained.values() if row["label"] != spec.plain_label] or list(trained.values())
     best = max(taught, key=lambda row: row["accuracy"])
-    return f"**{best['label']}** is right in {_share(best)}; no comparison of it gets a verdict."
+    return f"**{best['label']}** answers {_share(best)}; no comparison of it gets a verdict."
 
 
 def _base(rows: list[Row]) -> str:
-    known = [f"in {_share(row)} {_prompt(row)}" for row in rows if row["condition"] == BASE]
-    return f"The base model {rows[0]['model']} is right {_and(known)}, on {rows[0]['n']} questions." if known else ""
+    known = [f"{_share(row)} {_prompt(row)}" for row in rows if row["condition"] == BASE]
+    return f"The base model {rows[0]['model']} answers {_and(known)}, on {rows[0]['n']} questions." if known else ""
 
 
 def _share(row: Row) -> str:
-    """An accuracy with its interval, over all seeds."""
+    """Write an accuracy with its interval, over all seeds."""
     seeds = f" over {row['seeds']} seeds" if row["seeds"] > 1 else ""
-    return f"{percent(row['accuracy'])}{seeds} ({interval(row['low'], row['high'])})"
+    return f"{percent(row['accuracy'])} correctly{seeds} ({interval(row['low'], row['high'])})"
 
 
 def _prompt(row: Row) -> str:

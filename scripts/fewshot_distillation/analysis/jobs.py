@@ -65,7 +65,7 @@ def job_lines(found: Checked) -> list[str]:
     if not found.jobs:
         return []
     ended = found.jobs - len(found.unfinished)
-    well = "all of which have ended well" if not found.unfinished else f"{ended} of which have ended well"
+    well = "all of which finished" if not found.unfinished else f"{ended} of which finished"
     lines = [
         f"- {found.jobs} jobs have left logs, {well}; {found.failed.total() or 'no'} attempts of jobs have failed."
     ]
@@ -75,7 +75,7 @@ def job_lines(found: Checked) -> list[str]:
     if found.resumed:
         lines.append(f"- Interrupted, and continued from saved work: {_listed(map(code, found.resumed))}.")
     if found.unfinished:
-        lines.append(f"- **Failed, or at work when this was written**: {_listed(map(code, found.unfinished))}.")
+        lines.append(f"- **Failed, or still running when this was written**: {_listed(map(code, found.unfinished))}.")
     if found.missing:
         lines.append(f"- **Not done when this was written**: {_listed(map(code, found.missing))}.")
     return lines

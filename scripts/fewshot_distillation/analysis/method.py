@@ -13,6 +13,7 @@ DIVERGENCES = {
     "jensen_shannon": "T² JS_β(p_teacher, p_student)",
     "squared_error": "mean (z_student − z_teacher)²",
 }
+OPTIMIZERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD with momentum 0.9"}
 
 
 def method_section(config: Entry, metric: str) -> str:
@@ -47,9 +48,10 @@ def _recipe(name: str, recipe: Entry, of: int) -> str:
         if recipe["adapter"] == "lora"
         else "all weights"
     )
+    optimizer = recipe.get("optimizer", "adamw")
     return (
-        f"{f'{code(name)}: ' if of > 1 else ''}{learner}, AdamW at a learning rate of up to "
-        f"{recipe['learning_rate']:g}, {steps} of warm-up, then {recipe['lr_scheduler']}, "
+        f"{f'{code(name)}: ' if of > 1 else ''}{learner}, {OPTIMIZERS.get(optimizer, optimizer)} at a learning rate of "
+        f"up to {recipe['learning_rate']:g}, {steps} of warm-up, then {recipe['lr_scheduler']}, "
         f"{recipe['effective_batch_size']} examples a step{_stretched(recipe)}"
     )
 

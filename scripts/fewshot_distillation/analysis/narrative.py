@@ -50,7 +50,10 @@ def write_analysis(
         parts.append(_curve([row for row in summary["checkpoint_curve"] if row["model"] == model]))
         parts += _figures(spec, model)
     if summary["icl_gap"] or summary["signal"]:
-        parts += ["## What there was to learn", *(_phase_zero(gap, summary["scorers"]) for gap in summary["icl_gap"])]
+        parts += [
+            "## Signal in the teacher's targets",
+            *(_phase_zero(gap, summary["scorers"]) for gap in summary["icl_gap"]),
+        ]
         parts += [*_figures(spec, None), *(signal_section(summary, model) for model in models)]
     if "published" in summary:
         parts.append(published_section(summary["published"], summary["confidence"]))
@@ -72,15 +75,15 @@ def _introduction(summary: dict[str, Any]) -> str:
     level, margin = f"{100 * summary['confidence']:g} %", f"{100 * summary['equivalence_margin']:g} points"
     error = f"{100 * (1 - summary['confidence']):.3g} %"
     return (
-        f"An answer counts as right if {right} (`{summary['metric']}`). Intervals cover {level}, each for itself. With "
-        "one seed they are Wilson's for an accuracy and Tango's for a paired difference, or that of McNemar's exact "
+        f"An answer counts as right if {right} (`{summary['metric']}`). Each interval by itself has {level} coverage. "
+        "With one seed they are Wilson's for an accuracy and Tango's for a paired difference, or that of McNemar's exact "
         "test, which decides, where it is wider. With several seeds they account for variation across questions and "
         "seeds (crossed random effects, Student's t with Satterthwaite's degrees of freedom, or Cochran's where one "
         "side has one seed or was not trained); a condition with one seed is taken to vary as the one that it is "
         "compared with. The comparisons of a family are "
         f"corrected together with Holm's method: with a probability of {level} none of them is wrongly called "
         f"different. Two conditions are called equivalent if two one-sided tests at {error}, corrected likewise, "
-        f"reject a difference of {margin} either way. Sweeps over λ and curves over checkpoints are exploration: they "
+        f"reject a difference of {margin} either way. Sweeps over λ and curves over checkpoints are exploratory: they "
         "have intervals and no verdicts. Every number here comes from `summary.json` and `tables/`."
     )
 
@@ -91,7 +94,7 @@ def _rule(rows: list[Row]) -> str:
     if not trained:
         return ""
     if all(row["checkpoint"] == "last" for row in trained):
-        return "The last checkpoint of every run is compared, and each λ is the configuration's: nothing was chosen."
+        return "The last checkpoint of every run is compared, and each λ is the configured one: nothing was chosen."
     return (
         "The checkpoint of every run, and λ where several were trained, are those that were best on validation "
         "questions; all numbers are on test questions."
@@ -104,7 +107,7 @@ def _cut_prompts(rows: list[Row]) -> list[str]:
     for row in rows:
         if row["condition"] == BASE and row["vs_fewshot_difference"] is not None:
             lead = {"difference": -row["vs_fewshot_difference"], "from_cut": -row["vs_fewshot_from_cut"]}
-            texts.append(cut_text(lead, f"What the few-shot prompt is ahead of {row['label']}"))
+            texts.append(cut_text(lead, f"The few-shot prompt's lead over {row['label']}"))
     return [text for text in texts if text]
 
 
@@ -163,7 +166,7 @@ def _sweep(rows: list[Row]) -> str:
     for name, group in groups.items():
         shown = ", ".join(f"{percent(row['accuracy'])} at λ = {row['lambda']:g}{_against(row)}" for row in group)
         lines.append(f"Over the weight λ the accuracy of {name} is {shown}.")
-    return " ".join([*lines, "The best of several weights is the best by chance as well: this is exploration."])
+    return " ".join([*lines, "The best of several weights is best partly by chance: this is exploratory."])
 
 
 def _curve(rows: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""The noise of generation: the same evaluation twice, on another engine or in batches of another shape."""
+"""The noise of generation: the same evaluation twice, with another inference backend or in other batches."""
 
 import logging
 from pathlib import Path
@@ -20,7 +20,7 @@ COLUMNS += ["difference", "low", "high", "other_prompts"]
 
 
 def noise_floor(spec: AggregateSpec, reruns: list[Path], baselines: list[Path]) -> pd.DataFrame:
-    """A row for each evaluation that was repeated.
+    """Return a row for each evaluation that was repeated.
 
     Args:
         reruns: judged.parquet of each.
@@ -79,7 +79,7 @@ def _left_out(row: Row) -> str:
 
 
 def noise_section(rows: list[Row]) -> str:
-    """The section of analysis.md; empty without reruns. `rows` are escaped."""
+    """Write the section of analysis.md; empty without reruns. `rows` are escaped."""
     if not rows:
         return ""
     header = ["model", "prompt", "rerun", "accuracy", "again", "read otherwise", "right in one only", "difference"]
@@ -100,7 +100,7 @@ def noise_section(rows: list[Row]) -> str:
 
 def _repeated(header: list[str], lines: list[list[str]]) -> str:
     return (
-        "## Noise of generation\n\nGreedy answers depend a little on the engine and on what a batch holds. These "
-        "evaluations were made twice with the same weights and prompts; a difference between conditions that is no "
-        f"larger needs no other explanation.\n\n{table(header, lines, right=range(3, len(header)))}"
+        "## Noise of generation\n\nGreedy answers depend a little on the inference backend and on what else is in the "
+        "batch. These evaluations were made twice with the same weights and prompts; a difference between conditions "
+        f"that is no larger may be such noise.\n\n{table(header, lines, right=range(3, len(header)))}"
     )

@@ -24,7 +24,7 @@ class PairedDifference(NamedTuple):
         return np.minimum(1.0, 2 * binom.cdf(np.minimum(self.won, self.lost), self.won + self.lost, 0.5))
 
     def score(self, difference: np.ndarray | float) -> np.ndarray:
-        """Give Tango's (1998) score statistic of a true difference, Statistics in Medicine 17:891–908, equation 11.
+        """Return Tango's (1998) score statistic of a true difference, Statistics in Medicine 17:891–908, equation 11.
 
         Its variance is that of the likeliest cells among those with this difference, so it is not 0 where the two never
         disagree.
@@ -73,7 +73,7 @@ def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> PairedDifference:
 
 
 def mcnemar_power(effect: float, rate: float, questions: int, level: float) -> float:
-    """Give the probability that McNemar's exact test finds a true difference.
+    """Return the probability that McNemar's exact test finds a true difference.
 
     `rate` is the share of questions on which the two disagree, or more if the difference itself asks for more.
     """
@@ -89,7 +89,7 @@ def mcnemar_power(effect: float, rate: float, questions: int, level: float) -> f
 
 
 def detectable_difference(rate: float, questions: int, level: float) -> float:
-    """Give the smallest true difference that McNemar's exact test finds in 80 % of such studies.
+    """Return the smallest true difference that McNemar's exact test finds in 80 % of such studies.
 
     NaN if so few questions find none.
     """
@@ -103,5 +103,5 @@ def detectable_difference(rate: float, questions: int, level: float) -> float:
 
 
 def mcnemar_questions(effect: float, rate: float, level: float) -> int | None:
-    """Give the number of questions with which McNemar's exact test finds a difference in 80 % of studies."""
+    """Return the number of questions with which McNemar's exact test finds a difference in 80 % of studies."""
     return smallest(lambda n: mcnemar_power(effect, rate, n, level) >= POWER, 2, MOST)

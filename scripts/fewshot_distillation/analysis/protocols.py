@@ -53,7 +53,7 @@ def models_apart(published: Published, own: OwnProtocol) -> set[str]:
 
 
 def scorer_of(published: Protocol | None, own: OwnProtocol) -> str:
-    """The scorer by which a row is measured: the published one where it is scored here, or else the study's metric."""
+    """Return the scorer that measures a row: the published one where it is scored here, or else the study's metric."""
     return published.scorer if published and published.scorer in own.scorers else own.metric
 
 

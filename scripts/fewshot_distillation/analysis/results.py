@@ -85,7 +85,7 @@ class Results:
         return f"{self.name(cell, 'shots'):g}shot" if teacher is None else teacher
 
     def label(self, cell: tuple) -> str:
-        """Give a condition's label, with its variant where it has several, or that of a base model's prompt."""
+        """Return a condition's label, with its variant where it has several, or that of a base model's prompt."""
         if self.is_base(cell):
             return self.prompts.get(self.prompt(cell), self.prompt(cell))
         name = self.name(cell, "condition")

@@ -1,4 +1,4 @@
-"""The section of analysis.md about what there was to learn from the teachers."""
+"""The section of analysis.md about the signal in the teachers' targets."""
 
 from typing import Any
 
@@ -75,8 +75,8 @@ def _runs(rows: list[Row]) -> str:
         numbers = [*start, *end]
         lines.append([name, f"{row['lambda']:g}", objective, *numbers, *["–"] * (6 - len(numbers))])
     text = (
-        "What distillation weighed beside the cross-entropy of the answers, averaged over the first and over the last "
-        "steps of a run. The reduction that a run wasn't trained with is computed from the audit."
+        "The weighted distillation term beside the cross-entropy of the answers, averaged over the first and over the "
+        "last steps of a run. The reduction that a run wasn't trained with is computed from the audit."
     )
     for label in dict.fromkeys(row["label"] for row in rows if row["target"] == "hidden_states"):
         numbers = next(row["numbers"] for row in rows if row["label"] == label)
@@ -112,7 +112,7 @@ def _warnings(rows: list[Row], audits: list[dict[str, Any]]) -> list[str]:
                 )
         elif row["target"] == "hidden_states" and row["distance"] < LEAST_DISTANCE:
             found[row["label"]] = (
-                f"{where} the squared distance from the untrained student's hidden states is {row['distance']:.2g} a "
+                f"{where} the squared distance from the base model's hidden states is {row['distance']:.2g} a "
                 f"layer, below {LEAST_DISTANCE:g}, which is little more than rounding."
             )
     return list(found.values())

@@ -9,7 +9,9 @@ Row = dict[str, Any]
 # The four verdicts.
 BETTER, WORSE, EQUIVALENT, INDISTINGUISHABLE = "better", "worse", "equivalent", "not distinguishable"
 
-ONE_SEED = "One seed: this is about these two models, and says nothing of what another seed would change."
+ONE_SEED = "One seed: this compares these two models, and does not account for variation between seeds."
+
+POWERLESS = "a study of this size does not have 80 % power to detect any difference"
 
 
 def verdict_text(row: Row, confidence: float) -> str:
@@ -42,16 +44,15 @@ def verdict_in_brief(row: Row, theirs: Row | None, confidence: float) -> str:
 
 
 def certainty(row: Row) -> str:
-    """Say what the intervals hold, and how small a difference such a study can find."""
+    """Say what the intervals account for, and which difference such a study has 80 % power to detect."""
     sentence = (
-        "The intervals hold what other questions and other seeds would change"
+        "The intervals account for variation across questions and seeds"
         if row["seeds"] > 1 or row["against_seeds"] > 1
-        else "The intervals hold what other questions would change; with one seed, it is unknown what another would"
+        else "The intervals account for variation across questions, but with one seed not for variation between seeds"
     )
     if row["detectable"] is None:
-        return f"{sentence}, and a study of this size finds no difference four times out of five."
-    found = f"a true difference of {100 * row['detectable']:.1f} points"
-    return f"{sentence}, and a study of this size finds {found} four times out of five."
+        return f"{sentence}, and {POWERLESS}."
+    return f"{sentence}, and {_power(row)}."
 
 
 def cut_text(row: Row, what: str = "The difference") -> str:
@@ -66,7 +67,7 @@ def cut_text(row: Row, what: str = "The difference") -> str:
         return ""
     return (
         f"**{what} is mostly truncation**: questions of which an answer was cut at the length limit "
-        f"(`evaluation.max_new_tokens`) make {signed(part)} of its {points(whole)}."
+        f"(`evaluation.max_new_tokens`) account for {signed(part)} of its {points(whole)}."
     )
 
 
@@ -93,12 +94,12 @@ def _p(row: Row) -> str:
 
 
 def _reach(row: Row) -> str:
-    """The smallest difference that would have been found, and what finding one of the margin's size would take."""
+    """Say which difference can be detected, and what it would take to detect one of the margin's size."""
     if row["verdict"] in (BETTER, WORSE):
         return ""
     if row["detectable"] is None:
-        return "A study of this size finds no difference four times out of five."
-    text = f"A true difference of {100 * row['detectable']:.1f} points would have been found in 80 % of such studies"
+        return f"{POWERLESS[0].upper()}{POWERLESS[1:]}."
+    text = f"A{_power(row)[1:]}"
     if row["verdict"] == EQUIVALENT or row["detectable"] <= row["margin"]:
         return text + "."
     needed = []
@@ -108,11 +109,15 @@ def _reach(row: Row) -> str:
         needed.append(f"{row['seeds_needed']} seeds")
     lacking = "more questions" if row["seeds"] == row["against_seeds"] == 1 else "more questions or seeds alone"
     what = " or ".join(needed) if needed else f"more than {lacking} can give"
-    return f"{text}; one of {100 * row['margin']:g} points would take {what}."
+    return f"{text}; {100 * row['margin']:g} points would take {what}."
+
+
+def _power(row: Row) -> str:
+    return f"a study of this size has 80 % power to detect {100 * row['detectable']:.1f} points"
 
 
 def _about(count: int) -> str:
-    """A count with two significant digits."""
+    """Write a count with two significant digits."""
     if count < 100:
         return str(count)
     scale = 10 ** (len(str(count)) - 2)

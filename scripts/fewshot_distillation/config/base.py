@@ -66,7 +66,7 @@ class neutral:
         label_smoothing: float = Field(0.0, exclude_if=neutral(0.0), description="…")
 
     So results from before the field was added stay up to date. The value must be the field's default, with which a spec
-    without the field is read. To change the default later, take the declaration away, and every spec has the field.
+    without the field is read. To change the default later, remove the declaration, and every spec has the field.
     """
 
     def __init__(self, value: Any) -> None:
@@ -80,8 +80,9 @@ class Strict(BaseModel):
     """A configuration class in which an unknown key is an error that names the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)
-    # Keys of earlier versions and what each is called now.
+    # Keys of earlier versions: what each is called now (with dots, if it has moved), or what to set in its place.
     renamed: ClassVar[dict[str, str]] = {}
+    replaced: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
@@ -89,7 +90,7 @@ class Strict(BaseModel):
             if isinstance(field.exclude_if, neutral) and not field.exclude_if(field.default):
                 raise TypeError(
                     f"{cls.__name__}.{name}: the neutral value {field.exclude_if.value!r} isn't the default "
-                    f"{field.default!r}; take exclude_if away, so that results made with another default become stale"
+                    f"{field.default!r}; remove exclude_if, so that results made with another default become stale"
                 )
 
     @model_validator(mode="before")
@@ -99,8 +100,12 @@ class Strict(BaseModel):
             fields = {field.alias or name for name, field in cls.model_fields.items()}
             unknown = [key for key in data if key not in fields and key not in cls.model_fields]
             for key in unknown:
+                if key in cls.replaced:
+                    raise ValueError(f"'{key}' is no longer a key; {cls.replaced[key]}")
                 if key in cls.renamed:
-                    raise ValueError(f"'{key}' is now called '{cls.renamed[key]}'; rename the key")
+                    new = cls.renamed[key]
+                    moved = f"'{key}' is no longer a key here; move it to '{new}'"
+                    raise ValueError(moved if "." in new else f"'{key}' is now called '{new}'; rename the key")
                 # A key that an overlay sets to null is one that it takes away, as when a source becomes another kind.
                 if data[key] is not None:
                     raise ValueError(f"unknown key '{key}'; {suggest(key, fields)}")
@@ -130,6 +135,13 @@ def _location(parts: tuple[int | str, ...]) -> str:
     return ".".join(kept)
 
 
+def _no_mapping(where: str, given: Any) -> str:
+    if given is None:
+        name = where.rpartition(".")[2]
+        return f"expected keys with values, got null; to remove one entry: {name}: {{<entry>: null}}"
+    return f"expected keys with values, got {given!r}"
+
+
 def explain(error: ValidationError) -> str:
     """Return one sentence for each error: the key, what is wrong, and the value that was given."""
     lines = []
@@ -138,6 +150,9 @@ def explain(error: ValidationError) -> str:
         message = message[0].lower() + message[1:]
         where = _location(item["loc"])
         given = item["input"]
+        if item["type"] in ("dict_type", "model_type"):
+            message = _no_mapping(where, given)
+            given = {}
         shown = "" if isinstance(given, dict) or item["type"] == "missing" else f" (it is {given!r})"
         lines.append(f"{where}: {message}{shown}" if where else f"{message}{shown}")
     return "\n".join(dict.fromkeys(lines))

@@ -32,7 +32,7 @@ class Model(Strict):
     chat_template_base: dict[str, bool | int | str] | None = Field(
         None,
         description="In the place of `chat_template` where the base model answers test questions (baselines, phase 0); "
-        "null for the same. Teachers and students are always asked alike.",
+        "null for the same. Teachers and students always use the same prompt format.",
     )
     prompt: Wording | None = Field(
         None,
@@ -82,7 +82,7 @@ class Dataset(Strict):
     limit_train: int | None = Field(None, ge=1, description="Use only the first rows of the training split.")
     limit_test: int | None = Field(None, ge=1, description="Use only the first rows of the test split.")
     calculation_annotations: Literal["keep", "strip"] = Field(
-        "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or taken out at fetch."
+        "keep", description="GSM8K's `<<48/2=24>>` in worked answers: kept, as published, or removed at fetch."
     )
     license: str | None = Field(
         None, max_length=60, description="Licence of the data, for cards of exported models, such as `mit`."
@@ -129,12 +129,15 @@ class Training(Strict):
         "lr": "learning_rate",
         "scheduler": "lr_scheduler",
         "grad_clip": "max_grad_norm",
-        "micro_batch_size": "micro_batch_tokens (which counts tokens, not examples)",
+    }
+    replaced: ClassVar[dict[str, str]] = {
+        "micro_batch_size": "set micro_batch_tokens, which counts tokens and not examples, to about as many examples "
+        "times max_tokens: micro_batch_tokens: 2048 for 4 examples of 512 tokens"
     }
 
     adapter: Literal["lora", "none"] = Field(
         "lora",
-        description="What is trained: a LoRA adapter, or with `none` all weights, which wants a lower `learning_rate` "
+        description="What is trained: a LoRA adapter, or with `none` all weights, which needs a lower `learning_rate` "
         "and about 16 bytes of GPU memory a parameter.",
     )
     lora: Lora = Field(Lora(), description="The adapter.")

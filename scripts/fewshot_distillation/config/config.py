@@ -129,8 +129,9 @@ class Config(Strict):
     )
     reruns: Annotated[dict[Name, Rerun], DropNulls] = Field(
         {},
-        description="Evaluations of the base model that are repeated on another engine or in other batches, 0-shot and "
-        "few-shot, so that a table tells the noise of generation: `{other_batches: {batch_tokens: 4096}}`.",
+        description="Evaluations of the base model that are repeated with another inference backend or in other "
+        "batches, 0-shot and few-shot, so that a table shows the noise of generation: "
+        "`{other_batches: {batch_tokens: 4096}}`.",
     )
     baselines: Annotated[list[str], BeforeValidator(_names_of_teachers)] | None = Field(
         None,

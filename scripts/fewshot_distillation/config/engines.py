@@ -12,7 +12,7 @@ SUFFIX = "_backend"
 def engines() -> dict[str, bool]:
     """Return the name of each backend, and whether `auto` may choose it, which is so if its file defines `preference`.
 
-    The files are parsed and not imported: the driver of the workflow has neither PyTorch nor an engine loaded.
+    The files are parsed and not imported: the driver of the workflow has neither PyTorch nor a backend loaded.
     """
     found = {}
     for path in sorted(FOLDER.glob(f"*{SUFFIX}.py")):

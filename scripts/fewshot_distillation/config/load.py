@@ -12,6 +12,7 @@ from .catalogue import BASE
 from .comparisons import wrong_comparisons
 from .conditions import QUESTION, REFERENCE
 from .config import Config
+from .grid import DEFAULT
 
 
 def load(raw: dict[str, Any]) -> Config:
@@ -24,14 +25,24 @@ def load(raw: dict[str, Any]) -> Config:
         config = Config.model_validate(raw)
         wrong = "\n".join(_inconsistencies(config))
     except ValidationError as error:
-        wrong = explain(error)
+        wrong = "\n".join(_without_inherited(explain(error).splitlines(), raw))
     if wrong:
         raise ConfigError(f"The configuration is wrong:\n{wrong}")
     return config
 
 
+def _without_inherited(lines: list[str], raw: dict[str, Any]) -> list[str]:
+    """Leave out what recipes have wrong because they take it from the default one."""
+    default = f"training.{DEFAULT}"
+    inherited = {line.removeprefix(default) for line in lines if line.startswith(default)}
+    if not inherited:
+        return lines
+    others = [f"training.{name}" for name in raw["training"] if name != DEFAULT]
+    return [line for line in lines if not any(line.removeprefix(other) in inherited for other in others)]
+
+
 def _inconsistencies(config: Config) -> list[str]:
-    """One sentence for each entry that doesn't fit another; names first, since the rest looks them up."""
+    """List one sentence for each entry that doesn't fit another; names first, since the rest looks them up."""
     if wrong := [*_reserved_names(config), *_unknown_names(config)]:
         return wrong
     checks = (_labels, _warm_ups, _windows, _adapters, _labelled, _pools, _subsets, _scorers, wrong_comparisons)
@@ -50,7 +61,7 @@ def _reserved_names(config: Config) -> Iterator[str]:
 
 
 def _unknown_names(config: Config) -> Iterator[str]:
-    """Names that no catalogue defines, and comparisons of an entry with itself."""
+    """Yield names that no catalogue defines, and comparisons of an entry with itself."""
     for where, names, valid in _references(config):
         yield from (f"{where}: unknown name '{name}'; {suggest(name, valid)}" for name in names if name not in valid)
     for family, pairs in config.comparisons.items():
@@ -62,7 +73,7 @@ def _unknown_names(config: Config) -> Iterator[str]:
 
 
 def _references(config: Config) -> Iterator[tuple[str, list[str], Iterable[str]]]:
-    """Every key that names entries of a catalogue, with the names in it and those that the catalogue has."""
+    """Yield every key that names entries of a catalogue, with the names in it and those that the catalogue has."""
     yield "dataset", [config.dataset], config.datasets
     yield "baselines", config.baselines or [], config.teachers
     yield "build", config.build or [], config.studies

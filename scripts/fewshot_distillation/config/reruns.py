@@ -1,4 +1,4 @@
-"""Reruns: the same evaluation of a base model on another engine or in batches of another shape."""
+"""Reruns: the same evaluation of a base model with another inference backend or in other batches."""
 
 from typing import Literal
 
@@ -22,5 +22,5 @@ class Rerun(Strict):
         return self
 
     def of(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation with what differs."""
+        """Return the evaluation with what differs."""
         return evaluation.model_copy(update=self.model_dump(exclude_none=True))

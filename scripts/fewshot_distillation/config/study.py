@@ -126,7 +126,7 @@ class Study(Runs):
         return GenerationSpec(**asked, split="test", evaluation=evaluation)
 
     def rerun(self, model: str, rerun: str, prompt: str) -> GenerationSpec:
-        """As the baseline, with what differs."""
+        """Return the spec of a rerun: the baseline's, with what differs."""
         evaluation = self.config.reruns[rerun].of(self.config.evaluation)
         asked = self._prompt(model, prompt) | {"model": self.model_spec(model, base=True)}
         return GenerationSpec(**asked, split="test", evaluation=evaluation)

@@ -150,7 +150,7 @@ class PromptBuilder:
             )
         ids = [*ids[first:], *([] if template.ending else [self.end_of_turn])]
         if early := set(ids[:-1]) & set(self.stop_ids):
-            raise JobError(f"an answer holds {self.tokenizer.decode(list(early))!r}, at which generation would stop")
+            raise JobError(f"an answer contains {self.tokenizer.decode(list(early))!r}, at which generation would stop")
         return ids
 
     def try_out(self) -> None:
@@ -169,8 +169,8 @@ class PromptBuilder:
         for text in texts:
             if mark := self._special.search(text):
                 raise JobError(
-                    f"a text holds {mark[0]!r}, which this tokenizer reads as a mark of the conversation and not as "
-                    f"text; take it out of the row: {text[:60]!r}"
+                    f"a text contains {mark[0]!r}, which this tokenizer reads as a special token and not as "
+                    f"text; remove it from the row: {text[:60]!r}"
                 )
 
     @cached_property
@@ -205,7 +205,7 @@ class PromptBuilder:
         if self.limits.tokens is not None and token >= self.limits.tokens:
             raise JobError(
                 f"the tokenizer's {self.tokenizer.convert_ids_to_tokens(token)!r} is token {token}, but the model has "
-                f"{self.limits.tokens} tokens, numbered from 0; take the tokenizer that belongs to the model"
+                f"{self.limits.tokens} tokens, numbered from 0; use the tokenizer that belongs to the model"
             )
 
     @cached_property

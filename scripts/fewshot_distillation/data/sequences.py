@@ -89,7 +89,7 @@ def answer_tokens(text: str, rows: list[Row], builder: PromptBuilder, written: P
 
     table = pd.read_parquet(written).sort_values("question_index")
     if list(table["question"]) != [row["question"] for row in rows]:
-        raise JobError(f"{written} answers other questions than the training split's")
+        raise JobError(f"{written} answers questions other than the training split's")
     end = [builder.end_of_turn]
     # An answer that ran into the length limit has no end to learn.
     return [

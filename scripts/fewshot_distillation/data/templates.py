@@ -63,7 +63,7 @@ class ChatTemplate:
         wording: the user's and the system's message, and the date.
 
     Raises:
-        JobError: the template can't be read, draws at random, or doesn't know an argument.
+        JobError: the template can't be read, draws at random, or has no such argument.
     """
 
     def __init__(self, tokenizer: Any, arguments: dict[str, Any], wording: Wording) -> None:
@@ -71,7 +71,7 @@ class ChatTemplate:
         known = self._variables()
         for name in arguments:
             if name not in known or name in OURS:
-                raise JobError(f"chat_template.{name}: the model's chat template doesn't know '{name}'")
+                raise JobError(f"chat_template.{name}: the model's chat template has no argument '{name}'")
         day = datetime.combine(wording.template_date, time())
         asked = [] if "strftime_now" in known else [name for name in known if _DATE.fullmatch(name)]
         dates = {name: day.strftime(FORMS.get(name, "%Y-%m-%d")) for name in asked}

@@ -19,7 +19,7 @@ SAMPLE = 512
 
 @dataclass(frozen=True)
 class Lengths:
-    """Rows of each split, and mean tokens of a question and of an answer; `source` is where they come from."""
+    """Rows of each split, and mean tokens of a question and of an answer; `source` says how they are known."""
 
     rows: dict[str, int]
     question: float
@@ -37,7 +37,7 @@ class Lengths:
         return self.rows[split] if questions is None else min(questions, self.rows[split])
 
 
-GSM8K = Lengths({"train": 7473, "test": 1319}, 61, 125, "GSM8K with Qwen3's tokenizer")
+GSM8K = Lengths({"train": 7473, "test": 1319}, 61, 125, "measured on GSM8K with Qwen3's tokenizer")
 
 
 def lengths_of(spec: DatasetSpec, fetched: Path, tokenizer: Path) -> Lengths | None:
@@ -78,6 +78,7 @@ def _measured(rows: dict[str, list[Row]], counts: dict[str, int], tokenizer: Pat
             sum(len(e.ids) for e in encode(texts, add_special_tokens=False)) / len(texts)
             for texts in (questions, answers)
         ]
-        return Lengths(counts, *means, "the dataset with a fetched tokenizer")
+        return Lengths(counts, *means, "measured on the dataset with a fetched tokenizer")
     mean = [sum(map(len, texts)) / len(texts) for texts in (questions, answers)]
-    return Lengths(counts, mean[0] / QUESTION_CHARACTERS, mean[1] / ANSWER_CHARACTERS, "the dataset, by its characters")
+    question, answer = mean[0] / QUESTION_CHARACTERS, mean[1] / ANSWER_CHARACTERS
+    return Lengths(counts, question, answer, "estimated from the dataset's character counts")

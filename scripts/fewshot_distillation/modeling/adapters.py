@@ -37,7 +37,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path, precision: str) -> Pre
     adapted = adapt(load_model(model_folder, precision), checkpoint).eval()
     unmerged = probe(adapted)
     if not torch.isfinite(unmerged).all():
-        raise JobError(f"{checkpoint}: what the adapter makes of its model is not finite")
+        raise JobError(f"{checkpoint}: the outputs of the model with the adapter are not finite")
     try:
         _separate(adapted)
         merged = adapted.merge_and_unload(safe_merge=True).eval()
@@ -51,7 +51,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path, precision: str) -> Pre
     return adapt(load_model(model_folder, precision), checkpoint).eval().get_base_model()
 
 
-# Settings of LoRA that engines with layers of their own leave out, each at its default where it does nothing.
+# Settings of LoRA that backends with layers of their own leave out, each at its default where it does nothing.
 BEYOND_PLAIN = (
     "modules_to_save", "use_dora", "lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora",
     "use_qalora", "trainable_token_indices", "target_parameters",
@@ -62,11 +62,11 @@ def check_adapter(model_folder: Path, checkpoint: Path, by_peft: bool = True) ->
     """Check that an adapter fits its model, without the weights of either.
 
     Args:
-        by_peft: whether PEFT applies it; other engines apply LoRA to the layers' linear modules, and may leave out the
+        by_peft: whether PEFT applies it; other backends apply LoRA to the layers' linear modules, and may leave out the
             rest, or apply it to an embedding that is one tensor with the head.
 
     Raises:
-        JobError: as `adapt`, or the adapter is more than such an engine applies.
+        JobError: as `adapt`, or the adapter is more than such a backend applies.
     """
     with torch.device("meta"):
         adapted = adapt(AutoModelForCausalLM.from_config(config_of(model_folder), trust_remote_code=False), checkpoint)
@@ -101,7 +101,7 @@ def adapt(model: PreTrainedModel, checkpoint: Path) -> PeftModel:
         config = PeftConfig.from_pretrained(str(checkpoint))
         if config.is_prompt_learning:
             raise JobError(
-                f"{checkpoint}: an adapter that adds to the prompt ({config.peft_type.value}) isn't known here"
+                f"{checkpoint}: an adapter that adds to the prompt ({config.peft_type.value}) is unsupported"
             )
         config.inference_mode = True
         adapted = PeftModelForCausalLM(model, config, low_cpu_mem_usage=on_meta)

@@ -90,4 +90,4 @@ def _check_parts(model: PreTrainedModel, folder: Path) -> None:
     ours = logits_of(model, decoder(input_ids=ids, use_cache=False).last_hidden_state)
     theirs = model(input_ids=ids, use_cache=False).logits.float()
     if not torch.allclose(ours, theirs, rtol=0.02, atol=0.02 * theirs.abs().max().item()):
-        raise JobError(f"{folder}: {type(model).__name__} changes its logits after the head in a way not known here")
+        raise JobError(f"{folder}: {type(model).__name__} changes its logits after the head in an unsupported way")

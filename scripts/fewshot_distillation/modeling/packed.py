@@ -93,7 +93,7 @@ def pack(sequences: Sequence[list[int]], prefix: Prefix | None = None) -> Packed
         sequences = [ids[known:] for ids in sequences]
     lengths = [len(ids) for ids in sequences]
     if not lengths or min(lengths) == 0:
-        raise ValueError("an empty sequence can't be packed, nor can none at all")
+        raise ValueError("expected at least one sequence, and none that is empty")
     ends = torch.tensor([0, *lengths]).cumsum(0)
     return Packed(
         input_ids=torch.tensor([[token for ids in sequences for token in ids]]),

@@ -156,8 +156,8 @@ def is_packed(decoder: nn.Module) -> bool:
 def use_packed_attention(model: PreTrainedModel) -> bool:
     """Let a model read packed batches as one row, if its attention can; the log gives the reason if not.
 
-    It is tried on a few tokens, so that a model that is not known here is either read as it should be, or left as it
-    was. Called before adapters are added and before weights are sharded over processes.
+    It is tried on a few tokens, so that an unknown model is either read as it should be, or left as it was. Called
+    before adapters are added and before weights are sharded over processes.
     """
     before, training = model.config._attn_implementation, model.training
     try:

@@ -143,6 +143,6 @@ def job(
         if not full_disk(error):
             raise
         sys.exit(
-            f"error: expected free disk space, got none ({error}); free some, or move the results to a "
+            f"error: the disk is full ({error}); free some space, or move the results to a "
             "larger disk and set `results` to that folder, then run the same command again: saved work is kept"
         )

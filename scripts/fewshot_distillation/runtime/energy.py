@@ -1,11 +1,11 @@
-"""What a job's GPUs drew while it ran, by the counter that they keep themselves."""
+"""The energy that a job's GPUs used while it ran, by their own counters (NVML)."""
 
 import re
 
 from .gpus import visible_gpus
 
 # As a job's log says it.
-SAID = re.compile(r"^\d\d:\d\d:\d\d its GPUs drew ([\d.]+) Wh ", re.M)
+SAID = re.compile(r"^\d\d:\d\d:\d\d (?:the job's GPUs used|its GPUs drew) ([\d.]+) Wh ", re.M)
 
 
 def counted(gpus: int) -> float | None:
@@ -45,4 +45,4 @@ def told(before: float | None, after: float | None) -> str | None:
     """Describe the energy for the log; None where it isn't known."""
     if before is None or after is None or after < before:
         return None
-    return f"its GPUs drew {after - before:.3f} Wh while it ran, by NVML"
+    return f"the job's GPUs used {after - before:.3f} Wh (NVML)"

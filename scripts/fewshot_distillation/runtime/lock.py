@@ -23,7 +23,7 @@ log = logging.getLogger("fewshot_distillation")
 # Seconds between two touches, and how long without one means death. Network file systems may show a file's time up to
 # a minute late.
 BEAT, STALE = 10.0, 120.0
-LOST = "another process took this work over, because this one had seemed dead"
+LOST = "another process took this work over, because this one appeared to be dead"
 
 
 def described(owner: OwnerRecord | None) -> str:

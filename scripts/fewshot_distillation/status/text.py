@@ -29,9 +29,9 @@ def described(status: Status) -> str:
 
 def _driver(status: Status) -> str:
     if status.driver:
-        return f"A driver is at work: {status.driver}, for {duration(time.time() - status.since)}."
+        return f"A driver is running: {status.driver}, for {duration(time.time() - status.since)}."
     undone = any(job.state != "done" for job in status.jobs)
-    return "No driver is at work; type the command again to go on." if undone else "Everything is done."
+    return "No driver is running; type the command again to continue." if undone else "Everything is done."
 
 
 def _table(jobs: list[Job]) -> list[str]:
@@ -89,7 +89,7 @@ def _left(jobs: list[Job]) -> str:
     unknown = len(rest) - len(known)
     at_a_time = max(1, len(running))
     if not known:
-        return "Time left: not known before the first jobs of each kind have ended."
+        return "Time left: unknown until the first jobs of each kind have ended."
     seconds = max(sum(known) / at_a_time, max((job.left_s or 0.0 for job in running), default=0.0))
     more = f", and {unknown} jobs of kinds of which none has ended yet" if unknown else ""
     return f"Time left: {_about(seconds)} with {at_a_time} at a time{more}."

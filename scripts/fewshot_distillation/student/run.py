@@ -140,7 +140,7 @@ def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str],
     accelerator.log_with = filter_trackers(list(names), str(folder))
     missing = sorted(set(names) - {str(getattr(found, "value", found)) for found in accelerator.log_with})
     if missing:
-        raise JobError(f"trackers: {missing[0]} isn't installed; install it or take it out of the configuration")
+        raise JobError(f"trackers: {missing[0]} isn't installed; install it or remove it from the configuration")
     settings = {
         "condition": spec.condition_name,
         "lambda": spec.lam,

@@ -48,7 +48,7 @@ def whole_optimizer_state(model: nn.Module, optimizer: torch.optim.Optimizer) ->
 def load(
     model: nn.Module, optimizer: torch.optim.Optimizer, weights: dict[str, Tensor], states: dict[str, Tensor]
 ) -> None:
-    """Give model and optimizer what `whole_weights` and `whole_optimizer_state` returned, in every process."""
+    """Load into model and optimizer what `whole_weights` and `whole_optimizer_state` returned, in every process."""
     by_parameter: dict[str, dict[str, Tensor]] = {}
     for key, value in states.items():
         name, _, kept = key.rpartition(":")

@@ -25,8 +25,8 @@ from .style import (
 )
 
 CAPTION = (
-    "Accuracy of the base model with each prompt and of every condition at its chosen checkpoint, with intervals; with "
-    "several seeds these hold seeds and questions, and every dot is a seed."
+    "Accuracy of the base model with each prompt and of every condition at its chosen checkpoint, with intervals. With "
+    "several seeds these account for variation across questions and seeds, and every dot is a seed."
 )
 RUNS = "chosen"
 INPUTS = ("accuracy", "baselines", "published")

@@ -109,7 +109,7 @@ def hollow(axes: Axes, x: Sequence[float], y: Sequence[float], color: str, marke
 
 
 def published_legend(spec: PlotSpec, axes: Axes, published: pd.DataFrame, accuracy: pd.DataFrame) -> None:
-    """One grey ring for all published points, with what sets them apart: protocol or number of questions."""
+    """Show one grey ring for all published points, with what sets them apart: protocol or number of questions."""
     if len(published):
         asked = " or ".join(str(n) for n in sorted(set(published["n"])))
         other = "" if set(published["n"]) == set(accuracy["n"]) else f", on {asked} questions"

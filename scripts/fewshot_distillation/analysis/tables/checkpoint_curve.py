@@ -14,7 +14,7 @@ def columns(spec: AggregateSpec) -> list[str]:
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[dict[str, Any]]:
-    """Give a row for each group of runs and step; differences are from plain fine-tuning at the same step."""
+    """Return a row for each group of runs and step; differences are from plain fine-tuning at the same step."""
     found = []
     for cell in sorted(cell for cell in results.cells if not results.is_base(cell)):
         plain = results.like(cell, **plain_of(spec.plain)) if spec.plain else None

@@ -28,7 +28,7 @@ def columns(spec: AggregateSpec) -> list[str]:
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[Row]:
-    """Give a row for each declared comparison and model, as far as both sides were measured."""
+    """Return a row for each declared comparison and model, as far as both sides were measured."""
     found = []
     for family, names in spec.families.items():
         pairs = [pair for model in spec.main for sides in names for pair in _pairs(results, spec, model, *sides)]

@@ -13,7 +13,7 @@ def columns(spec: AggregateSpec) -> list[str]:
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[dict[str, Any]]:
-    """Give the rows of every phase 0 summary."""
+    """Return the rows of every phase 0 summary."""
     return [
         {"phase": gap["phase"], "model": model, "recommended": model == gap["recommended"]}
         | {key: entry[key] for key in ("parameters", "gap", "from_cut", "gap_ok", "floor_ok")}

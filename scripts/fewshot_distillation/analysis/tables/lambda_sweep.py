@@ -14,7 +14,7 @@ def columns(spec: AggregateSpec) -> list[str]:
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[dict[str, Any]]:
-    """Give a row for each group of runs of a sweep."""
+    """Return a row for each group of runs of a sweep."""
     found = []
     for groups in spec.sweeps.values():
         cells = sorted(cell_of(group | {"shots": 0}) for group in groups)

@@ -23,7 +23,7 @@ def columns(spec: AggregateSpec) -> list[str]:
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[dict[str, Any]]:
-    """Give a row for each base model and condition; differences are for looking, `comparisons` has the verdicts."""
+    """Return a row for each base model and condition; differences are for looking, `comparisons` has the verdicts."""
     return [row for model in spec.main for row in _of_model(results, spec, model)]
 
 

@@ -26,7 +26,7 @@ def columns(spec: AggregateSpec) -> list[str]:
 
 
 def rows(results: Results, spec: AggregateSpec) -> list[dict[str, Any]]:
-    """Give a row for each run and step."""
+    """Return a row for each run and step."""
     found = []
     for cell in sorted(cell for cell in results.cells if not results.is_base(cell)):
         chosen = results.chosen_steps(cell)

@@ -9,9 +9,9 @@ from ...config.conditions import Sampling
 
 
 def seed_of(sampling: Sampling, prompt: list[int]) -> int:
-    """The seed of one prompt's answer: other prompts and batches have no influence on it."""
+    """Return the seed of one prompt's answer: other prompts and batches have no influence on it."""
     digest = hashlib.sha256(f"{sampling.seed} {prompt}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1  # within what every engine takes
+    return int.from_bytes(digest[:4], "big") >> 1  # within what every backend takes
 
 
 class Sampler:
@@ -26,7 +26,7 @@ class Sampler:
         self.generators = [torch.Generator(where).manual_seed(seed_of(sampling, prompt)) for prompt in prompts]
 
     def noisy(self, logits: Tensor, rows: list[int]) -> Tensor:
-        """Logits (len(rows), vocabulary) of these prompts' next tokens over T, with noise."""
+        """Return logits (len(rows), vocabulary) of these prompts' next tokens over T, with noise."""
         scaled = logits.float() / self.temperature
         noise = [torch.empty_like(scaled[0]).exponential_(generator=self.generators[row]).log() for row in rows]
         return scaled - torch.stack(noise)
@@ -37,5 +37,5 @@ class Sampler:
 
 
 def likeliest(logits: Tensor, rows: list[int]) -> Tensor:
-    """The likeliest token of each row, (len(rows),)."""
+    """Return the likeliest token of each row, (len(rows),)."""
     return logits.argmax(-1)

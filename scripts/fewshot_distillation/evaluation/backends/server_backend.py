@@ -33,8 +33,8 @@ def create(setting: Setting) -> "ServerBackend":
     """
     if setting.sampling is not None:
         raise JobError(
-            "evaluation.backend: a server isn't asked for drawn answers, whose seeds each kind of server reads in its "
-            "own way; take `sampling` out of the teacher, or choose backend vllm or transformers"
+            "evaluation.backend: sampled answers are unsupported with a server, because each kind of server reads "
+            "seeds in its own way; remove `sampling` from the teacher, or choose backend vllm or transformers"
         )
     return ServerBackend(setting)
 

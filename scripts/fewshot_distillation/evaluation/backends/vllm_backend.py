@@ -131,7 +131,7 @@ class VllmBackend:
         return [Generation.of_engine(list(o.token_ids), o.finish_reason, max_new_tokens, stop_ids) for o in found]
 
     def close(self) -> None:
-        """Give the engine's memory back, before another model is loaded."""
+        """Release the engine's memory, before another model is loaded."""
         if self.llm is not None:
             self.llm.llm_engine.engine_core.shutdown()
             self.llm, self.loaded = None, None
