@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 from statsmodels.stats.contingency_tables import mcnemar
 
 from fewshot_distillation.analysis.paired import (
@@ -75,13 +75,18 @@ def test_score_is_that_of_the_likeliest_cells(table: tuple[int, int, int, int], 
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_interval_holds_what_the_score_does_not_reject(table: tuple[int, int, int, int]):
+def test_interval_holds_what_either_test_does_not_reject(table: tuple[int, int, int, int]):
+    """The score statistic, or the exact test of the share won among the disagreements where that reaches farther."""
     found = paired_difference(*pair(*table))
     low, high = found.interval(0.95)
     assert low < found.value < high or abs(found.value) == 1, "no interval of questions is without width"
+    apart = int(found.won + found.lost)
+    shares = binomtest(int(found.won), apart).proportion_ci(0.95, "exact") if apart else (0.5, 0.5)
+    exact = [(2 * share - 1) * apart / found.questions for share in shares]
     z = norm.ppf(0.975)
-    for bound, sign in ((low, 1), (high, -1)):
-        if abs(bound) < 1:
+    for bound, sign, other in ((low, 1, exact[0]), (high, -1, exact[1])):
+        assert sign * bound <= sign * other + 1e-9
+        if abs(bound) < 1 and bound != pytest.approx(other):
             assert found.score(float(bound)) == pytest.approx(sign * z, abs=1e-4)
 
 

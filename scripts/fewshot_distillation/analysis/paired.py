@@ -44,11 +44,10 @@ class PairedDifference(NamedTuple):
         """
         z = norm.ppf(0.5 + confidence / 2)
         swapped = PairedDifference(self.lost, self.won, self.questions)
-        return -np.maximum(swapped._upper(z), swapped._exact(confidence)), np.maximum(
-            self._upper(z), self._exact(confidence)
-        )
+        low, high = (np.maximum(x._upper(z), x._exact_upper(confidence)) for x in (swapped, self))
+        return -low, high
 
-    def _exact(self, confidence: float) -> np.ndarray:
+    def _exact_upper(self, confidence: float) -> np.ndarray:
         share = beta.ppf(0.5 + confidence / 2, self.won + 1, np.maximum(self.lost, 1))
         share = np.where(self.lost == 0, 1.0, share)
         return (2 * share - 1) * (self.won + self.lost) / self.questions
