@@ -48,11 +48,6 @@ def training_code(wildcards):
     return code_of("train.py", *sorted({f"student.losses.{target.target}.{target.loss}" for target in chosen}))
 
 
-def optional(**files):
-    """Parameter: arguments for files that some jobs have and others don't."""
-    return " ".join(f"--{name} {shlex.quote(str(file))}" for name, file in files.items() if file)
-
-
 def scripts(wildcards, output):
     """Parameter function: the folder of the programs, which may be moved."""
     return SCRIPTS
@@ -76,10 +71,3 @@ def gpus(rule):
     values = {model: STUDY.gpus(rule, model, GPUS_HERE) for model in STUDY.config.models}
     first, *others = set(values.values())
     return (lambda wildcards: values[wildcards.model]) if others else first
-
-
-def instead_of(name, target):
-    """The command line that Snakemake was started with, for another target."""
-    if name not in sys.argv[1:]:
-        raise WorkflowError(f"Ask for the plan by its name: snakemake {name}")
-    return [target if word == name else word for word in sys.argv[1:]]

@@ -54,12 +54,11 @@ rule precompute_activations:
         machine=machine("precompute_activations"),
         spec=spec_of(STUDY.precompute_activations),
         code=code_of("precompute_activations.py"),
-        written=lambda wildcards, input: optional(written=input.written),
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
         "python {params.scripts:q}/precompute_activations.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --train {input.train:q} {params.written} --output {output.cache:q}"
+        " --model {input.model:q} --train {input.train:q} --written {input.written:q} --output {output.cache:q}"
         " --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
@@ -118,10 +117,9 @@ rule audit_signal:
         machine=machine("audit_signal"),
         spec=spec_of(STUDY.audit_signal),
         code=code_of("audit_signal.py"),
-        written=lambda wildcards, input: optional(written=input.written),
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
         "python {params.scripts:q}/audit_signal.py --machine {params.machine:q} --spec {params.spec:q}"
         " --model {input.model:q} --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q}"
-        " {params.written} --output {output:q} 2>&1 | tee {log:q}"
+        " --written {input.written:q} --output {output:q} 2>&1 | tee {log:q}"
