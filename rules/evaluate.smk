@@ -30,53 +30,45 @@ rule baseline:
         " 2>&1 | tee {log:q}"
 
 
-rule eval_checkpoint:
-    input:
-        model="<weights>/manifest.json",
-        checkpoints="<run>/checkpoints/manifest.json",
-        test="<data>/test.jsonl",
-    output:
-        "<run>/predictions.parquet",
-    log:
-        "<logs>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.log",
-    benchmark:
-        "<benchmarks>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    conda:
-        "../envs/study.yaml"
-    threads: HEAVY_THREADS
-    resources:
-        gpu=gpus("eval_checkpoint"),
-    params:
-        scripts=scripts,
-        machine=machine("eval_checkpoint"),
-        spec=spec_of(STUDY.eval_checkpoint),
-        code=code_of("eval_checkpoint.py", *ENGINES),
-    message:
-        "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
-    shell:
-        "python {params.scripts:q}/eval_checkpoint.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --checkpoints {input.checkpoints:q} --test {input.test:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
+RUN = "{condition}-{lam}-{seed}-{schedule}"
+# Answers of a run's checkpoints: the questions, the folder that the answers are put in, and the spec.
+EVALUATED = {
+    "eval_checkpoint": ("test", "<run>", STUDY.eval_checkpoint),
+    "eval_validation": ("validation", "<run>/validation", STUDY.eval_validation),
+}
 
+for name, (split, folder, spec) in EVALUATED.items():
 
-use rule eval_checkpoint as eval_validation with:
-    input:
-        model="<weights>/manifest.json",
-        checkpoints="<run>/checkpoints/manifest.json",
-        test="<data>/validation.jsonl",
-    output:
-        "<run>/validation/predictions.parquet",
-    log:
-        "<logs>/eval_validation/{model}/{condition}-{lam}-{seed}-{schedule}.log",
-    benchmark:
-        "<benchmarks>/eval_validation/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    params:
-        spec=spec_of(STUDY.eval_validation),
-        code=code_of("eval_checkpoint.py", *ENGINES),
-    message:
-        "Validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
+    rule:
+        name:
+            name
+        input:
+            model="<weights>/manifest.json",
+            checkpoints="<run>/checkpoints/manifest.json",
+            test=f"<data>/{split}.jsonl",
+        output:
+            f"{folder}/predictions.parquet",
+        log:
+            f"<logs>/{name}/{{model}}/{RUN}.log",
+        benchmark:
+            f"<benchmarks>/{name}/{{model}}/{RUN}.tsv"
+        conda:
+            "../envs/study.yaml"
+        threads: HEAVY_THREADS
+        resources:
+            gpu=gpus("eval_checkpoint"),
+        params:
+            scripts=scripts,
+            machine=machine("eval_checkpoint"),
+            spec=spec_of(spec),
+            code=code_of("eval_checkpoint.py", *ENGINES),
+        message:
+            "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
+            f" schedule {{wildcards.schedule}}, {split} questions"
+        shell:
+            "python {params.scripts:q}/eval_checkpoint.py --machine {params.machine:q} --spec {params.spec:q}"
+            " --model {input.model:q} --checkpoints {input.checkpoints:q} --test {input.test:q} --output {output:q}"
+            " 2>&1 | tee {log:q}"
 
 
 # The same evaluation again, on another engine or in batches of another shape: the noise of generation.
@@ -95,7 +87,6 @@ use rule baseline as rerun with:
 
 
 # Scoring, of each kind of answers: the folder that they are in, the questions, the log, and the spec.
-RUN = "{condition}-{lam}-{seed}-{schedule}"
 SCORED = {
     "score": ("<run>", "test", RUN, STUDY.score_run),
     "score_validation": ("<run>/validation", "validation", f"validation-{RUN}", STUDY.score_validation),

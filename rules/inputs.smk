@@ -77,11 +77,6 @@ def runs_to_export(file):
     return lambda wildcards: files_of(EXPORTS[wildcards.model][wildcards.export], file)
 
 
-def validated(wildcards):
-    """Input function: accuracies on the validation rows, where there are any."""
-    return runs_to_export("validation/accuracy.csv")(wildcards) if STUDY.dataset.validation else []
-
-
 def plain_runs(wildcards):
     """Input function: accuracies of plain fine-tuning, which the card of an export shows beside its own."""
     return files_of([run for run in STUDY.runs_of(wildcards.model) if run.condition == STUDY.plain], "accuracy.csv")

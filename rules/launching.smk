@@ -9,15 +9,11 @@ os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.ge
 ENGINES = STUDY.config.evaluation.modules
 
 
-def heavy_threads():
-    """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
-    that uses every core; on a cluster the profile sets the threads of a job."""
-    if SNAKEMAKE.cores is None:
-        return 8
-    return max(1, SNAKEMAKE.cores // 2) if SNAKEMAKE.is_driver else SNAKEMAKE.cores
-
-
-HEAVY_THREADS = heavy_threads()
+# Threads of a job that computes with the model. On a cluster the profile sets them; on one machine two jobs share it,
+# which wastes less of it than one that uses every core.
+HEAVY_THREADS = SNAKEMAKE.cores or 8
+if SNAKEMAKE.is_driver and SNAKEMAKE.cores:
+    HEAVY_THREADS = max(1, SNAKEMAKE.cores // 2)
 
 
 def spec_of(job):

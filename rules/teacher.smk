@@ -1,10 +1,11 @@
 # Targets: what the frozen model with demonstrations in its prompt computes for every training question.
 
 
-rule write_answers:
+use rule baseline as write_answers with:
     input:
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
+        test="<data>/train.jsonl",
     output:
         "<written>/predictions.parquet",
     log:
@@ -12,22 +13,13 @@ rule write_answers:
     benchmark:
         "<benchmarks>/write_answers/{model}/{teacher}.tsv"
     priority: 10
-    conda:
-        "../envs/study.yaml"
-    threads: HEAVY_THREADS
     resources:
         gpu=gpus("write_answers"),
     params:
-        scripts=scripts,
         machine=machine("write_answers"),
         spec=spec_of(STUDY.write_answers),
-        code=code_of("generate.py", *ENGINES),
     message:
         "Answers of {wildcards.model} to the training questions, teacher '{wildcards.teacher}'"
-    shell:
-        "python {params.scripts:q}/generate.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --train {input.train:q} --questions {input.train:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
 
 
 rule precompute_activations:
