@@ -1,6 +1,7 @@
 """What `snakemake plan` says against what models, caches and adapters really take."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.config.sources import FilesModel, HubModel
 from fewshot_distillation.estimate import lengths as lengths_module
 from fewshot_distillation.estimate.devices import Device, device_of
-from fewshot_distillation.estimate.jobs import Job, seconds
+from fewshot_distillation.estimate.jobs import Job, jobs_of, seconds
 from fewshot_distillation.estimate.lengths import GSM8K, lengths_of
 from fewshot_distillation.estimate.shapes import KNOWN, of_config, shape_of
 from fewshot_distillation.estimate.table import Plan
@@ -148,6 +149,18 @@ def test_work_grows_with_what_is_asked(estimator: Estimator):
 
 
 # --- jobs and their times ---------------------------------------------------------------------------------------------
+
+
+def test_jobs_as_snakemake_lists_them(monkeypatch: pytest.MonkeyPatch):
+    jobs = [
+        {"rule": "train", "wildcards": {"model": "a"}, "needed": False, "benchmark": "r/benchmarks/train/a.tsv"},
+        {"rule": "score", "wildcards": {"model": "a"}, "needed": True, "benchmark": None},
+    ]
+    done = subprocess.CompletedProcess([], 0, stdout=f"said by an overlay\n{json.dumps(jobs)}\n", stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *given, **options: done)
+    assert jobs_of(["all"]) == [
+        Job("train", {"model": "a"}, True, Path("r/benchmarks/train/a.tsv")), Job("score", {"model": "a"}, False, None)
+    ]  # fmt: skip
 
 
 def benchmark(path: Path, wall: float, processor: float) -> Path:
