@@ -31,13 +31,13 @@ rule baseline:
 
 
 RUN = "{condition}-{lam}-{seed}-{schedule}"
-# Answers of a run's checkpoints: the questions, the folder that the answers are put in, and the spec.
+# Answers of a run's checkpoints: the folder that they are put in, the questions, and the spec.
 EVALUATED = {
-    "eval_checkpoint": ("test", "<run>", STUDY.eval_checkpoint),
-    "eval_validation": ("validation", "<run>/validation", STUDY.eval_validation),
+    "eval_checkpoint": ("<run>", "test", STUDY.eval_checkpoint),
+    "eval_validation": ("<run>/validation", "validation", STUDY.eval_validation),
 }
 
-for name, (split, folder, spec) in EVALUATED.items():
+for name, (folder, split, spec) in EVALUATED.items():
 
     rule:
         name:

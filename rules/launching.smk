@@ -67,3 +67,10 @@ def gpus(rule):
     values = {model: STUDY.gpus(rule, model, GPUS_HERE) for model in STUDY.config.models}
     first, *others = set(values.values())
     return (lambda wildcards: values[wildcards.model]) if others else first
+
+
+def instead_of_plan(wildcards):
+    """Parameter function: the command line that Snakemake was started with, for `all`."""
+    if "plan" not in sys.argv[1:]:
+        raise WorkflowError("Ask for the plan by its name: snakemake plan")
+    return ["all" if word == "plan" else word for word in sys.argv[1:]]

@@ -12,13 +12,6 @@ if LIST_JOBS in os.environ:
     SNAKEMAKE.jobs_as_summary()
 
 
-def instead_of_plan(wildcards):
-    """Parameter function: the command line that Snakemake was started with, for `all`."""
-    if "plan" not in sys.argv[1:]:
-        raise WorkflowError("Ask for the plan by its name: snakemake plan")
-    return ["all" if word == "plan" else word for word in sys.argv[1:]]
-
-
 rule plan:
     log:
         "<logs>/plan.log",
