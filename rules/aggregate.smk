@@ -40,7 +40,6 @@ rule aggregate:
         spec=lambda wildcards: aggregate_spec(STUDY).model_dump_json(),
         code=code_of("aggregate.py", *(f"analysis.tables.{table}" for table in tables.TABLES)),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
-        tables=lambda wildcards, output: os.path.dirname(output.tables[0]),
     message:
         "Putting all results together"
     shell:
@@ -49,7 +48,7 @@ rule aggregate:
         "python {params.scripts:q}/aggregate.py --spec @{log:q}.spec.json"
         " --folders {log:q}.folders.txt --gaps {input.gaps:q} --teachers {input.teachers:q}"
         " --signals {input.signals:q} --published {input.published:q} --dataset {input.dataset:q} --reruns {input.reruns:q}"
-        " --tables {params.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
+        " --tables {output.tables:q} --summary {output.summary:q} 2>&1 | tee {log:q}"
 
 
 rule write_analysis:

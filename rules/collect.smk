@@ -66,15 +66,12 @@ def caption_of(figure):
     return FIGURES[figure].caption + rings
 
 
-def figures_of(model):
-    return [name for name in MODEL_FIGURES if STUDY.runs_of_figure(name, model)]
-
-
 def figure_captions():
     """Every figure of the study: its path below the results folder, and its caption."""
     named = {f"figures/{name}_{phase}.png": name for name in PHASE_FIGURES for phase in STUDY.config.icl_gap}
     for model in STUDY.models:
-        named |= {f"figures/{model}/{name}.png": name for name in figures_of(model)}
+        drawn = [name for name in MODEL_FIGURES if STUDY.runs_of_figure(name, model)]
+        named |= {f"figures/{model}/{name}.png": name for name in drawn}
     return {path: caption_of(name) for path, name in named.items()}
 
 

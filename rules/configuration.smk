@@ -3,7 +3,6 @@ import atexit
 import functools
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -81,17 +80,8 @@ if SUBMITTED and (reason := plans.replaced(Path(STATE))):
     raise WorkflowError(reason)
 
 
-def gpus_here():
-    """Return the limit of GPUs for all jobs together, from a profile or the command line; 0 without one.
-
-    A job of a cluster doesn't see that limit, so the driver hands it down.
-    """
-    if SUBMITTED:
-        return SUBMITTED["gpus"]
-    return SNAKEMAKE.limit("gpu") if SNAKEMAKE.is_driver else 0
-
-
-GPUS_HERE = gpus_here()
+# The limit of GPUs for all jobs together; 0 without one. A job of a cluster doesn't see it, so the driver hands it down.
+GPUS_HERE = SUBMITTED["gpus"] if SUBMITTED else SNAKEMAKE.limit("gpu") if SNAKEMAKE.is_driver else 0
 
 if SNAKEMAKE.is_driver:
     handed_down = {"config": config, "rules": rule_digests(), "code": program_digests(), "gpus": GPUS_HERE}

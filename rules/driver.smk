@@ -12,7 +12,7 @@ def begin():
     driver that was killed; this one doesn't, so the profiles use it instead."""
     if SNAKEMAKE.only_looks():
         return
-    if reason := untested(SNAKEMAKE.executor):
+    if reason := untested(SNAKEMAKE.executor) or untested(f"{SNAKEMAKE.executor}-jobstep"):
         raise WorkflowError(reason)
     if SNAKEMAKE.submits and set(f"{os.getcwd()}{HERE}") & set("'\"\\"):
         raise WorkflowError(

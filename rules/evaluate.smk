@@ -30,134 +30,45 @@ rule baseline:
         " 2>&1 | tee {log:q}"
 
 
-rule eval_checkpoint:
-    input:
-        model="<weights>/manifest.json",
-        checkpoints="<run>/checkpoints/manifest.json",
-        test="<data>/test.jsonl",
-    output:
-        "<run>/predictions.parquet",
-    log:
-        "<logs>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.log",
-    benchmark:
-        "<benchmarks>/eval_checkpoint/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    conda:
-        "../envs/study.yaml"
-    threads: HEAVY_THREADS
-    resources:
-        gpu=gpus("eval_checkpoint"),
-    params:
-        scripts=scripts,
-        machine=machine("eval_checkpoint"),
-        spec=spec_of(STUDY.eval_checkpoint),
-        code=code_of("eval_checkpoint.py", *ENGINES),
-    message:
-        "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
-    shell:
-        "python {params.scripts:q}/eval_checkpoint.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --checkpoints {input.checkpoints:q} --test {input.test:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
+RUN = "{condition}-{lam}-{seed}-{schedule}"
+# Answers of a run's checkpoints: the folder that they are put in, the questions, and the spec.
+EVALUATED = {
+    "eval_checkpoint": ("<run>", "test", STUDY.eval_checkpoint),
+    "eval_validation": ("<run>/validation", "validation", STUDY.eval_validation),
+}
 
+for name, (folder, split, spec) in EVALUATED.items():
 
-rule score:
-    input:
-        predictions="<run>/predictions.parquet",
-        test="<data>/test.jsonl",
-    output:
-        accuracy="<run>/accuracy.csv",
-        judged="<run>/judged.parquet",
-    log:
-        "<logs>/score/{model}/{condition}-{lam}-{seed}-{schedule}.log",
-    benchmark:
-        "<benchmarks>/score/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        scripts=scripts,
-        spec=spec_of(STUDY.score_run),
-        code=code_of("score.py", *STUDY.scorer_modules),
-    message:
-        "Scoring {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
-    shell:
-        "python {params.scripts:q}/score.py --spec {params.spec:q}"
-        " --predictions {input.predictions:q} --test {input.test:q} --accuracy {output.accuracy:q}"
-        " --judged {output.judged:q} 2>&1 | tee {log:q}"
-
-
-use rule score as score_baseline with:
-    input:
-        predictions="<baseline>/predictions.parquet",
-        test="<data>/test.jsonl",
-    output:
-        accuracy="<baseline>/accuracy.csv",
-        judged="<baseline>/judged.parquet",
-    log:
-        "<logs>/score/{model}/{prompt}-{questions}.log",
-    benchmark:
-        "<benchmarks>/score/{model}/{prompt}-{questions}.tsv"
-    params:
-        spec=spec_of(STUDY.score_baseline),
-        code=code_of("score.py", *STUDY.scorer_modules),
-    message:
-        "Scoring the base model {wildcards.model}, prompt '{wildcards.prompt}', questions '{wildcards.questions}'"
-
-
-use rule score as score_answers with:
-    input:
-        predictions="<written>/predictions.parquet",
-        test="<data>/train.jsonl",
-    output:
-        accuracy="<written>/accuracy.csv",
-        judged="<written>/judged.parquet",
-    log:
-        "<logs>/score/{model}/written-{teacher}.log",
-    benchmark:
-        "<benchmarks>/score/{model}/written-{teacher}.tsv"
-    params:
-        spec=spec_of(STUDY.score_answers),
-        code=code_of("score.py", *STUDY.scorer_modules),
-    message:
-        "Scoring what {wildcards.model} wrote as teacher '{wildcards.teacher}'"
-
-
-use rule eval_checkpoint as eval_validation with:
-    input:
-        model="<weights>/manifest.json",
-        checkpoints="<run>/checkpoints/manifest.json",
-        test="<data>/validation.jsonl",
-    output:
-        "<run>/validation/predictions.parquet",
-    log:
-        "<logs>/eval_validation/{model}/{condition}-{lam}-{seed}-{schedule}.log",
-    benchmark:
-        "<benchmarks>/eval_validation/{model}/{condition}-{lam}-{seed}-{schedule}.tsv"
-    params:
-        spec=spec_of(STUDY.eval_validation),
-        code=code_of("eval_checkpoint.py", *ENGINES),
-    message:
-        "Validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
-        " schedule {wildcards.schedule}"
-
-
-use rule score as score_validation with:
-    input:
-        predictions="<run>/validation/predictions.parquet",
-        test="<data>/validation.jsonl",
-    output:
-        accuracy="<run>/validation/accuracy.csv",
-        judged="<run>/validation/judged.parquet",
-    log:
-        "<logs>/score/{model}/validation-{condition}-{lam}-{seed}-{schedule}.log",
-    benchmark:
-        "<benchmarks>/score/{model}/validation-{condition}-{lam}-{seed}-{schedule}.tsv"
-    params:
-        spec=spec_of(STUDY.score_validation),
-        code=code_of("score.py", *STUDY.scorer_modules),
-    message:
-        "Scoring the validation answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed"
-        " {wildcards.seed}, schedule {wildcards.schedule}"
+    rule:
+        name:
+            name
+        input:
+            model="<weights>/manifest.json",
+            checkpoints="<run>/checkpoints/manifest.json",
+            test=f"<data>/{split}.jsonl",
+        output:
+            f"{folder}/predictions.parquet",
+        log:
+            f"<logs>/{name}/{{model}}/{RUN}.log",
+        benchmark:
+            f"<benchmarks>/{name}/{{model}}/{RUN}.tsv"
+        conda:
+            "../envs/study.yaml"
+        threads: HEAVY_THREADS
+        resources:
+            gpu=gpus("eval_checkpoint"),
+        params:
+            scripts=scripts,
+            machine=machine("eval_checkpoint"),
+            spec=spec_of(spec),
+            code=code_of("eval_checkpoint.py", *ENGINES),
+        message:
+            "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
+            f" schedule {{wildcards.schedule}}, {split} questions"
+        shell:
+            "python {params.scripts:q}/eval_checkpoint.py --machine {params.machine:q} --spec {params.spec:q}"
+            " --model {input.model:q} --checkpoints {input.checkpoints:q} --test {input.test:q} --output {output:q}"
+            " 2>&1 | tee {log:q}"
 
 
 # The same evaluation again, on another engine or in batches of another shape: the noise of generation.
@@ -175,19 +86,39 @@ use rule baseline as rerun with:
         "Rerun '{wildcards.rerun}' of the base model {wildcards.model}, prompt '{wildcards.prompt}'"
 
 
-use rule score as score_rerun with:
-    input:
-        predictions="<rerun>/predictions.parquet",
-        test="<data>/test.jsonl",
-    output:
-        accuracy="<rerun>/accuracy.csv",
-        judged="<rerun>/judged.parquet",
-    log:
-        "<logs>/score/{model}/rerun-{rerun}-{prompt}.log",
-    benchmark:
-        "<benchmarks>/score/{model}/rerun-{rerun}-{prompt}.tsv"
-    params:
-        spec=spec_of(STUDY.score_rerun),
-        code=code_of("score.py", *STUDY.scorer_modules),
-    message:
-        "Scoring rerun '{wildcards.rerun}' of the base model {wildcards.model}, prompt '{wildcards.prompt}'"
+# Scoring, of each kind of answers: the folder that they are in, the questions, the log, and the spec.
+SCORED = {
+    "score": ("<run>", "test", RUN, STUDY.score_run),
+    "score_validation": ("<run>/validation", "validation", f"validation-{RUN}", STUDY.score_validation),
+    "score_baseline": ("<baseline>", "test", "{prompt}-{questions}", STUDY.score_baseline),
+    "score_answers": ("<written>", "train", "written-{teacher}", STUDY.score_answers),
+    "score_rerun": ("<rerun>", "test", "rerun-{rerun}-{prompt}", STUDY.score_rerun),
+}
+
+for name, (folder, split, answers, spec) in SCORED.items():
+
+    rule:
+        name:
+            name
+        input:
+            predictions=f"{folder}/predictions.parquet",
+            test=f"<data>/{split}.jsonl",
+        output:
+            accuracy=f"{folder}/accuracy.csv",
+            judged=f"{folder}/judged.parquet",
+        log:
+            f"<logs>/score/{{model}}/{answers}.log",
+        benchmark:
+            f"<benchmarks>/score/{{model}}/{answers}.tsv"
+        conda:
+            "../envs/analysis.yaml"
+        params:
+            scripts=scripts,
+            spec=spec_of(spec),
+            code=code_of("score.py", *STUDY.scorer_modules),
+        message:
+            "Scoring {input.predictions}"
+        shell:
+            "python {params.scripts:q}/score.py --spec {params.spec:q}"
+            " --predictions {input.predictions:q} --test {input.test:q} --accuracy {output.accuracy:q}"
+            " --judged {output.judged:q} 2>&1 | tee {log:q}"

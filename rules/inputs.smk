@@ -48,27 +48,25 @@ def targets(wildcards):
     return [f"{folder}/{name}" for (target, _), folder in pairs for name in CACHE_FILES[target.target]]
 
 
+def answers_of(model, teacher, file):
+    """A file of the answers that a teacher wrote; none where what is read are the dataset's own."""
+    return [] if teacher in (QUESTION, REFERENCE) else f"<results>/teachers/{model}/{teacher}/written/{file}"
+
+
 def written_answers(wildcards):
     """Input function: the answers of a teacher that a condition learns from."""
-    condition = STUDY.config.conditions[wildcards.condition]
-    if condition.answers == REFERENCE:
-        return []
-    return f"<results>/teachers/{wildcards.model}/{condition.answers}/written/predictions.parquet"
+    return answers_of(wildcards.model, STUDY.config.conditions[wildcards.condition].answers, "predictions.parquet")
 
 
 def judged_answers(wildcards):
     """Input function: which of them are right, for a condition that keeps no others."""
     condition = STUDY.config.conditions[wildcards.condition]
-    if condition.keep == "all":
-        return []
-    return f"<results>/teachers/{wildcards.model}/{condition.answers}/written/judged.parquet"
+    return [] if condition.keep == "all" else answers_of(wildcards.model, condition.answers, "judged.parquet")
 
 
 def text_read(wildcards):
     """Input function: the answers that a teacher reads after its prompts, where a teacher wrote them."""
-    if wildcards.text in (QUESTION, REFERENCE):
-        return []
-    return f"<results>/teachers/{wildcards.model}/{wildcards.text}/written/predictions.parquet"
+    return answers_of(wildcards.model, wildcards.text, "predictions.parquet")
 
 
 EXPORTS = {model: exports(STUDY, model) for model in STUDY.models}
@@ -77,11 +75,6 @@ EXPORTS = {model: exports(STUDY, model) for model in STUDY.models}
 def runs_to_export(file):
     """Input function: a file of each run from which an export is chosen."""
     return lambda wildcards: files_of(EXPORTS[wildcards.model][wildcards.export], file)
-
-
-def validated(wildcards):
-    """Input function: accuracies on the validation rows, where there are any."""
-    return runs_to_export("validation/accuracy.csv")(wildcards) if STUDY.dataset.validation else []
 
 
 def plain_runs(wildcards):

@@ -9,15 +9,11 @@ os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.ge
 ENGINES = STUDY.config.evaluation.modules
 
 
-def heavy_threads():
-    """Threads of a job that computes with the model: two of them share a machine, which wastes less of it than one
-    that uses every core; on a cluster the profile sets the threads of a job."""
-    if SNAKEMAKE.cores is None:
-        return 8
-    return max(1, SNAKEMAKE.cores // 2) if SNAKEMAKE.is_driver else SNAKEMAKE.cores
-
-
-HEAVY_THREADS = heavy_threads()
+# Threads of a job that computes with the model. On a cluster the profile sets them; on one machine two jobs share it,
+# which wastes less of it than one that uses every core.
+HEAVY_THREADS = SNAKEMAKE.cores or 8
+if SNAKEMAKE.is_driver and SNAKEMAKE.cores:
+    HEAVY_THREADS = max(1, SNAKEMAKE.cores // 2)
 
 
 def spec_of(job):
@@ -48,11 +44,6 @@ def training_code(wildcards):
     return code_of("train.py", *sorted({f"student.losses.{target.target}.{target.loss}" for target in chosen}))
 
 
-def optional(**files):
-    """Parameter: arguments for files that some jobs have and others don't."""
-    return " ".join(f"--{name} {shlex.quote(str(file))}" for name, file in files.items() if file)
-
-
 def scripts(wildcards, output):
     """Parameter function: the folder of the programs, which may be moved."""
     return SCRIPTS
@@ -78,8 +69,8 @@ def gpus(rule):
     return (lambda wildcards: values[wildcards.model]) if others else first
 
 
-def instead_of(name, target):
-    """The command line that Snakemake was started with, for another target."""
-    if name not in sys.argv[1:]:
-        raise WorkflowError(f"Ask for the plan by its name: snakemake {name}")
-    return [target if word == name else word for word in sys.argv[1:]]
+def instead_of_plan(wildcards):
+    """Parameter function: the command line that Snakemake was started with, for `all`."""
+    if "plan" not in sys.argv[1:]:
+        raise WorkflowError("Ask for the plan by its name: snakemake plan")
+    return ["all" if word == "plan" else word for word in sys.argv[1:]]

@@ -41,7 +41,7 @@ rule export:
         model="<weights>/manifest.json",
         runs=runs_to_export("accuracy.csv"),
         checkpoints=runs_to_export("checkpoints/manifest.json"),
-        validation=validated,
+        validation=runs_to_export("validation/accuracy.csv") if STUDY.dataset.validation else [],
         baselines=lambda wildcards: baselines_of(wildcards.model, "accuracy.csv"),
         plain=plain_runs,
     output:

@@ -27,11 +27,6 @@ rule tables:
         "<results>/summary.json",
 
 
-rule demo:
-    input:
-        everything(),
-
-
 # Optional studies, each with the settings that go with it (rules/configuration.smk).
 for study in (name for name, one in STUDY.config.studies.items() if one.optional and SNAKEMAKE.is_driver):
 

@@ -1,10 +1,11 @@
 # Targets: what the frozen model with demonstrations in its prompt computes for every training question.
 
 
-rule write_answers:
+use rule baseline as write_answers with:
     input:
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
+        test="<data>/train.jsonl",
     output:
         "<written>/predictions.parquet",
     log:
@@ -12,22 +13,13 @@ rule write_answers:
     benchmark:
         "<benchmarks>/write_answers/{model}/{teacher}.tsv"
     priority: 10
-    conda:
-        "../envs/study.yaml"
-    threads: HEAVY_THREADS
     resources:
         gpu=gpus("write_answers"),
     params:
-        scripts=scripts,
         machine=machine("write_answers"),
         spec=spec_of(STUDY.write_answers),
-        code=code_of("generate.py", *ENGINES),
     message:
         "Answers of {wildcards.model} to the training questions, teacher '{wildcards.teacher}'"
-    shell:
-        "python {params.scripts:q}/generate.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --train {input.train:q} --questions {input.train:q} --output {output:q}"
-        " 2>&1 | tee {log:q}"
 
 
 rule precompute_activations:
@@ -54,12 +46,11 @@ rule precompute_activations:
         machine=machine("precompute_activations"),
         spec=spec_of(STUDY.precompute_activations),
         code=code_of("precompute_activations.py"),
-        written=lambda wildcards, input: optional(written=input.written),
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
         "python {params.scripts:q}/precompute_activations.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --train {input.train:q} {params.written} --output {output.cache:q}"
+        " --model {input.model:q} --train {input.train:q} --written {input.written:q} --output {output.cache:q}"
         " --meta {output.meta:q} 2>&1 | tee {log:q}"
 
 
@@ -118,10 +109,9 @@ rule audit_signal:
         machine=machine("audit_signal"),
         spec=spec_of(STUDY.audit_signal),
         code=code_of("audit_signal.py"),
-        written=lambda wildcards, input: optional(written=input.written),
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
         "python {params.scripts:q}/audit_signal.py --machine {params.machine:q} --spec {params.spec:q}"
         " --model {input.model:q} --train {input.train:q} --activations {input.activations:q} --meta {input.meta:q}"
-        " {params.written} --output {output:q} 2>&1 | tee {log:q}"
+        " --written {input.written:q} --output {output:q} 2>&1 | tee {log:q}"

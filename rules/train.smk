@@ -25,12 +25,11 @@ rule train:
         scripts=scripts,
         machine=machine("train"),
         spec=spec_of(STUDY.train),
-        answers=lambda wildcards, input: optional(written=input.written, judged=input.judged),
         code=training_code,
     message:
         "Training {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"
     shell:
         "python {params.scripts:q}/train.py --machine {params.machine:q} --spec {params.spec:q}"
-        " --model {input.model:q} --train {input.train:q} --targets {input.targets:q} {params.answers}"
-        " --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"
+        " --model {input.model:q} --train {input.train:q} --targets {input.targets:q} --written {input.written:q}"
+        " --judged {input.judged:q} --checkpoints {output.checkpoints:q} --metrics {output.metrics:q} 2>&1 | tee {log:q}"

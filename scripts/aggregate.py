@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from fewshot_distillation.analysis.aggregate import aggregate
-from fewshot_distillation.analysis.tables import TABLES
 from fewshot_distillation.config.specs import AggregateSpec
 from fewshot_distillation.runtime.cli import job
 
@@ -15,7 +14,7 @@ ARGUMENTS = {
     "signals*": "audits of the signal in the teachers' targets",
     "dataset": "meta.json of the dataset",
     "reruns*": "judged.parquet of evaluations that were repeated",
-    "tables": "folder of the tables",
+    "tables*": "tables to write",
     "summary": "summary.json",
 }
 
@@ -25,9 +24,8 @@ def main() -> None:
         paths = this.paths
         groups = (paths.folders, paths.gaps, paths.teachers, paths.signals, paths.published, paths.reruns)
         *inputs, reruns = [[Path(path) for path in group] for group in groups]
-        names = (*TABLES, "published_vs_measured", "noise_floor")
-        outputs = {name: Path(paths.tables) / f"{name}.csv" for name in names}
-        aggregate(this.spec, *inputs, outputs | {"summary": Path(paths.summary)}, Path(paths.dataset), reruns)
+        outputs = {path.stem: path for path in map(Path, [*paths.tables, paths.summary])}
+        aggregate(this.spec, *inputs, outputs, Path(paths.dataset), reruns)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from fewshot_distillation.runtime.errors import JobError
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configuration", required=True, type=Path, help="JSON file of the whole configuration")
-    parser.add_argument("--files", required=True, type=Path, help="JSON file: outputs and benchmark file of each rule")
     parser.add_argument("arguments", nargs="*", help="Snakemake's, with the targets to plan; after --")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -24,8 +23,7 @@ def main() -> None:
 
     try:
         study = Study(load(json.loads(given.configuration.read_text())))
-        jobs = jobs_of(given.arguments, json.loads(given.files.read_text()))
-        print(Plan(study, jobs, Path(study.config.results)).text())
+        print(Plan(study, jobs_of(given.arguments), Path(study.config.results)).text())
     except (JobError, ConfigError) as error:
         sys.exit(f"error: {error}")
 

@@ -95,7 +95,7 @@ def test_every_kind_trains_whatever_the_micro_batches(setup: Setup, condition: s
 def test_divergence_at_answer_tokens_against_two_whole_models(setup: Setup, model, builder, splits):
     """A fresh adapter changes nothing, so the first step's loss is KL(8-shot ‖ 0-shot) by full forward passes."""
     trainer = setup.trainer("answers", **NO_DROPOUT)
-    chosen = [e.index for e in trainer._plan(1).examples]
+    chosen = [e.index for e in trainer.plan(1).examples]
     found = trainer.step(1)["distillation"]
     train = read_jsonl(splits[0])
     few = teacher_sequences(study(**EXTRA).precompute_activations("tiny", "fewshot", "reference"), builder, train)
@@ -114,7 +114,7 @@ def test_divergence_at_answer_tokens_against_two_whole_models(setup: Setup, mode
 
 def test_label_smoothing_is_pytorch_s(setup: Setup, model, builder, splits):
     trainer = setup.trainer("smooth", **NO_DROPOUT)
-    chosen = [e.sequence for e in trainer._plan(1).examples]
+    chosen = [e.sequence for e in trainer.plan(1).examples]
     found, losses = trainer.step(1)["ce"], []
     for sequence in chosen:
         with torch.no_grad():
@@ -180,7 +180,7 @@ def test_which_examples_have_which_terms(builder, splits):
 
 
 def test_both_streams_fill_a_batch(setup: Setup):
-    examples = setup.trainer("mixed")._plan(1).examples
+    examples = setup.trainer("mixed").plan(1).examples
     assert sum(e.targets for e in examples) == sum(e.cross_entropy for e in examples) == 4
 
 

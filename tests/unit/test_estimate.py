@@ -1,6 +1,7 @@
 """What `snakemake plan` says against what models, caches and adapters really take."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fewshot_distillation.config.conditions import Teacher
 from fewshot_distillation.config.sources import FilesModel, HubModel
 from fewshot_distillation.estimate import lengths as lengths_module
 from fewshot_distillation.estimate.devices import Device, device_of
-from fewshot_distillation.estimate.jobs import Job, _jobs, seconds
+from fewshot_distillation.estimate.jobs import Job, jobs_of, seconds
 from fewshot_distillation.estimate.lengths import GSM8K, lengths_of
 from fewshot_distillation.estimate.shapes import KNOWN, of_config, shape_of
 from fewshot_distillation.estimate.table import Plan
@@ -149,29 +150,17 @@ def test_work_grows_with_what_is_asked(estimator: Estimator):
 
 # --- jobs and their times ---------------------------------------------------------------------------------------------
 
-FILES = {
-    "train": (
-        ["r/runs/{model,a|b{2}}/{condition}/checkpoints/manifest.json", "r/runs/{model}/{condition}/metrics.csv"],
-        "r/benchmarks/train/{model,a|b{2}}/{condition}.tsv",
-    ),
-    "score": (["r/runs/{model}/{condition}/accuracy.csv"], None),
-}
 
-
-def test_jobs_of_a_summary():
-    rows = [
-        ("r/runs/a/x/checkpoints/manifest.json", "train", "no update"),
-        ("r/runs/a/x/metrics.csv", "train", "no update"),
-        ("r/runs/a/y/checkpoints/manifest.json", "train", "no update"),
-        ("r/runs/a/y/metrics.csv", "train", "update pending"),
-        ("r/runs/a/y/accuracy.csv", "score", "update pending"),
+def test_jobs_as_snakemake_lists_them(monkeypatch: pytest.MonkeyPatch):
+    jobs = [
+        {"rule": "train", "wildcards": {"model": "a"}, "needed": False, "benchmark": "r/benchmarks/train/a.tsv"},
+        {"rule": "score", "wildcards": {"model": "a"}, "needed": True, "benchmark": None},
     ]
-    named = [dict(zip(("output_file", "rule", "plan"), row, strict=True)) for row in rows]
-    assert list(_jobs(named, FILES)) == [
-        Job("train", {"model": "a", "condition": "x"}, True, Path("r/benchmarks/train/a/x.tsv")),
-        Job("train", {"model": "a", "condition": "y"}, False, Path("r/benchmarks/train/a/y.tsv")),
-        Job("score", {"model": "a", "condition": "y"}, False, None),
-    ]
+    done = subprocess.CompletedProcess([], 0, stdout=f"said by an overlay\n{json.dumps(jobs)}\n", stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *given, **options: done)
+    assert jobs_of(["all"]) == [
+        Job("train", {"model": "a"}, True, Path("r/benchmarks/train/a.tsv")), Job("score", {"model": "a"}, False, None)
+    ]  # fmt: skip
 
 
 def benchmark(path: Path, wall: float, processor: float) -> Path:

@@ -9,7 +9,7 @@ from jinja2 import Environment, TemplateError, meta, nodes
 
 from ..config.wording import QUESTION as PLACE
 from ..config.wording import Wording
-from ..runtime.errors import JobError
+from ..runtime.errors import JobError, one_line
 from .rows import Row
 
 # A conversation that shows what a chat template writes around its messages.
@@ -86,7 +86,7 @@ class ChatTemplate:
             tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(source)
             known = meta.find_undeclared_variables(tree)
         except (TemplateError, ValueError, TypeError, RecursionError) as error:
-            raise JobError(f"the chat template can't be read: {_one_line(error)}") from None
+            raise JobError(f"the chat template can't be read: {_said(error)}") from None
         names = {node.name for node in tree.find_all((nodes.Filter, nodes.Name))}
         if names & {"random", "lipsum"}:
             raise JobError("the chat template draws at random, so a prompt isn't always the same")
@@ -105,7 +105,7 @@ class ChatTemplate:
                 else " (it wants a system message; set prompt.system)"
             )
             otherwise = self._works_otherwise(turns, asking)
-            raise JobError(f"the chat template fails: {_one_line(error)}{advice if otherwise else ''}") from None
+            raise JobError(f"the chat template fails: {_said(error)}{advice if otherwise else ''}") from None
 
     def _rendered(self, messages: list[dict[str, str]], asking: bool) -> str:
         return self.tokenizer.apply_chat_template(
@@ -207,6 +207,6 @@ class ChatTemplate:
         return text
 
 
-def _one_line(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return words[:200] if isinstance(error, TemplateError) and words else f"{type(error).__name__}: {words[:200]}"
+def _said(error: Exception) -> str:
+    words = one_line(error)
+    return words if isinstance(error, TemplateError) and words else f"{type(error).__name__}: {words}"

@@ -1,17 +1,17 @@
 """The jobs of a target and what is done of them, as Snakemake itself sees it."""
 
 import csv
-import re
+import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..runtime.errors import JobError
 
-Files = tuple[list[str], str | None]
-WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*(?:\{[^{}]*\}[^{}]*)*)?\}")
+# Set for a Snakemake whose `--summary` lists its jobs in JSON.
+LIST_JOBS = "FEWSHOT_DISTILLATION_LIST_JOBS"
 
 
 @dataclass(frozen=True)
@@ -24,49 +24,20 @@ class Job:
     benchmark: Path | None
 
 
-def jobs_of(arguments: list[str], files: dict[str, Files]) -> list[Job]:
-    """List the jobs of a Snakemake command by its `--summary`.
-
-    Args:
-        arguments: of the command, with its targets.
-        files: for each rule the paths of its outputs and of its benchmark file (or None), with wildcards.
+def jobs_of(arguments: list[str]) -> list[Job]:
+    """List the jobs of a Snakemake command, given its arguments with its targets.
 
     Raises:
         JobError: Snakemake fails, and why.
     """
-    command = [sys.executable, "-m", "snakemake", *arguments, "--summary"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command, environment = [sys.executable, "-m", "snakemake", *arguments, "--summary"], os.environ | {LIST_JOBS: "1"}
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
     if done.returncode:
         raise JobError(f"the study can't be planned: {done.stderr.strip()[-2000:]}")
-    lines = done.stdout.splitlines()
-    header = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
-    return list(_jobs(list(csv.DictReader(lines[header:], delimiter="\t")), files))
-
-
-def _jobs(rows: list[dict[str, str]], files: dict[str, Files]) -> Iterator[Job]:
-    """Group a summary's files by the jobs that write them."""
-    patterns = {rule: [_expression(path) for path in outputs] for rule, (outputs, _) in files.items()}
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
-    for row in rows:
-        matches = (expression.fullmatch(row["output_file"]) for expression in patterns.get(row["rule"], []))
-        if match := next((match for match in matches if match), None):
-            found.setdefault((row["rule"], tuple(match.groupdict().items())), []).append(row["plan"])
-    for (rule, wildcards), plans in found.items():
-        named = dict(wildcards)
-        _, benchmark = files[rule]
-        path = Path(WILDCARD.sub(lambda match, named=named: named[match[1]], benchmark)) if benchmark else None
-        yield Job(rule, named, set(plans) == {"no update"}, path)
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    """A path with wildcards as a regular expression."""
-    text, seen, last = "", set(), 0
-    for match in WILDCARD.finditer(pattern):
-        text += re.escape(pattern[last : match.start()])
-        text += f"(?P={match[1]})" if match[1] in seen else f"(?P<{match[1]}>[^/]+)"
-        seen.add(match[1])
-        last = match.end()
-    return re.compile(text + re.escape(pattern[last:]))
+    return [
+        Job(job["rule"], job["wildcards"], not job["needed"], job["benchmark"] and Path(job["benchmark"]))
+        for job in json.loads(done.stdout.splitlines()[-1])
+    ]
 
 
 def seconds(benchmark: Path, processor: bool) -> float | None:

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -32,14 +33,14 @@ log = logging.getLogger("fewshot_distillation")
 S = TypeVar("S", bound=JobSpec)
 
 
+@dataclass
 class Job(Generic[S]):
     """A parsed command line: `spec`, `machine`, and every other argument as an attribute of `paths`."""
 
-    def __init__(self, spec: S, machine: Machine, paths: argparse.Namespace, program: str) -> None:
-        self.spec = spec
-        self.machine = machine
-        self.paths = paths
-        self.program = program
+    spec: S
+    machine: Machine
+    paths: argparse.Namespace
+    program: str
 
     @contextlib.contextmanager
     def workspace(self, outputs: dict[str, Path], inputs: list[Path], *modules: str) -> Iterator[Workspace | None]:
@@ -102,8 +103,8 @@ def job(
     Args:
         description: what the program does, for `--help`.
         spec_type: class of the JSON in `--spec`, which may be `@file`.
-        arguments: names with help texts; a name that ends in `?` is optional, in `*` takes any number of values, in `@`
-            is a file with one value a line, for more of them than a command line can hold.
+        arguments: names with help texts; a name that ends in `?` takes one value or none, in `*` any number, in
+            `@` a file with one value a line, for more of them than a command line can hold.
         network: whether the program may reach the hub.
         process_per_gpu: whether the program runs as one process for each requested GPU; it starts them itself.
     """
@@ -115,8 +116,8 @@ def job(
     parser.add_argument("--spec", required=True, help=f"JSON of {spec_type.__name__}, or @file")
     parser.add_argument("--machine", default="{}", help="JSON of Machine: settings that no result depends on")
     for name, text in arguments.items():
-        many = {"nargs": "*", "default": []} if name.endswith("*") else {}
-        parser.add_argument(f"--{name.rstrip('?*@')}", required=name[-1] not in "?*", help=text, **many)
+        values = {"?": {"nargs": "?"}, "*": {"nargs": "*", "default": []}}.get(name[-1], {})
+        parser.add_argument(f"--{name.rstrip('?*@')}", required=not values, help=text, **values)
     paths = parser.parse_args()
     for name in (name.rstrip("@") for name in arguments if name.endswith("@")):
         setattr(paths, name, Path(getattr(paths, name)).read_text().splitlines())

@@ -6,9 +6,10 @@ It works with the versions in `TESTED`, and others are refused at the start (`un
 import atexit
 import functools
 import gc
+import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import metadata
 from typing import Any
 
@@ -98,14 +99,6 @@ class Internals:
         """Return whether the only targets are `status` and `plan`, which have no inputs, outputs or lock."""
         return not any(job.output or job.input for job in self._workflow.dag.targetjobs)
 
-    def files(self) -> dict[str, tuple[list[str], str | None]]:
-        """Return the outputs and the benchmark file of each rule that has outputs, with wildcards."""
-        return {
-            rule.name: (list(map(str, rule.output)), str(rule.benchmark) if rule.benchmark else None)
-            for rule in self._workflow.rules
-            if rule.output
-        }
-
     def jobs(self) -> Iterator[dict[str, Any]]:
         """Return every job that the targets depend on, and whether it is needed or was up to date."""
         for job in self._workflow.dag.jobs:
@@ -118,6 +111,15 @@ class Internals:
                     "benchmark": str(job.benchmark) if job.benchmark else None,
                     "needed": self._workflow.dag.needrun(job),
                 }
+
+    def jobs_as_summary(self) -> None:
+        """Have `--summary`, which plans like a run and starts nothing, print `jobs` as a line of JSON."""
+        from snakemake.dag import DAG
+
+        async def summary(*_given: Any, **_options: Any) -> AsyncIterator[str]:
+            yield json.dumps(list(self.jobs()))
+
+        DAG.summary = summary
 
     # --- What makes plans of thousands of jobs quick ------------------------------------------------------------------
 
@@ -149,10 +151,7 @@ class Internals:
         async def finished(persistence: Any, job: Any) -> None:
             pass
 
-        def cleanup(persistence: Any, job: Any) -> None:
-            pass
-
-        PersistenceBase.finished, PersistenceBase.cleanup = finished, cleanup
+        PersistenceBase.finished, PersistenceBase.cleanup = finished, lambda persistence, job: None
 
     def doubt_failures(self) -> None:
         """Note what a failed job leaves as not done.

@@ -31,18 +31,8 @@ def progress(
         done: how many items earlier work has dealt with.
         note: what a line says besides.
     """
-    width = 100 if note is None else 140
-    bar = tqdm(
-        items,
-        desc=what,
-        total=total,
-        initial=done,
-        unit=unit,
-        file=_Lines(),
-        mininterval=every,
-        ascii=" .",
-        ncols=width,
-    )
+    looks = {"file": _Lines(), "mininterval": every, "ascii": " .", "ncols": 100 if note is None else 140}
+    bar = tqdm(items, desc=what, total=total, initial=done, unit=unit, **looks)
     for item in bar:
         yield item
         if note is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..runtime.errors import JobError
-from ..runtime.lock import Lock
+from ..runtime.lock import look
 from ..runtime.plans import last_note
 
 
@@ -60,11 +60,7 @@ def cancel(jobs: list[QueuedJob]) -> None:
 
 def _driver_began(state: Path) -> float | None:
     """When the driver that is at work began, in seconds since 1970; None if none is."""
-    lock = Lock(state / "driver.lease")
-    if lock.take_over():
-        lock.release()
-        return None
-    note = last_note(state)
+    note = last_note(state) if look(state / "driver.lease") else None
     return note and note["since"]
 
 

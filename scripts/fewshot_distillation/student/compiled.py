@@ -18,7 +18,7 @@ def compile_student(trainer: Trainer, cache: Path) -> None:
     Args:
         cache: a folder for what was compiled, which later runs start from.
     """
-    decoder, plan = decoder_of(trainer.student.base[0]), trainer._plan(1)
+    decoder, plan = decoder_of(trainer.student.base[0]), trainer.plan(1)
     passes = trainer.spec.schedule.max_steps * len(plan.mine)
     choice, accelerator = trainer.spec.training.compile, trainer.accelerator
     if not worth_compiling(choice, accelerator.device, len(decoder.layers), passes):
@@ -29,6 +29,4 @@ def compile_student(trainer: Trainer, cache: Path) -> None:
     log.info("compiling the layers; what was compiled is kept in %s", cache)
     compile_layers(decoder, cache)
     # Kernels are chosen by the first batch, which has to be the same where a run continues.
-    loss, _ = trainer._forward(plan, plan.mine[0], trainer._weights(plan))
-    accelerator.backward(loss.sum())
-    trainer.optimizer.zero_grad()
+    trainer.rehearse(plan)

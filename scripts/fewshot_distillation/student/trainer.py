@@ -134,7 +134,7 @@ class Trainer:
         span, whatever the micro batches and the number of processes.
         """
         world = self.accelerator.num_processes
-        plan = self._plan(step)
+        plan = self.plan(step)
         totals = self._zeros(plan.tokens)
         for number in plan.mine:
             loss, sums = self._forward(plan, number, self._weights(plan))
@@ -171,7 +171,7 @@ class Trainer:
         Returns:
             `grad_norm_ce`, `grad_norm_distillation`, and `grad_cosine` between the two.
         """
-        plan = self._plan(step)
+        plan = self.plan(step)
         weights = self._weights(plan)
         parts = {"ce": weights.get("ce", 0.0)}, {name: w for name, w in weights.items() if name != "ce"}
         if self.accelerator.num_processes > 1 or not all(any(part.values()) for part in parts):
@@ -191,7 +191,7 @@ class Trainer:
             "grad_cosine": torch.nn.functional.cosine_similarity(ce, distillation, dim=0).item(),
         }
 
-    def _plan(self, step: int) -> StepPlan:
+    def plan(self, step: int) -> StepPlan:
         """What a step reads: its examples, their micro batches, and how many tokens each term is averaged over."""
         training = self.spec.training
         examples = self.streams.of_step(step - 1, training.effective_batch_size, self.spec.seed)
@@ -203,6 +203,12 @@ class Trainer:
             tokens[f"target_{number}"] = sum(len(e.sequence.span(target.span)) for e in examples if e.targets)
         micro = [[examples[i] for i in batch] for batch in batches]
         return StepPlan(step, examples, micro, range(rank, len(micro), world), tokens)
+
+    def rehearse(self, plan: StepPlan) -> None:
+        """Pass the first micro batch of a step forwards and backwards, and leave no trace of it."""
+        loss, _ = self._forward(plan, plan.mine[0], self._weights(plan))
+        self.accelerator.backward(loss.sum())
+        self.optimizer.zero_grad()
 
     def _zeros(self, tokens: dict[str, int]) -> dict[str, torch.Tensor]:
         """A sum for every term of a step, the same in each process, also where its own micro batches lack a term."""
