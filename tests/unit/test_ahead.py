@@ -70,7 +70,7 @@ def test_each_micro_batch_is_read_once_and_is_the_one_read_directly(setup: Setup
 def test_a_step_out_of_turn_reads_for_itself(setup: Setup):
     """As after layers were compiled with the first batch, or where a run continues."""
     one, other = (setup.trainer("logit_kl", **SMALL) for _ in range(2))
-    plan = one._plan(3)
+    plan = one.plan(3)
     one.ahead.batch(plan, plan.mine[0], one._plan)
     rows = [[trainer.step(step) for step in (1, 2)] for trainer in (one, other)]
     assert rows[0] == rows[1] and torch.equal(adapter_of(one), adapter_of(other))
@@ -78,7 +78,7 @@ def test_a_step_out_of_turn_reads_for_itself(setup: Setup):
 
 def test_an_error_is_raised_by_the_step_that_needs_what_was_read(setup: Setup, monkeypatch):
     trainer: Trainer = setup.trainer("layerwise")
-    of, bad = trainer.caches[0].of, {example.index for example in trainer._plan(2).examples}
+    of, bad = trainer.caches[0].of, {example.index for example in trainer.plan(2).examples}
 
     def failing(examples: list[int], sequences: list) -> torch.Tensor:
         if bad & {*examples}:
@@ -86,7 +86,7 @@ def test_an_error_is_raised_by_the_step_that_needs_what_was_read(setup: Setup, m
         return of(examples, sequences)
 
     monkeypatch.setattr(trainer.caches[0], "of", failing)
-    assert not bad & {example.index for example in trainer._plan(1).examples}
+    assert not bad & {example.index for example in trainer.plan(1).examples}
     assert trainer.step(1)["step"] == 1
     with pytest.raises(JobError, match="the cache can't be read"):
         trainer.step(2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..runtime.errors import JobError
-from ..runtime.lock import look
+from ..runtime.lock import Lock
 from ..runtime.plans import last_note
 
 
@@ -60,7 +60,11 @@ def cancel(jobs: list[QueuedJob]) -> None:
 
 def _driver_began(state: Path) -> float | None:
     """When the driver that is at work began, in seconds since 1970; None if none is."""
-    note = last_note(state) if look(state / "driver.lease") else None
+    lock = Lock(state / "driver.lease")
+    if lock.take_over():
+        lock.release()
+        return None
+    note = last_note(state)
     return note and note["since"]
 
 

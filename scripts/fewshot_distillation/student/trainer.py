@@ -222,11 +222,8 @@ class Trainer:
     def _forward(
         self, plan: StepPlan, number: int, *weights: dict[str, float], again: bool = False
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute, of a micro batch, one loss for each of `weights`, and the sums of its terms.
-
-        `again` says that the step's micro batches will be read once more.
-        """
-        batch = self.ahead.batch(plan, number, self._plan, again)
+        """Compute a micro batch's loss for each of `weights`, and its terms' sums; `again`: its step is read again."""
+        batch = self.ahead.batch(plan, number, self.plan, again)
         torch.manual_seed(self._seed(plan.step, number))
         return self.model(batch.to(self.accelerator.device), list(weights))
 
