@@ -80,6 +80,16 @@ def test_other_models_and_fewer_questions_are_no_reproduction(raw: dict, publish
     )
 
 
+def test_local_files_are_taken_to_be_what_their_names_say(raw: dict, published: Published, rows: list[dict]):
+    above = {
+        "datasets": {"gsm8k": {"source": {"hub": None, "name": None, "revision": None, "files": {"train": "a", "test": "b"}}}},
+        "models": {"qwen3-1.7b": {"source": {"hub": None, "revision": None, "files": "mine"}}},
+    }  # fmt: skip
+    own = own_protocol(study(merged(raw, above), "as_executed", above))
+    row = next(row for row in rows if row["table"] == "full_1.7b")
+    assert differences(published.tables["full_1.7b"].protocol, own, row) == []
+
+
 def test_all_stays_the_study_as_written(raw: dict, published: Published, rows: list[dict]):
     """Every row of it differs from what was published, and says in what."""
     written = study(raw)

@@ -51,20 +51,18 @@ def own(**changes) -> OwnProtocol:
     """The protocol of the small study; `schedule__max_steps=7` is what its runs do otherwise."""
     objective = load(PROTOCOL).objective
     run = {"schedule": dict(COURSE), "recipe": dict(RECIPE)}
-    evaluation_set, model = {"dataset": "problems"}, {"hub": None}
-    parts = run | {"evaluation_set": evaluation_set, "model": model}
     for where, value in changes.items():
         part, _, key = where.partition("__")
-        parts[part][key] = value
+        run[part][key] = value
     asked = {"models": ["tiny"], "questions": "all", "demonstrations": {0: "fixed", 8: "fixed"}}
     return OwnProtocol(
         objective=objective,
         models={
-            "tiny": model | {"prompt": PROTOCOL["prompt"], "thinking": PROTOCOL["thinking"], "runs": {"short": run}}
+            "tiny": {"hub": None, "prompt": PROTOCOL["prompt"], "thinking": PROTOCOL["thinking"], "runs": {"short": run}}
         },
         precision="fp32",
         asked={"": asked, "phase0": asked}, max_new_tokens=64, scorers=["strict", "flexible"], metric="strict",
-        seeds=[42], evaluation_set=evaluation_set,
+        seeds=[42], evaluation_set={"dataset": "problems"},
     )  # fmt: skip
 
 
@@ -206,29 +204,6 @@ def test_every_point_sets_a_row_apart(tmp_path: Path, changes: dict, said: str):
     row = table[(table["condition"] == "layerwise") & (table["step"] == 6)].iloc[0]
     assert row["protocol"] == DIFFERS and row["differs"].startswith(said)
     assert pd.isna(row["verdict"]) and row["measured"] == 0.9, "it is measured, and not judged"
-
-
-OTHERS = {
-    "another model": ({"model__hub": "someone/else"}, "model: someone/tiny, here someone/else"),
-    "the same model": ({"model__hub": "someone/tiny"}, ""),
-    "another dataset": (
-        {"evaluation_set__hub": "someone/else"},
-        "evaluation set: hub someone/problems, here someone/e",
-    ),
-    "some rows": ({"evaluation_set__rows": 5}, "evaluation set: rows none, here 5"),
-}
-
-
-@pytest.mark.parametrize(("changes", "said"), OTHERS.values(), ids=OTHERS)
-def test_models_and_questions_of_other_repositories(tmp_path: Path, changes: dict, said: str):
-    """Those from local files are taken to be what their names say."""
-    protocol = PROTOCOL | {"evaluation_set": {"dataset": "problems", "hub": "someone/problems"}}
-    for ours, expected in ((own(), ""), (own(**changes), said)):
-        row = compared(write_published(tmp_path, protocol=protocol), measured(), ours).iloc[1]
-        if expected:
-            assert row["protocol"] == DIFFERS and row["differs"].startswith(expected) and pd.isna(row["verdict"])
-        else:
-            assert (row["protocol"], row["differs"]) == (SAME, "")
 
 
 def test_what_belongs_to_training_says_nothing_of_an_untrained_model(tmp_path: Path):
