@@ -64,6 +64,7 @@ bench: .venv/ready .venv-bench/ready
 	python benchmarks/teacher.py $(BENCH)
 	python benchmarks/training.py $(BENCH)
 	python benchmarks/evaluation.py $(BENCH)
+	python benchmarks/import_time.py
 	python benchmarks/dry_run.py
 
 bench-gpu:

@@ -2,7 +2,8 @@
 
 python benchmarks/dry_run.py [--profile]
 
-Prints a table; exits with 1 where the largest plan takes longer than 20 s, or where time grows faster than the jobs.
+Prints a table, which it also writes to results/benchmarks/dry_run.csv; exits with 1 where the largest plan takes longer
+than 20 s, or where time grows faster than the jobs.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE = ("--profile", str(ROOT / "profiles" / "slurm"))
+RESULT = ROOT / "results" / "benchmarks" / "dry_run.csv"
 JOBS = (1_250, 2_500, 5_000, 10_000)
 LIMIT_S = 20.0
 # Start-up is the same for all sizes, so a job may cost little more in the largest plan than in the one half as large.
@@ -94,6 +96,8 @@ def run() -> None:
         planned, seconds = dry_run(jobs)
         measured.append((planned, seconds))
         print(f"{planned:>8}{seconds:>10.1f}{1000 * seconds / planned:>10.2f}", flush=True)
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text("jobs,seconds\n" + "".join(f"{planned},{seconds:.1f}\n" for planned, seconds in measured))
     (half, half_s), (full, full_s) = measured[-2:]
     if full_s > LIMIT_S or full_s / full > SLACK * half_s / half:
         sys.exit(f"too slow: {full} jobs took {full_s:.1f} s, {half} jobs {half_s:.1f} s")

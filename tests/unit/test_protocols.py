@@ -81,9 +81,10 @@ def test_other_models_and_fewer_questions_are_no_reproduction(raw: dict, publish
 
 
 def test_local_files_are_taken_to_be_what_their_names_say(raw: dict, published: Published, rows: list[dict]):
+    elsewhere = {"hub": None, "revision": None}
     above = {
-        "datasets": {"gsm8k": {"source": {"hub": None, "name": None, "revision": None, "files": {"train": "a", "test": "b"}}}},
-        "models": {"qwen3-1.7b": {"source": {"hub": None, "revision": None, "files": "mine"}}},
+        "datasets": {"gsm8k": {"source": elsewhere | {"name": None, "files": {"train": "a", "test": "b"}}}},
+        "models": {"qwen3-1.7b": {"source": elsewhere | {"files": "mine"}}},
     }  # fmt: skip
     own = own_protocol(study(merged(raw, above), "as_executed", above))
     row = next(row for row in rows if row["table"] == "full_1.7b")

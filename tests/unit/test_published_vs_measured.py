@@ -58,7 +58,8 @@ def own(**changes) -> OwnProtocol:
     return OwnProtocol(
         objective=objective,
         models={
-            "tiny": {"hub": None, "prompt": PROTOCOL["prompt"], "thinking": PROTOCOL["thinking"], "runs": {"short": run}}
+            "tiny": {"hub": None}
+            | {"prompt": PROTOCOL["prompt"], "thinking": PROTOCOL["thinking"], "runs": {"short": run}}
         },
         precision="fp32",
         asked={"": asked, "phase0": asked}, max_new_tokens=64, scorers=["strict", "flexible"], metric="strict",
