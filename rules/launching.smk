@@ -72,5 +72,5 @@ def gpus(rule):
 def instead_of_plan(wildcards):
     """Parameter function: the command line that Snakemake was started with, for `all`."""
     if "plan" not in sys.argv[1:]:
-        raise WorkflowError("Ask for the plan by its name: snakemake plan")
+        raise WorkflowError("Run: snakemake plan")
     return ["all" if word == "plan" else word for word in sys.argv[1:]]

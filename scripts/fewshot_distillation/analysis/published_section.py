@@ -26,7 +26,7 @@ def published_section(published: dict[str, Any], confidence: float) -> str:
         "checkpoint. There "
         f"alone a difference is given. It is measured minus published, with Newcombe's {100 * confidence:g} % interval "
         "for two independent samples, because the published answers aren't known question by question; `in agreement` "
-        "says that the interval holds zero, `off` that it doesn't. Neither holds what another seed would change.",
+        "says that the interval holds zero, `off` that it doesn't. Neither accounts for variation between seeds.",
         _listed("Otherwise in any case, and no point of that comparison:", published["remaining"]),
         _contradictions(rows, tables, published["differences"]),
     ]
