@@ -163,7 +163,7 @@ def test_a_default_that_was_changed_counts():
         smoothing: float = 0.1
 
     assert Before().digest() != After().digest() != After(smoothing=0).digest()
-    with pytest.raises(TypeError, match=r"Wrong.smoothing: the neutral value 0.0 isn't the default 0.1; take"):
+    with pytest.raises(TypeError, match=r"Wrong.smoothing: the neutral value 0.0 isn't the default 0.1; remove"):
 
         class Wrong(JobSpec):
             smoothing: float = Field(0.1, exclude_if=neutral(0.0))

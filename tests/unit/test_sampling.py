@@ -54,7 +54,7 @@ def test_both_ways_of_generating_draw_the_same(model: Path):
 
 def test_a_server_is_not_asked_for_drawn_answers(model: Path):
     setting = Setting(model, ["tiny"], make_tokenizer(), "fp32", 64, 0, Server(), [], HOT)
-    with pytest.raises(JobError, match="take `sampling` out of the teacher"):
+    with pytest.raises(JobError, match="remove `sampling` from the teacher"):
         backends.create("server", setting)
 
 
