@@ -71,7 +71,7 @@ def test_a_step_out_of_turn_reads_for_itself(setup: Setup):
     """As after layers were compiled with the first batch, or where a run continues."""
     one, other = (setup.trainer("logit_kl", **SMALL) for _ in range(2))
     plan = one.plan(3)
-    one.ahead.batch(plan, plan.mine[0], one._plan)
+    one.ahead.batch(plan, plan.mine[0], one.plan)
     rows = [[trainer.step(step) for step in (1, 2)] for trainer in (one, other)]
     assert rows[0] == rows[1] and torch.equal(adapter_of(one), adapter_of(other))
 
