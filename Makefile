@@ -4,7 +4,7 @@
 # make test-all   all tests, with those of vLLM and Slurm, random kills and the rehearsal of the published study
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
-# make bench   this workflow beside common alternatives, on this machine's CPU; about 20 minutes on two cores
+# make bench   this workflow beside common alternatives, on this machine's CPU; 20 to 40 minutes on two cores
 # make bench-gpu   the same on one GPU, in the environment of envs/requirements-gpu.txt; at most 6 minutes
 # make status   how far the study is, while it runs or not; RESULTS=<its results folder>
 # make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them

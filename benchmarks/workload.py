@@ -50,7 +50,7 @@ class Sizes:
 
 
 SIZES = {
-    "cpu": Sizes(rounds=3, prompts=8, questions=48, batch=8, micro=(4, 8), answers=32, new=96),
+    "cpu": Sizes(rounds=3, prompts=8, questions=48, batch=8, micro=(4, 8), answers=16, new=64),
     "gpu": Sizes(rounds=3, prompts=96, questions=384, batch=32, micro=(4, 32), answers=128, new=96),
     "smoke": Sizes(rounds=1, prompts=3, questions=4, batch=4, micro=(2,), answers=3, new=4),
 }
