@@ -97,8 +97,8 @@ GOOD = [{"question": f"How many are {n} and 1?", "answer": f"{n} + 1 = {n + 1}\n
 def test_row_without_answer(project: Project):
     use_files(project, [*GOOD[:7], {"question": "And now?"}], GOOD[10:])
     assert fetch_error(project, "results/data/problems/train.jsonl") == (
-        "error: train.jsonl line 8: the row has no 'answer'; a row needs 'question' and 'answer'; or set "
-        "datasets.<name>.on_bad_rows: skip"
+        "error: train.jsonl line 8: the row has no 'answer'; a row needs 'question' and 'answer'; correct the row, or "
+        "set datasets.<name>.on_bad_rows: skip"
     )
 
 

@@ -120,7 +120,7 @@ def written_rows(task: Task, placed: Iterable[Placed], on_bad_rows: str = "refus
             rows.append(task.example(row))
         except ValueError as error:
             if on_bad_rows == "refuse":
-                raise JobError(f"{where}: {error}; or set datasets.<name>.on_bad_rows: skip") from None
+                raise JobError(f"{where}: {error}; correct the row, or set datasets.<name>.on_bad_rows: skip") from None
             skipped.append(f"{where}: {error}")
     return rows, skipped
 
