@@ -88,6 +88,7 @@ LATEX = {
     "million in dollars": (r"#### $2.4 \text{ million}$", "2400000", "2400000"),
     "slanted fraction": (r"\boxed{\sfrac{3}{4}} of 30", None, "0.75"),
     "nice fraction": (r"\boxed{\nicefrac{3}{4}} of 30", None, "0.75"),
+    "a letter as the unit": (r"\boxed{18\text{ n}}", None, "18"),
     "over": (r"\boxed{3 \over 4} of 30", None, "0.75"),
     "over in braces": (r"\boxed{{3 \over 4}} of 30", None, "0.75"),
     "fraction of decimals": (r"\boxed{\frac{1.5}{2}}", None, "0.75"),
@@ -188,6 +189,11 @@ EQUATIONS = {
     "part of a number": ("#### 3/4 of 24 = 18", "18", "18"),
 }
 ALGEBRA = {
+    "a unit of one letter": ("#### 18 y", "18", "18"),
+    "years old": ("#### 18 y.o.", "18", "18"),
+    "a word with a hyphen": ("The answer is 12 x-rays", None, "12"),
+    "an equation behind a comma": ("The answer is $18, y = 3", None, "18"),
+    "an unknown apart from its number": ("#### 3 x + 5", None, None),
     "sum": ("#### 54 + 2x", None, None),
     "product": ("#### 2x", None, None),
     "variable first": ("So 3 and 4 give\n#### x + 5", None, None),

@@ -88,18 +88,17 @@ RUN_ON = {
         "3",
         "3",
     ),
-    "a plan": ("Let's take it in 2 parts.\n\nQuestion: How many are left?\n16-7 = 9\n#### 9", "9", "9"),
-    "a plan, bold": (
-        "We need 2 steps.\n\n**Problem:** 16 eggs, 7 eaten.\n\n**Solution:** 16-7=9\n\n#### 9",
-        "9",
-        "9",
+    # Not told apart from set-up such as `We need 2 steps.`, which is rarer than a model that goes on.
+    "a result in a sentence": (
+        "She earns $18 per day.\n\nQuestion: Tom has 5 and buys 6. How many?\nAnswer: 5+6=11\n#### 11",
+        None,
+        "18",
     ),
-    "a plan, no mark": ("We need 2 steps.\n\nProblem: 16 eggs, 7 eaten.\n\nThe answer is 9.", None, "9"),
-    "a plan, then another question": (
-        "We need 2 steps.\n\nProblem: 16 eggs, 7 eaten.\n#### 9\n\nProblem: 3 + 3?\n#### 6",
-        "9",
-        "9",
-    ),
+    "a result alone": ("$18\n\nQuestion: 5 and 6?\nAnswer: 5+6=11\n#### 11", None, "18"),
+    "the next one takes up the number": ("9 * 2 = 18\n\nQuestion: A shirt costs $18.\nAnswer: 36\n#### 36", None, "18"),
+    "a boxed answer to the next": ("She gets 18 dollars\n\nProblem 2:\nTom\n\\boxed{11}", None, "18"),
+    "a heading within the work": ("First, 3*5 = 15.\n\nThe last question:\n20 - 15 = 5", None, "5"),
+    "headings in a list": ("1. Eggs: 16-7 = 9\n2. Question: 9*2 = 18", None, "18"),
     "a fact that is used": ("There are 7 days.\nQuestion: How many in 2 weeks?\n7*2 = 14\n#### 14", "14", "14"),
     "tasks of its own": ("Total is 5+6 = 11.\nTask 2: 11*2=22\n#### 22", "22", "22"),
     "a result that isn't used": ("It is 11.\n\nQuestion: 3 + 3?\n#### 6", None, "11"),

@@ -1,11 +1,15 @@
 """Studies whose entries are valid one by one, and which would not measure what they say."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from configurations import error_of, grid
 from fewshot_distillation.config.load import load
 from tiny import edited
 
+ROOT = Path(__file__).resolve().parents[2]
 CASES = {
     # What would be trained under another's name, or not be what it says.
     "a window after the last step": (
@@ -90,6 +94,13 @@ def test_comparisons_of_studies_that_are_left_out_wait():
     assert load(edited(**studies, **more)).built.keys() > {"main", "other"}
     assert list(load(edited(**studies, **more, build=["main"])).built) == ["main"]
     assert "comparisons.b.1" in error_of(edited(**studies, **more | {"baselines": ["zeroshot"]}, build=["main"]))
+
+
+def test_comparisons_of_an_optional_study_wait():
+    """The default configuration with a comparison of what only `controls` trains."""
+    raw = yaml.safe_load((ROOT / "workflow_config.yaml").read_text())
+    raw["comparisons"] = {"mine": [["answer_mse", "sft"]]}
+    assert "controls" not in load(raw).built and "controls" in load(raw | {"build": ["controls"]}).built
 
 
 def test_what_is_as_large_as_it_says_is_trained():

@@ -67,7 +67,8 @@ def aggregate(
     tables = build_tables(spec, results)
     beside = {"not_compared": comparisons.missing(results, spec)}
     for path in published:
-        tables["published_vs_measured"], beside = _published(spec, path, accuracy, tables["icl_gap"])
+        tables["published_vs_measured"], entry = _published(spec, path, accuracy, tables["icl_gap"])
+        beside |= entry
     if reruns:
         # Only runs have checkpoints.
         base = [folder for folder in folders if not (folder / "checkpoints").exists()]

@@ -58,9 +58,7 @@ def _unanswered(config: Config) -> Iterator[str]:
 
 
 def _waiting(config: Config) -> set[str]:
-    """Names of conditions and teachers that studies have which `build` leaves out."""
-    if config.build is None:
-        return set()
+    """Names of conditions and teachers of all studies, also those that are optional or that `build` leaves out."""
     names = {name for study in config.studies.values() for name in study.conditions}
     if config.baselines is not None:
         return names

@@ -16,7 +16,8 @@ _LETTER = r"[A-Za-z](?![A-Za-z])"
 _AMOUNT = r"\d[\d.,]*+"
 # Letters behind a number may be units, `18 m`, unless they are those that everyone takes for unknowns.
 _UNKNOWN = re.compile(
-    r"(?<![A-Za-z'])[nxyz]{1,3}(?![A-Za-z'])"
+    r"(?<![A-Za-z'])(?<!\d[ ])[nxyz]{1,3}(?![A-Za-z']|-[A-Za-z]|\.[a-z])"
+    r"|(?:\d[ ](?=[nxyz]{1,3}[ ]{0,9}[-+*×÷·^/=(][ ]{0,9}[\dA-Za-z(])|/\d{1,9}[ ])[nxyz]{1,3}(?![A-Za-z'])"
     rf"|[\d)]{_OPERATOR}[(]?{_LETTER}"
     rf"|(?:^[ ]{{0,9}}[b-hj-z]|\([ ]{{0,9}}[A-Za-z]){_OPERATOR}[\dA-Za-z(]"
     rf"|(?<![\w.,]){_AMOUNT}[ ]{{0,9}}[-+][ ]{{0,9}}{_AMOUNT}{_LETTER}"

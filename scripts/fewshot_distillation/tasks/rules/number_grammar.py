@@ -24,9 +24,10 @@ _LIST = re.compile(rf"[0-9]++(?:,(?!0[0-9]|[0-9]{{3}},)[0-9]++|{_SPACE}[0-9]++)+
 _MOST_CHARACTERS = 400
 _LARGEST_EXPONENT = 300
 
-_FRACTION = re.compile(r"[ ]?/[ ]?([0-9]{1,300})(?![0-9]|[.,/][0-9])")
+# With spaces around the slash it is no fraction where a word follows: `$60 / 8 hours` is a division.
+_FRACTION = re.compile(r"[ ]?/(?![ ][0-9]{1,300}[ ]?[A-Za-z])[ ]?([0-9]{1,300})(?![0-9]|[.,/][0-9])")
 _MIXED = re.compile(r"[ ](?:(?:and|&)[ ])?([0-9]{1,9})/([0-9]{1,9})(?![0-9]|[.,/][0-9])")
-_EXPONENT = re.compile(r"(?:[eE]|[ ]E)([-+]?[0-9]{1,3})(?!\w|\.\d)")
+_EXPONENT = re.compile(r"(?:[eE]|(?:(?<=\.\d)|(?<=\.\d\d))[ ]E)([-+]?[0-9]{1,3})(?!\w|\.\d)")
 _TIMES_POWER = re.compile(r"[ ]?[xX×*·][ ]?10\^([-+]?[0-9]{1,3})(?!\w|\.\d)")
 _POWER = re.compile(r"\^([-+]?[0-9]{1,3})(?!\w|\.\d)")
 MAGNITUDE = re.compile(

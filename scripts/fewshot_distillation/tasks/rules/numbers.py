@@ -152,7 +152,7 @@ def _given(text: str, start: int, end: int) -> Given:
     left = piece[begin : relations[0].start() if relations else stop]
     if relations and left.count("(") > left.count(")"):  # `18 (9 + 9 = 18)`
         relations, left = [], left.rpartition("(")[0]
-    if relations and re.search(r"\d", left) and has_unknown(left):
+    if relations and re.search(r"\d", left) and has_unknown(_first_part(left)):
         # `2x = 10, so x = 5`
         solved = _SOLVED.search(piece[begin : relations[-1].start()])
         number = _signed(piece, relations[-1].end()) if solved else None

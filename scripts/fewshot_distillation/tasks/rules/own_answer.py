@@ -33,6 +33,13 @@ _END = re.compile(
 _ANSWERED = re.compile(
     r"####[^\n\d]{0,40}\d[^\n]*|\\boxed\b[^\n]*|\banswer\b[\s*_]{0,4}(?:is\b|[:=])[^\n\d]{0,60}\d[^\n]*", re.IGNORECASE
 )
+# Headings that hardly anything else looks like; the others count only where an answer was given before.
+_PLAIN = re.compile(
+    r"[>*_# \t]{0,12}+(?:(?:new|next|another|follow-?up|practice|example|word|math)[ ])?"
+    r"[^\W\d_]{1,20}[ ]?\#?\d{0,4}[*_]{0,3}[ ]?(?:[:.)]|$)|(?:now )?solve .*",
+    re.IGNORECASE,
+)
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*\Z")
 # A line that ends with a result.
 _CONCLUDES = re.compile(
     r"(?:[=≈→是]|\b(?:is|are|equals|makes|so|thus|therefore|hence|ist|sind|est|sont|es|son)\b)"
@@ -92,10 +99,14 @@ def _without_next_question(text: str) -> str:
 def _ends(text: str, heading: re.Match, answers: list[re.Match]) -> bool:
     """Whether the question was answered before a heading, so that what follows answers another one.
 
-    What is before it may also lead to the answer, `Given: 5 apples` or `Step 1 gives 11`, which then is given behind
-    it. A result counts as the answer if it isn't taken up there.
+    What is in the lines right before it may also lead to the answer, `Given: 5 apples` or `Step 1 gives 11`, which then
+    is given behind it. A result counts as the answer if it isn't taken up there.
     """
-    if not answers or answers[0].start() < heading.start():
+    if answers and answers[0].start() < heading.start():
+        return True
+    if not _PLAIN.fullmatch(heading[0]):
+        return False
+    if not answers or _BLANK_LINE.search(text, max(0, heading.start() - 20), heading.start()):
         return True
     last_line = text[max(0, heading.start() - 200) : heading.start()].rstrip().rpartition("\n")[2]
     return bool(_CONCLUDES.search(last_line)) and not _used(_last_number(last_line), text, heading.end())
