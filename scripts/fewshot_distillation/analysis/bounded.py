@@ -56,7 +56,7 @@ class Bounded(NamedTuple):
             low, high = np.where(excess > 0, tilt, low), np.where(excess > 0, high, tilt)
             before, tilt = tilt, tilt + excess / np.maximum(slope, LEAST)
             tilt = np.where((tilt <= low) | (tilt >= high), (low + high) / 2, tilt)
-            if np.all(np.abs(tilt - before) <= 1e-12):
+            if np.all(np.abs(tilt - before) <= LEAST):
                 break
         likely = share / np.maximum(1 + tilt[..., None] * apart, LEAST)
         left = np.maximum(1 - likely.sum(-1), 0.0)

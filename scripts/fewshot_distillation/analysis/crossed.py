@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, norm, t
 
-from .bounded import Bounded
+from .bounded import LEAST, Bounded
 from .statistics import proportion_interval
 
 # The share of studies in which a difference called detectable is found.
@@ -26,7 +26,6 @@ POWER = 0.8
 QUANTILES = (np.arange(64) + 0.5) / 64
 # No study asks more questions, or trains with more seeds, than this.
 MOST, MOST_SEEDS = 1_000_000, 1000
-TINY = 1e-12
 
 
 class Variances(NamedTuple):
@@ -48,7 +47,7 @@ class Difference(NamedTuple):
     """A difference in accuracy over seeds and questions; arrays over studies.
 
     Tests and intervals take the variance that the answers would have if the tested difference were the true one
-    (`Bounded.variance`), so that answers that never disagree are no proof that conditions are equal.
+    (`Bounded.variance_of_mean`), so that answers that never disagree are no proof that conditions are equal.
     """
 
     value: np.ndarray
@@ -62,7 +61,7 @@ class Difference(NamedTuple):
     def tail(self, difference: np.ndarray | float, sign: int = 1) -> np.ndarray:
         """Give the probability of a value so far above a true difference, or below it for `sign` -1, or farther."""
         error = self.error_at(difference)
-        return error.tail(sign * (self.value - difference) / np.maximum(error.value, TINY))
+        return error.tail(sign * (self.value - difference) / np.maximum(error.value, LEAST))
 
     def interval(self, confidence: float) -> tuple[np.ndarray, np.ndarray]:
         """Give the differences that a two-sided test does not reject, by bisection."""
@@ -177,7 +176,7 @@ def _error(asked: np.ndarray, questions: int, sides: list[_Seeds]) -> Error:
     variance, least = asked + sum(side.beyond for side in sides), float(max(questions - 1, 1))
     if len(sides) == 1:
         # Of the residual half counts as uncertain too, as few seeds may seem alike by chance.
-        share = (sides[0].beyond + sides[0].noise / 2) / np.maximum(variance, TINY)
+        share = (sides[0].beyond + sides[0].noise / 2) / np.maximum(variance, LEAST)
         return Error(np.sqrt(variance), np.minimum(share, 1.0), np.asarray(sides[0].freedom), least)
     spread = asked**2 / least
     for side in sides:
