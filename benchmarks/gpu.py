@@ -32,7 +32,7 @@ def main() -> None:
     started = time.monotonic()
     load = prepared("smoke" if given.smoke else "gpu", given.model, given.rows, given.output)
     teacher.run(load)
-    training.run(load, compiled=torch.cuda.is_available())
+    training.run(load)
     evaluation.run(load)
     print(f"together {time.monotonic() - started:.0f} s")
 

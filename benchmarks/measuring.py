@@ -61,6 +61,19 @@ def clock() -> float:
     return time.process_time()
 
 
+def gpu_rate() -> float:
+    """Measure FLOP/s of a product of two bfloat16 matrices of 8,192 x 8,192."""
+    import torch
+
+    first, second = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    times = []
+    for _ in range(13):
+        start = clock()
+        first @ second
+        times.append(clock() - start)
+    return 2 * 8192**3 / statistics.median(times[3:])
+
+
 def timed(work: Callable[[], float]) -> Round:
     """A round of a function that returns how much it did."""
 

@@ -15,6 +15,7 @@ from fewshot_distillation.data.demonstrations import Demonstrations
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.estimate.work import Estimator
 from fewshot_distillation.modeling.load import load_model
+from fewshot_distillation.teacher.activations import SHARD_ROWS
 from fewshot_distillation.teacher.reading import Reader
 
 PEER_BATCH = 8
@@ -65,8 +66,9 @@ def compare(load: Workload, policy: str) -> tuple[dict[str, str], str]:
     reader = Reader(model, sequences, POSITIONS)
 
     def ours() -> float:
-        for states in reader.read(list(range(len(sequences)))).values():
-            states.half().cpu()
+        for start in range(0, len(sequences), SHARD_ROWS):
+            for states in reader.read(list(range(len(sequences)))[start : start + SHARD_ROWS]).values():
+                states.half().cpu()
         return len(sequences)
 
     def theirs() -> float:

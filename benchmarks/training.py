@@ -8,8 +8,10 @@ or in this environment where it has it.
 """
 
 import contextlib
+import gc
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,14 +23,22 @@ from workload import Workload, arguments
 
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.student.compiled import compile_student
+from fewshot_distillation.student.determinism import be_deterministic
 from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.student.targets import TargetCache
-from fewshot_distillation.student.trainer import Trainer, be_deterministic
+from fewshot_distillation.student.trainer import Trainer
 from fewshot_distillation.teacher.activations import precompute_activations
 from fewshot_distillation.teacher.logits import precompute_logits
 
+PLAIN = "sft, not compiled"
 CONDITIONS = ("sft", "layerwise", "logit_kl", "answer_kl")
+# On a GPU either trainer gives its memory back for the other's round, and a step gets it again.
+SETTLING = 1 if torch.cuda.is_available() else 0
 ROWS = 64  # that are learned from, and whose targets are made first
+
+
+class Stopped(RuntimeError):
+    """TRL ended early; the end of its log."""
 
 
 class Peer:
@@ -43,20 +53,22 @@ class Peer:
         self.log = open(load.scratch / f"trl-{micro}.log", "w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [python, program, json.dumps(given)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-            text=True,
+            text=True, env=os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"},
         )  # fmt: skip
         self.micro, self.peak = micro, 0
 
     def steps(self, count: int) -> tuple[float, float]:
-        """Seconds and tokens of so many steps."""
-        self.process.stdin.write(f"{count}\n")
+        """Seconds and tokens of so many steps, after as many as get memory ready again."""
+        self.process.stdin.write(f"{SETTLING + count}\n")
         self.process.stdin.flush()
         seconds = tokens = 0.0
-        for _ in range(count):
+        for number in range(SETTLING + count):
+            if number == SETTLING:
+                seconds = tokens = 0.0
             line = self.process.stdout.readline()
             if not line:
                 self.log.seek(0)
-                raise SystemExit(f"TRL stopped:\n{self.log.read()[-3000:]}")
+                raise Stopped(f"TRL stopped:\n{self.log.read()[-3000:]}")
             answer = json.loads(line)
             seconds, tokens, self.peak = seconds + answer["seconds"], tokens + answer["tokens"], answer["peak"]
         return seconds, tokens
@@ -83,8 +95,15 @@ def best_peer(load: Workload, train: Path) -> Iterator[tuple[Peer | None, list[s
     costs, peers, notes = {}, {}, []
     for micro in load.sizes.micro:
         peers[micro] = Peer(python, load, train, micro)
-        peers[micro].steps(1)
-        seconds, tokens = peers[micro].steps(1)
+        try:
+            peers[micro].steps(1)
+            seconds, tokens = peers[micro].steps(1)
+        except Stopped as error:
+            if "OutOfMemoryError" not in str(error):
+                raise
+            peers.pop(micro)
+            notes.append(f"TRL with micro batches of {micro} runs out of memory.")
+            continue
         costs[micro] = seconds / tokens
         notes.append(f"TRL with micro batches of {micro}: {1e6 * costs[micro]:.0f} s a million tokens (one step).")
         best = min(costs, key=costs.get)
@@ -129,12 +148,13 @@ class Steps:
         self.trainer, self.steps, self.step, self.flops, self.tokens = trainer, steps, 0, 0.0, 0
 
     def __call__(self) -> tuple[float, float]:
-        start, tokens = measuring.clock(), 0
-        for _ in range(self.steps):
+        for number in range(SETTLING + self.steps):
+            if number == SETTLING:
+                start, tokens = measuring.clock(), 0
             self.step += 1
             metrics = self.trainer.step(self.step)
             tokens += metrics["tokens"]
-            self.flops += metrics["flops"]
+            self.flops += metrics["flops"] if number >= SETTLING else 0.0
         self.tokens += tokens
         seconds = measuring.clock() - start
         if torch.cuda.is_available():
@@ -142,18 +162,21 @@ class Steps:
         return seconds, tokens
 
 
-def run(load: Workload, compiled: bool = False) -> None:
+def run(load: Workload) -> None:
     train = load.scratch / "train.jsonl"
     train.write_text("".join(json.dumps(row) + "\n" for row in load.rows["train"][:ROWS]))
-    ours, steps = Ours(load, train), 4 if torch.cuda.is_available() else 1
+    on_gpu = torch.cuda.is_available()
+    ours, steps = Ours(load, train), 4 if on_gpu else 1
     table = []
     with best_peer(load, train) as (peer, notes):
-        kinds = [*CONDITIONS, *(["sft, compiled"] if compiled else [])]
+        # A study's schedules are long enough to be compiled on a GPU (`compile: auto`).
+        kinds = [*CONDITIONS, PLAIN] if on_gpu else CONDITIONS
         for kind in kinds:
-            trainer = ours.trainer(kind.partition(",")[0], compile="," in kind)
-            if "," in kind:
-                start = measuring.clock()
-                compile_student(trainer, load.output / "compiled")
+            compiled = on_gpu and kind != PLAIN
+            trainer = ours.trainer(kind.partition(",")[0], compile=compiled)
+            start = measuring.clock()
+            compile_student(trainer, load.output / "compiled")
+            if compiled and kind == kinds[0]:
                 notes.append(f"compiling took {measuring.clock() - start:.0f} s; the cache is kept in the output.")
             counted = Steps(trainer, steps)
             way = measuring.Way(kind, counted)
@@ -163,8 +186,11 @@ def run(load: Workload, compiled: bool = False) -> None:
             table.append(measuring.compared(kind, "s a million tokens", way, *(peers or [None]), load.peak))
             for key in ("ours", "of peer"):
                 table[-1][key] = table[-1][key] and f"{1000 * float(table[-1][key]):,.0f}"
+            print(f"  {table[-1]}", file=sys.stderr, flush=True)
+            trainer.accelerator.free_memory()
             del trainer, counted, way
-        if torch.cuda.is_available():
+            gc.collect()  # before the next one is loaded beside it
+        if on_gpu:
             notes.append(f"peak memory: ours {torch.cuda.max_memory_allocated() / 2**30:.0f} GiB")
             notes[-1] += f", TRL {peer.peak / 2**30:.0f} GiB." if peer else "."
     notes.append(f"Steps of {load.sizes.batch} examples.")

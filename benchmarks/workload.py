@@ -5,6 +5,7 @@ import copy
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import measuring
@@ -20,7 +21,6 @@ from fewshot_distillation.data.rows import Row
 from fewshot_distillation.data.word_problems import word_problems
 from fewshot_distillation.estimate.devices import core_rate
 from fewshot_distillation.estimate.shapes import Shape, of_config
-from fewshot_distillation.modeling.utilisation import peak_of
 
 CHAT = (
     "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{%- endfor %}"
@@ -51,7 +51,7 @@ class Sizes:
 
 SIZES = {
     "cpu": Sizes(rounds=3, prompts=8, questions=48, batch=8, micro=(4, 8), answers=16, new=64),
-    "gpu": Sizes(rounds=3, prompts=96, questions=384, batch=32, micro=(4, 32), answers=128, new=96),
+    "gpu": Sizes(rounds=3, prompts=96, questions=384, batch=32, micro=(4, 16, 32), answers=128, new=48),
     "smoke": Sizes(rounds=1, prompts=3, questions=4, batch=4, micro=(2,), answers=3, new=4),
 }
 
@@ -95,11 +95,11 @@ class Workload:
 
         return dtype_for("bf16", device())
 
-    @property
+    @cached_property
     def peak(self) -> float | None:
-        """Of the GPU by its data sheet; of a CPU's core as it is measured here."""
+        """FLOP/s of matrix products in bfloat16, as they are measured here; of a CPU's core."""
         if torch.cuda.is_available():
-            return peak_of(torch.device("cuda"))
+            return measuring.gpu_rate()
         threads = torch.get_num_threads()
         try:
             return core_rate("bf16")

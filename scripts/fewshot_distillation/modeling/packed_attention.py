@@ -80,14 +80,18 @@ def packed_attention(
     if not _flash(query, value):
         return _one_by_one(query, key, value, cu_seq_lens_q, scaling, sliding_window, layer), None
     cu_seq_lens_k, max_length_k = cu_seq_lens_q, max_length_q
+    query, key, value = (_by_token(x) for x in (query, key, value))
     if layer is not None:
+        # By token, because whole rows are gathered faster than parts of each head's.
         key, value = (
-            torch.cat([first, own], dim=2).index_select(2, shared_keys.index)
+            torch.cat([_by_token(first), own]).index_select(0, shared_keys.index)
             for first, own in zip(layer, (key, value), strict=True)
         )
         cu_seq_lens_k, max_length_k = shared_keys.cu_seq_lens, shared_keys.max_length
     output = varlen_attn(
-        *(x[0].transpose(0, 1).contiguous() for x in (query, key, value)),
+        query,
+        key,
+        value,
         cu_seq_lens_q,
         cu_seq_lens_k,
         max_length_q,
@@ -98,6 +102,11 @@ def packed_attention(
         enable_gqa=True,
     )
     return output.unsqueeze(0), None
+
+
+def _by_token(x: Tensor) -> Tensor:
+    """Bring (1, heads, tokens, features) to (tokens, heads, features), as variable-length attention reads them."""
+    return x[0].transpose(0, 1).contiguous()
 
 
 def _flash(query: Tensor, value: Tensor) -> bool:

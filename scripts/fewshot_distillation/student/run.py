@@ -21,10 +21,11 @@ from ..runtime.files import folder_digests, sha256, write_json
 from ..runtime.progress import progress, speed_text
 from ..runtime.workspace import Workspace
 from .compiled import compile_student
+from .determinism import be_deterministic
 from .examples import build_streams
 from .state import save_state
 from .targets import TargetCache
-from .trainer import Trainer, be_deterministic
+from .trainer import Trainer
 
 log = logging.getLogger("fewshot_distillation")
 

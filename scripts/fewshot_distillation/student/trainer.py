@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.utils.deterministic
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch.nn.parallel import DistributedDataParallel
@@ -281,15 +280,6 @@ class Trainer:
                 shares = (cosine / tokens[f"target_{number}"]).tolist()
                 metrics |= {f"cosine_layer_{k}{suffix}": share for k, share in zip(numbers, shares, strict=True)}
         return metrics
-
-
-def be_deterministic() -> None:
-    """Choose kernels that give the same bytes every time, where there is a choice.
-
-    Memory isn't filled first, which would only show reads of what was never written, at a tenth of a step's time.
-    """
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def _base_name(spec: TrainSpec) -> str:
