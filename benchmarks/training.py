@@ -148,6 +148,7 @@ class Steps:
         self.trainer, self.steps, self.step, self.flops, self.tokens = trainer, steps, 0, 0.0, 0
 
     def __call__(self) -> tuple[float, float]:
+        start, tokens = measuring.clock(), 0
         for number in range(SETTLING + self.steps):
             if number == SETTLING:
                 start, tokens = measuring.clock(), 0
