@@ -35,7 +35,7 @@ def rehearse(trainer: Trainer, plan: StepPlan) -> None:
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise
-        log.warning("training doesn't repeat to the byte with this model: %s", str(error).partition(". ")[0])
+        log.warning("training doesn't repeat to the byte with this model: %s", str(error).partition(", but")[0])
         torch.use_deterministic_algorithms(True, warn_only=True)
         trainer.optimizer.zero_grad()
         trainer.rehearse(plan)

@@ -68,6 +68,8 @@ class Trainer:
         self.schedule = LearningRate(optimizer, training, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
+        # As a list, because walking through all modules for it takes as long as a layer.
+        self.trained_parameters = [p for p in self.student.parameters() if p.requires_grad]
         self.ahead = Ahead(spec.learning.targets, caches, spec.schedule.max_steps)
         self._check_processes()
 
@@ -143,15 +145,16 @@ class Trainer:
             for name, value in sums.items():
                 totals[name] += value
         totals = {name: self.accelerator.reduce(value, "sum") for name, value in totals.items()}
-        metrics = self._metrics(step, totals, plan.tokens)
-        norm = self.accelerator.clip_grad_norm_(self.student.parameters(), self.spec.training.max_grad_norm)
-        metrics["grad_norm"] = float(norm)
-        if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
-            examples = sorted(example.index for example in plan.examples)
-            raise JobError(f"step {step}: the loss or its gradient is not finite (examples {examples})")
+        norm = self.accelerator.clip_grad_norm_(self.trained_parameters, self.spec.training.max_grad_norm)
+        rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
+        # Reading a number waits for all that a GPU was given; before that, it was given the whole step.
+        metrics = self._metrics(step, totals, plan.tokens) | {"lr": rate, "grad_norm": float(norm)}
+        if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
+            examples = sorted(example.index for example in plan.examples)
+            raise JobError(f"step {step}: the loss or its gradient is not finite (examples {examples})")
         return metrics | self._work(plan)
 
     def _work(self, plan: StepPlan) -> dict[str, float]:
@@ -175,7 +178,7 @@ class Trainer:
         parts = {"ce": weights.get("ce", 0.0)}, {name: w for name, w in weights.items() if name != "ce"}
         if self.accelerator.num_processes > 1 or not all(any(part.values()) for part in parts):
             return {}
-        trained = [p for p in self.student.parameters() if p.requires_grad]
+        trained = self.trained_parameters
         total = [0.0, 0.0]
         for number in plan.mine:
             losses, _ = self._forward(plan, number, *parts, again=True)
@@ -264,7 +267,6 @@ class Trainer:
         means = {name: totals[name].item() / count for name, count in tokens.items() if name in totals}
         weighted = {name: self._weight(step, name) * value for name, value in means.items()}
         metrics = {"step": step, "loss": sum(weighted.values()), "ce": means.get("ce", math.nan)}
-        metrics["lr"] = self.optimizer.param_groups[0]["lr"]
         targets = self.spec.learning.targets
         if targets:
             parts = [t.lam * means.get(f"target_{n}", 0.0) for n, t in enumerate(targets)]
