@@ -17,10 +17,21 @@ for place in (HERE, HERE / "workflow", HERE.parent / "scripts"):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, where they share what it makes; tests of studies share folders instead."""
+    """Keep a file's tests in one process, where they share what it makes; tests of studies share folders instead.
+
+    The first test makes the study that many share; the others that need it come last, and don't wait for it. Tests of
+    other studies, which take longest, come before those of units.
+    """
+
+    def of_studies(item: pytest.Item) -> bool:
+        return bool({"workflow", "cluster"} & set(item.path.parts))
+
+    sharing = [item for item in items if "study" in item.fixturenames]
+    first = next(filter(of_studies, sharing), None)
     for item in items:
-        if not {"workflow", "cluster"} & set(item.path.parts) and not item.get_closest_marker("xdist_group"):
+        if not of_studies(item) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: 0 if item is first else 3 if item in sharing else 1 if of_studies(item) else 2)
 
 
 @pytest.fixture(scope="session")
