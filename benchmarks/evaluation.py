@@ -69,8 +69,7 @@ def compare(load: Workload, policy: str, count: int) -> tuple[dict[str, str], st
 
 
 def run(load: Workload) -> None:
-    few = max(2, load.sizes.answers // 4)
-    plans = (("zeroshot", load.sizes.answers), ("per_example", few))
+    plans = (("zeroshot", load.sizes.answers), ("per_example", load.sizes.few_shot))
     rows, notes = zip(*(compare(load, policy, count) for policy, count in plans), strict=True)
     measuring.report("evaluation", list(rows), [load.note(), *notes], load.output)
 

@@ -46,13 +46,14 @@ class Sizes:
     batch: int
     micro: tuple[int, ...]  # micro batches of TRL, of which the best counts
     answers: int
+    few_shot: int  # of them with demonstrations
     new: int
 
 
 SIZES = {
-    "cpu": Sizes(rounds=3, prompts=8, questions=48, batch=8, micro=(4, 8), answers=16, new=64),
-    "gpu": Sizes(rounds=3, prompts=96, questions=384, batch=32, micro=(4, 16, 32), answers=128, new=48),
-    "smoke": Sizes(rounds=1, prompts=3, questions=4, batch=4, micro=(2,), answers=3, new=4),
+    "cpu": Sizes(rounds=3, prompts=8, questions=48, batch=8, micro=(4, 8), answers=64, few_shot=4, new=64),
+    "gpu": Sizes(rounds=3, prompts=96, questions=384, batch=32, micro=(4, 16, 32), answers=128, few_shot=32, new=48),
+    "smoke": Sizes(rounds=1, prompts=3, questions=4, batch=4, micro=(2,), answers=3, few_shot=2, new=4),
 }
 
 
