@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ for place in (HERE, HERE / "workflow", HERE.parent / "scripts"):
         sys.path.insert(0, str(place))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Keep a file's tests in one process, where they share what it makes; tests of studies share folders instead.
 
     The first test makes the study that many share; the others that need it come last, and don't wait for it. Tests of
@@ -26,11 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def of_studies(item: pytest.Item) -> bool:
         return bool({"workflow", "cluster"} & set(item.path.parts))
 
-    sharing = [item for item in items if "study" in item.fixturenames]
-    first = next(filter(of_studies, sharing), None)
     for item in items:
         if not of_studies(item) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+    yield  # pytest's own order, by what tests share in one process
+    sharing = {item for item in items if "study" in item.fixturenames}
+    first = next((item for item in items if item in sharing and of_studies(item)), None)
     items.sort(key=lambda item: 0 if item is first else 3 if item in sharing else 1 if of_studies(item) else 2)
 
 

@@ -88,14 +88,12 @@ def packed_attention(
             for first, own in zip(layer, (key, value), strict=True)
         )
         cu_seq_lens_k, max_length_k = shared_keys.cu_seq_lens, shared_keys.max_length
+    lengths = cu_seq_lens_q, cu_seq_lens_k, max_length_q, max_length_k
     output = varlen_attn(
         query,
         key,
         value,
-        cu_seq_lens_q,
-        cu_seq_lens_k,
-        max_length_q,
-        max_length_k,
+        *lengths,
         scale=scaling,
         # To the left without the token itself. Of fewer queries than keys, the last query goes with the last key.
         window_size=(-1 if sliding_window is None else sliding_window - 1, 0),
