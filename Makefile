@@ -4,8 +4,8 @@
 # make test-all   all tests, with those of vLLM and Slurm, random kills and the rehearsal of the published study
 # make test-vllm   the tests of evaluation with vLLM, on the CPU, in an environment of their own
 # make test-slurm   the tests on a throw-away Slurm cluster, which is installed where that is allowed
-# make bench   this workflow beside common alternatives, on this machine's CPU; 20 to 40 minutes on two cores
-# make bench-gpu   the same on one GPU, in the environment of envs/requirements-gpu.txt; at most 6 minutes
+# make bench   this workflow beside common alternatives, on this machine's CPU; about half an hour on two cores
+# make bench-gpu   the same on one GPU, in the environment of envs/requirements-gpu.txt; about 6 minutes
 # make status   how far the study is, while it runs or not; RESULTS=<its results folder>
 # make orphans   jobs in the Slurm queue whose driver is gone; CANCEL=--cancel ends them
 # make docs   the documentation as a site, in site/
@@ -21,7 +21,7 @@ WORKERS ?= 2
 TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint envs/lock.txt
-PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadgroup --durations 30 --durations-min 4
+PYTEST := OMP_NUM_THREADS=1 python -m pytest --dist loadscope --durations 30 --durations-min 4
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' envs/requirements.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Files that Python and this package compile once save more than a second whenever a program starts.

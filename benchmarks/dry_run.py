@@ -97,10 +97,10 @@ def plain(folder: Path, jobs: int) -> list[str]:
     return ["--directory", str(folder), "-s", str(folder / "Snakefile"), "-n", "--quiet", "all"]
 
 
-def dry_run(jobs: int, command: Callable[[Path, int], list[str]] = command) -> tuple[int, float]:
+def dry_run(jobs: int, planned: Callable[[Path, int], list[str]] = command) -> tuple[int, float]:
     """The number of jobs in the plan, and the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = command(Path(folder), jobs)
+        arguments = planned(Path(folder), jobs)
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", "snakemake", *arguments], capture_output=True, text=True)
         seconds = time.perf_counter() - start

@@ -67,7 +67,7 @@ def compare(load: Workload, policy: str) -> tuple[dict[str, str], str]:
 
     def ours() -> float:
         for start in range(0, len(sequences), SHARD_ROWS):
-            for states in reader.read(list(range(len(sequences)))[start : start + SHARD_ROWS]).values():
+            for states in reader.read(list(range(start, min(start + SHARD_ROWS, len(sequences))))).values():
                 states.half().cpu()
         return len(sequences)
 

@@ -50,15 +50,17 @@ class Peer:
             "precision": str(load.dtype).removeprefix("torch."), "scratch": str(load.scratch / f"trl-{micro}"),
         }  # fmt: skip
         program = Path(__file__).with_name("trl_steps.py")
+        environment = os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+        environment.pop("CUBLAS_WORKSPACE_CONFIG", None)  # as TRL runs otherwise
         self.log = open(load.scratch / f"trl-{micro}.log", "w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [python, program, json.dumps(given)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-            text=True, env=os.environ | {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"},
+            text=True, env=environment,
         )  # fmt: skip
         self.micro, self.peak = micro, 0
 
     def steps(self, count: int) -> tuple[float, float]:
-        """Seconds and tokens of so many steps, after as many as get memory ready again."""
+        """Seconds and tokens of so many steps, after untimed ones that allocate memory again."""
         self.process.stdin.write(f"{SETTLING + count}\n")
         self.process.stdin.flush()
         seconds = tokens = 0.0
@@ -101,7 +103,7 @@ def best_peer(load: Workload, train: Path) -> Iterator[tuple[Peer | None, list[s
         except Stopped as error:
             if "OutOfMemoryError" not in str(error):
                 raise
-            peers.pop(micro)
+            peers.pop(micro).process.wait()
             notes.append(f"TRL with micro batches of {micro} runs out of memory.")
             continue
         costs[micro] = seconds / tokens
@@ -109,6 +111,9 @@ def best_peer(load: Workload, train: Path) -> Iterator[tuple[Peer | None, list[s
         best = min(costs, key=costs.get)
         for other in [m for m in peers if m != best]:
             peers.pop(other).end()
+    if not costs:
+        yield None, notes
+        return
     yield peers[best], notes
     peers[best].end()
 

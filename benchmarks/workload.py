@@ -5,7 +5,6 @@ import copy
 import json
 import tempfile
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import measuring
@@ -96,9 +95,9 @@ class Workload:
 
         return dtype_for("bf16", device())
 
-    @cached_property
+    @property
     def peak(self) -> float | None:
-        """FLOP/s of matrix products in bfloat16, as they are measured here; of a CPU's core."""
+        """FLOP/s of matrix products as they are measured here: in bfloat16 on a GPU, of a core in a CPU's precision."""
         if torch.cuda.is_available():
             return measuring.gpu_rate()
         threads = torch.get_num_threads()

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -15,24 +16,41 @@ for place in (HERE, HERE / "workflow", HERE.parent / "scripts"):
         sys.path.insert(0, str(place))
 
 
+# Tests of studies share folders and not processes, but for these files, whose tests share a process as others do.
+OF_STUDIES = "tests/workflow/"
+TOGETHER = ("test_published_study.py", "test_report.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Keep a file's tests in one process, where they share what it makes; tests of studies share folders instead.
+    """Put tests in an order in which processes that share them don't wait for each other.
 
-    The first test makes the study that many share; the others that need it come last, and don't wait for it. Tests of
-    other studies, which take longest, come before those of units.
+    The first test makes the study that many share, and the others that need it come last. Tests of other studies, which
+    take longest, come before those of units.
     """
-
-    def of_studies(item: pytest.Item) -> bool:
-        return bool({"workflow", "cluster"} & set(item.path.parts))
-
-    for item in items:
-        if not of_studies(item) and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
     yield  # pytest's own order, by what tests share in one process
-    sharing = {item for item in items if "study" in item.fixturenames}
-    first = next((item for item in items if item in sharing and of_studies(item)), None)
-    items.sort(key=lambda item: 0 if item is first else 3 if item in sharing else 1 if of_studies(item) else 2)
+    of_studies = {item for item in items if item.nodeid.startswith(OF_STUDIES)}
+    sharing = {item for item in of_studies if "study" in item.fixturenames}
+    first = next((item for item in items if item in sharing), None)
+    items.sort(key=lambda item: 0 if item is first else 3 if item in sharing else 1 if item in of_studies else 2)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a file's tests in one process, where they share what it makes, and keep their order.
+
+    By xdist's interface, because its marks for groups have no effect with this pytest
+    (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return nodeid if file.startswith(OF_STUDIES) and not file.endswith(TOGETHER) else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -31,8 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slurm)
-            if "on_cluster" in item.fixturenames:  # each process that shares the tests has a cluster of its own
-                item.add_marker(pytest.mark.xdist_group("on_cluster"))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 

@@ -227,7 +227,7 @@ def test_hours_are_flops_at_the_stated_share():
     assert device.seconds(Work(forward=100, training=50, decoding=20)) == 10 + 2 + 2 + 2
     slow, fast = (device_of("h100", backend, "bf16") for backend in ("transformers", "auto"))
     assert slow.peak == fast.peak == 989e12 and slow.decoding < fast.decoding
-    assert "answers by vLLM) with 989 TFLOP/s; 30% of that in forward passes" in str(fast)
+    assert "answers by vLLM) with 989 TFLOP/s; 30% of that in forward passes, 20% in training" in str(fast)
 
 
 def test_a_core_is_measured():

@@ -25,7 +25,7 @@ FIGURES = ("main_comparison", "accuracy_curve", "loss_curves", "learning_rate")
 ROWS = {"icl_gap": 2 * 3 * 3, "main_comparison": 2 * 5, "lambda_sweep": 5, "checkpoint_curve": 16 + 16}
 ROWS |= {"comparisons": 2 * 2, "seeds": 16 + 16}
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("rehearsal")]
+pytestmark = pytest.mark.slow
 
 
 class Rehearsal:

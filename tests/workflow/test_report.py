@@ -7,8 +7,6 @@ import pytest
 
 from project import Project
 
-pytestmark = pytest.mark.xdist_group("report")
-
 # Loaded by every Python process of a command; leaves a mark, so that a test knows that it was.
 NO_NETWORK = """\
 import os, pathlib, socket

@@ -68,7 +68,8 @@ class Packed:
         return self.input_ids.shape[1]
 
     def to(self, device: torch.device) -> Packed:
-        moved = {name: getattr(self, name).to(device) for name in ("input_ids", "position_ids", "cu_seq_lens")}
+        names = ("input_ids", "position_ids", "cu_seq_lens")
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
         return replace(self, **moved)
 
     def padded_places(self) -> Tensor:
@@ -122,7 +123,8 @@ class Selection:
         self.inverse = inverse
 
     def to(self, device: torch.device) -> Selection:
-        return Selection(self.index.to(device), self.tokens, self.inverse.to(device))
+        index, inverse = (x.to(device, non_blocking=True) for x in (self.index, self.inverse))
+        return Selection(index, self.tokens, inverse)
 
     def of(self, values: Tensor) -> Tensor:
         """Choose (chosen, …) of (tokens, …). Where a gradient is needed no token may be chosen twice."""

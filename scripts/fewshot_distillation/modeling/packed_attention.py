@@ -82,7 +82,7 @@ def packed_attention(
     cu_seq_lens_k, max_length_k = cu_seq_lens_q, max_length_q
     query, key, value = (_by_token(x) for x in (query, key, value))
     if layer is not None:
-        # By token, because whole rows are gathered faster than parts of each head's.
+        # By token, because whole rows are gathered faster than pieces of every head.
         key, value = (
             torch.cat([_by_token(first), own]).index_select(0, shared_keys.index)
             for first, own in zip(layer, (key, value), strict=True)

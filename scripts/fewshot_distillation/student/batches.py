@@ -41,9 +41,13 @@ class Batch:
     values: dict[int, Values]
 
     def to(self, device: torch.device) -> Batch:
-        """Move the batch to a device."""
+        """Move the batch to a device, without waiting for what that does."""
         heads = [
-            replace(h, chosen=h.chosen.to(device), labels=None if h.labels is None else h.labels.to(device))
+            replace(
+                h,
+                chosen=h.chosen.to(device),
+                labels=None if h.labels is None else h.labels.to(device, non_blocking=True),
+            )
             for h in self.heads
         ]
         states = {number: chosen.to(device) for number, chosen in self.states.items()}

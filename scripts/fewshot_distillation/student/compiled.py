@@ -16,8 +16,8 @@ log = logging.getLogger("fewshot_distillation")
 def compile_student(trainer: Trainer, cache: Path) -> None:
     """Compile the layers if `training.compile` is set.
 
-    Makes one pass before anything is trained, if they are compiled or on a GPU: kernels are chosen by the first batch,
-    which has to be the same where a run continues, and one of them may give other bytes each time.
+    Makes one pass before anything is trained, if they are compiled, since their kernels are chosen by the first batch,
+    which has to be the same where a run continues, or on a GPU, to find out what has no deterministic kernel.
 
     Args:
         cache: a folder for what was compiled, which later runs start from.

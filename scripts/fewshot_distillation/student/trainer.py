@@ -68,7 +68,7 @@ class Trainer:
         self.schedule = LearningRate(optimizer, training, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
-        # As a list, because walking through all modules for it takes as long as a layer.
+        # As a list, because collecting them takes as long as a layer.
         self.trained_parameters = [p for p in self.student.parameters() if p.requires_grad]
         self.ahead = Ahead(spec.learning.targets, caches, spec.schedule.max_steps)
         self._check_processes()
@@ -104,6 +104,10 @@ class Trainer:
                 "use FSDP with fsdp_version: 2, as envs/accelerate-fsdp.yaml does, or DeepSpeed"
             )
 
+    @property
+    def _copies(self) -> bool:
+        return isinstance(self.model, DistributedDataParallel)
+
     def _check_processes(self) -> None:
         size, processes = self.spec.training.effective_batch_size, self.accelerator.num_processes
         if size < processes:
@@ -138,8 +142,8 @@ class Trainer:
         plan = self.plan(step)
         totals = self._zeros(plan.tokens)
         for number in plan.mine:
-            loss, sums = self._forward(plan, number, self._weights(plan))
             with self._accumulating(last=number == plan.mine[-1]):
+                loss, sums = self._forward(plan, number, self._weights(plan))
                 # Processes average their gradients; here they are parts of one sum.
                 self.accelerator.backward(loss.sum() * world)
             for name, value in sums.items():
@@ -208,8 +212,10 @@ class Trainer:
 
     def rehearse(self, plan: StepPlan) -> None:
         """Pass the first micro batch of a step forwards and backwards, and leave no trace of it."""
-        loss, _ = self._forward(plan, plan.mine[0], self._weights(plan))
-        self.accelerator.backward(loss.sum())
+        # Copies of the model (DDP) exchange nothing, so that a pass that failed half-way can be tried again.
+        with self.model.no_sync() if self._copies else contextlib.nullcontext():
+            loss, _ = self._forward(plan, plan.mine[0], self._weights(plan))
+            self.accelerator.backward(loss.sum())
         self.optimizer.zero_grad()
 
     def _zeros(self, tokens: dict[str, int]) -> dict[str, torch.Tensor]:
@@ -250,13 +256,12 @@ class Trainer:
             save_full_checkpoint(folder, step, self.trained, self.model_folder, self.dtype, write)
 
     def _accumulating(self, last: bool) -> contextlib.AbstractContextManager:
-        """Around a micro batch: copies of a model (DDP) exchange gradients once a step, after its last one.
+        """Around both passes of a micro batch: copies of a model (DDP) exchange gradients once a step, after its last.
 
         Shards of a model (FSDP) do after every one, because a gradient that is not exchanged is kept whole.
         """
         self.accelerator.sync_gradients = last  # when DeepSpeed, in the backward pass, takes the step
-        once = isinstance(self.model, DistributedDataParallel)
-        return self.model.no_sync() if once and not last else contextlib.nullcontext()
+        return self.model.no_sync() if self._copies and not last else contextlib.nullcontext()
 
     def _seed(self, step: int, micro_batch: int) -> int:
         digest = hashlib.sha256(f"{self.spec.seed} {step} {micro_batch}".encode()).digest()
