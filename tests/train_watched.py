@@ -32,10 +32,13 @@ from accelerate.state import PartialState  # noqa: E402
 from accelerate.utils import DistributedType  # noqa: E402
 from torch.distributed import fsdp  # noqa: E402
 from torch.distributed._functional_collectives import AsyncCollectiveTensor  # noqa: E402
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook  # noqa: E402
 from torch.distributed.tensor import DTensor  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 from fewshot_distillation.modeling import load  # noqa: E402
-from fewshot_distillation.student import trainer  # noqa: E402
+from fewshot_distillation.student import run, trainer  # noqa: E402
+from fewshot_distillation.student.determinism import rehearse  # noqa: E402
 
 
 def pretend_gpu() -> None:
@@ -78,6 +81,28 @@ def watch_sharding(seen: dict) -> None:
 
     fsdp.fully_shard, Accelerator.prepare, Accelerator.backward = sharding, preparing, passing
     Accelerator.end_training = ending
+
+
+def watch_exchanges(seen: dict) -> None:
+    """How often copies of a model (DDP) average gradients, of which there is one bucket."""
+    seen["exchanges"] = 0
+    prepare = Accelerator.prepare
+
+    def exchanging(group: object, bucket: torch.distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        seen["exchanges"] += 1
+        return allreduce_hook(group, bucket)
+
+    def preparing(self: Accelerator, *arguments) -> tuple:
+        prepared = prepare(self, *arguments)
+        if isinstance(prepared[0], DistributedDataParallel):
+            prepared[0].register_comm_hook(None, exchanging)
+        return prepared
+
+    Accelerator.prepare = preparing
+
+
+def rehearse_as_on_a_gpu() -> None:
+    run.compile_student = lambda trainer, _cache: rehearse(trainer, trainer.plan(1))
 
 
 def watch_gathering(seen: dict) -> None:
@@ -142,8 +167,11 @@ if __name__ == "__main__":
         pretend_gpu()
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         compile_nothing()
+    else:
+        rehearse_as_on_a_gpu()
     seen = {"process": RANK}
     watch_sharding(seen)
+    watch_exchanges(seen)
     watch_gathering(seen)
     watch_writes(seen, str(Path(machine.state).parent))
     sys.argv[0] = str(TRAIN)

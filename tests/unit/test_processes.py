@@ -132,6 +132,16 @@ def test_two_processes_train_the_same_adapter(one_process: Path, two_processes: 
     assert_same_training(one_process, two_processes)
 
 
+def test_copies_exchange_gradients_once_a_step(setup: Setup, one_process: Path, tmp_path: Path):
+    """However many micro batches it has; the rehearsal exchanges none."""
+    changes = {"training__default__micro_batch_tokens": 160}
+    seen = watched(train(setup, tmp_path, 2, program=WATCHED, changes=changes))
+    steps = len(pd.read_csv(tmp_path / "run" / "metrics.csv"))
+    for one in seen:
+        assert one["exchanges"] == steps and one["gradients"][1] > 2 * steps
+    assert_same_training(one_process, tmp_path)
+
+
 def test_torchrun_starts_them_as_well(setup: Setup, one_process: Path, tmp_path: Path):
     train(setup, tmp_path, 2, launcher=TORCHRUN)
     assert_same_training(one_process, tmp_path)
