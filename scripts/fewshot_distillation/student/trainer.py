@@ -155,7 +155,7 @@ class Trainer:
         self.schedule.step()
         self.optimizer.zero_grad()
         # Reading a number waits for all that a GPU was given; before that, it was given the whole step.
-        metrics = self._metrics(step, totals, plan.tokens) | {"lr": rate, "grad_norm": float(norm)}
+        metrics = self._metrics(step, totals, plan.tokens, rate) | {"grad_norm": float(norm)}
         if not math.isfinite(metrics["loss"]) or not math.isfinite(metrics["grad_norm"]):
             examples = sorted(example.index for example in plan.examples)
             raise JobError(f"step {step}: the loss or its gradient is not finite (examples {examples})")
@@ -267,11 +267,13 @@ class Trainer:
         digest = hashlib.sha256(f"{self.spec.seed} {step} {micro_batch}".encode()).digest()
         return int.from_bytes(digest[:7], "big")
 
-    def _metrics(self, step: int, totals: dict[str, torch.Tensor], tokens: dict[str, int]) -> dict[str, Any]:
+    def _metrics(
+        self, step: int, totals: dict[str, torch.Tensor], tokens: dict[str, int], rate: float
+    ) -> dict[str, Any]:
         """Losses averaged over their tokens; a term without tokens is left out."""
         means = {name: totals[name].item() / count for name, count in tokens.items() if name in totals}
         weighted = {name: self._weight(step, name) * value for name, value in means.items()}
-        metrics = {"step": step, "loss": sum(weighted.values()), "ce": means.get("ce", math.nan)}
+        metrics = {"step": step, "loss": sum(weighted.values()), "ce": means.get("ce", math.nan), "lr": rate}
         targets = self.spec.learning.targets
         if targets:
             parts = [t.lam * means.get(f"target_{n}", 0.0) for n, t in enumerate(targets)]
