@@ -152,15 +152,18 @@ class Steps:
     def __init__(self, trainer: Trainer, steps: int) -> None:
         self.trainer, self.steps, self.step, self.flops, self.tokens = trainer, steps, 0, 0.0, 0
 
+    def _next(self) -> dict:
+        self.step += 1
+        return self.trainer.step(self.step)
+
     def __call__(self) -> tuple[float, float]:
+        for _ in range(SETTLING):
+            self._next()
         start, tokens = measuring.clock(), 0
-        for number in range(SETTLING + self.steps):
-            if number == SETTLING:
-                start, tokens = measuring.clock(), 0
-            self.step += 1
-            metrics = self.trainer.step(self.step)
+        for _ in range(self.steps):
+            metrics = self._next()
             tokens += metrics["tokens"]
-            self.flops += metrics["flops"] if number >= SETTLING else 0.0
+            self.flops += metrics["flops"]
         self.tokens += tokens
         seconds = measuring.clock() - start
         if torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,13 @@ from training import Setup, adapter_of
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch) -> None:
-    """Puts back afterwards what says where compiled code lies."""
+def environment(monkeypatch) -> Iterator[None]:
+    """Puts back afterwards what says where compiled code lies, and what may be nondeterministic."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         monkeypatch.setenv(name, "")
+    yield
+    torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 class Run:

@@ -104,10 +104,6 @@ class Trainer:
                 "use FSDP with fsdp_version: 2, as envs/accelerate-fsdp.yaml does, or DeepSpeed"
             )
 
-    @property
-    def _copies(self) -> bool:
-        return isinstance(self.model, DistributedDataParallel)
-
     def _check_processes(self) -> None:
         size, processes = self.spec.training.effective_batch_size, self.accelerator.num_processes
         if size < processes:
@@ -212,8 +208,7 @@ class Trainer:
 
     def rehearse(self, plan: StepPlan) -> None:
         """Pass the first micro batch of a step forwards and backwards, and leave no trace of it."""
-        # Copies of the model (DDP) exchange nothing, so that a pass that failed half-way can be tried again.
-        with self.model.no_sync() if self._copies else contextlib.nullcontext():
+        with self._no_exchange():  # so that a pass that failed half-way can be tried again
             loss, _ = self._forward(plan, plan.mine[0], self._weights(plan))
             self.accelerator.backward(loss.sum())
         self.optimizer.zero_grad()
@@ -261,7 +256,12 @@ class Trainer:
         Shards of a model (FSDP) do after every one, because a gradient that is not exchanged is kept whole.
         """
         self.accelerator.sync_gradients = last  # when DeepSpeed, in the backward pass, takes the step
-        return self.model.no_sync() if self._copies and not last else contextlib.nullcontext()
+        return contextlib.nullcontext() if last else self._no_exchange()
+
+    def _no_exchange(self) -> contextlib.AbstractContextManager:
+        """Keep copies of a model (DDP) from exchanging gradients, within both passes of a micro batch."""
+        copies = isinstance(self.model, DistributedDataParallel)
+        return self.model.no_sync() if copies else contextlib.nullcontext()
 
     def _seed(self, step: int, micro_batch: int) -> int:
         digest = hashlib.sha256(f"{self.spec.seed} {step} {micro_batch}".encode()).digest()
