@@ -44,7 +44,7 @@ def test_three_clicks_to_what_b_gets_right_and_c_wrong(opened, study: Study, rep
     page.locator(".pairs tbody tr").nth(B).locator("td").nth(C).get_by_role(
         "button", name=f"{len(wanted)} questions"
     ).click()
-    page.locator(".question summary").first.click()
+    opened.unfold(page.locator(".question").first)
     assert page.evaluate("window.clicks") == 3
     first = page.locator(".question").first
     assert first.locator(".inside > .text").first.inner_text() == study.test[wanted[0]]["question"]
@@ -80,12 +80,12 @@ def test_answers_of_some_conditions_only(opened, report: Path):
     page.get_by_text("Show the answers of …").click()
     page.get_by_label("A · 8-shot", exact=True).uncheck()
     assert opened.questions()[0] == "Question 0", "the filter is as it was"
-    page.locator(".question summary").first.click()
+    opened.unfold(page.locator(".question").first)
     shown = page.locator(".question").first.locator("h4").all_inner_texts()
     assert len(shown) == 4 and not any("8-shot" in name for name in shown)
     assert page.locator(".question .marks").first.locator(".mark").count() == 4
     page.get_by_label("A · 8-shot", exact=True).check()
-    page.locator(".question summary").first.click()
+    opened.unfold(page.locator(".question").first)
     assert page.locator(".question").first.locator("h4").count() == 5
 
 
@@ -96,7 +96,7 @@ def test_a_link_opens_one_question(opened, report: Path):
     assert opened.questions() == ["Question 42"]
     page.get_by_role("button", name="Show all questions").click()
     assert len(opened.questions()) >= 30
-    page.locator(".question summary").nth(7).click()
+    opened.unfold(page.locator(".question").nth(7))
     page.get_by_role("link", name="Link to this question").click()
     page.wait_for_function("document.querySelectorAll('.question').length === 1")
     assert opened.questions() == ["Question 7"] and page.url.endswith("#question-7")
@@ -120,8 +120,8 @@ def test_nothing_in_the_data_runs_or_asks(opened, report: Path):
     opened.open(report, "#questions")
     page = opened.page
     page.wait_for_selector(".question")
-    for summary in page.locator(".question summary").all()[: len(HOSTILE)]:
-        summary.click()
+    for question in page.locator(".question").all()[: len(HOSTILE)]:
+        opened.unfold(question)
     for details in page.locator("#repeat summary").all():
         details.click()
     page.wait_for_timeout(300)
@@ -148,6 +148,7 @@ def test_everything_can_be_reached_by_keyboard(opened, report: Path):
     assert "of 100 questions" in page.evaluate("document.activeElement.textContent")
     page.locator(".question summary").first.focus()
     page.keyboard.press("Enter")
+    page.wait_for_selector(".question[open] .answers")
     assert page.locator(".question[open]").count() == 1
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
@@ -160,7 +161,7 @@ def test_accessibility(opened, report: Path):
     opened.open(report, "#question-3")
     opened.page.wait_for_selector(".answers")
     opened.page.get_by_role("button", name="Show all questions").click()
-    opened.page.locator(".question summary").first.click()
+    opened.unfold(opened.page.locator(".question").first)
     found = axe.Axe().run(opened.page).response
     assert [(rule["id"], [node["html"][:160] for node in rule["nodes"]]) for rule in found["violations"]] == []
     passed = {rule["id"] for rule in found["passes"]}

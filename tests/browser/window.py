@@ -21,6 +21,11 @@ class Window:
     def open(self, path: Path, anchor: str = "") -> None:
         self.page.goto(f"file://{path}{anchor}")
 
+    def unfold(self, question) -> None:
+        """Open a question on the page; the browser tells the page of it later, which then puts the answers there."""
+        question.locator("summary").click()
+        question.locator(".answers").wait_for()
+
     def questions(self) -> list[str]:
         """Headings of the questions that are on the page."""
         return self.page.locator(".question > summary strong").all_inner_texts()
