@@ -14,6 +14,7 @@ from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
+from fewshot_distillation.student import optimizers
 from fewshot_distillation.student.examples import examples_of_step
 from fewshot_distillation.student.run import TrainInputs, train
 from fewshot_distillation.student.state import save_state
@@ -284,12 +285,23 @@ def test_a_model_without_gradient_checkpointing(setup: Setup, monkeypatch):
         setup.trainer("sft", gradient_checkpointing=True)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
-def test_another_optimizer_trains_and_continues(setup: Setup, tmp_path: Path, name: str, kind: type):
+OPTIMIZERS = [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+
+
+@pytest.mark.parametrize(("name", "kind"), OPTIMIZERS)
+@pytest.mark.parametrize("fused", [False, True], ids=["as on a CPU", "as on a GPU"])
+def test_every_optimizer_trains_and_continues(
+    setup: Setup, tmp_path: Path, name: str, kind: type, fused: bool, monkeypatch: pytest.MonkeyPatch
+):
     settings = {"training__default__optimizer": name, "training__default__learning_rate": 0.05}
+    # Steps of either form differ by rounding only.
+    plain = setup.trainer("sft", **settings)
+    monkeypatch.setattr(optimizers, "_on_a_gpu", lambda parameters: fused)
     trainer, other = (setup.trainer("sft", **settings) for _ in range(2))
     assert type(trainer.optimizer.optimizer) is kind
+    assert bool(trainer.optimizer.param_groups[0]["fused"]) is fused
     metrics = [trainer.step(step) for step in (1, 2)]
+    assert metrics[1]["loss"] == pytest.approx([plain.step(step) for step in (1, 2)][1]["loss"], rel=1e-4)
     save_state(tmp_path, 2, trainer.student, trainer.optimizer.optimizer, metrics)
     assert other.resume(tmp_path)[0] == 2
     rows = [one.step(3) for one in (trainer, other)]
