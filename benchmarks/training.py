@@ -22,7 +22,7 @@ import torch
 from workload import Workload, arguments
 
 from fewshot_distillation.data.rows import read_jsonl
-from fewshot_distillation.student.compiled import compile_student
+from fewshot_distillation.student.compiled import compile_and_rehearse
 from fewshot_distillation.student.determinism import be_deterministic
 from fewshot_distillation.student.examples import build_streams
 from fewshot_distillation.student.targets import TargetCache
@@ -184,7 +184,7 @@ def run(load: Workload) -> None:
             compiled = on_gpu and kind != PLAIN
             trainer = ours.trainer(kind.partition(",")[0], compile=compiled)
             start = measuring.clock()
-            compile_student(trainer, load.output / "compiled")
+            compile_and_rehearse(trainer, load.output / "compiled")
             if compiled and kind == kinds[0]:
                 notes.append(f"compiling took {measuring.clock() - start:.0f} s; the cache is kept in the output.")
             counted = Steps(trainer, steps)

@@ -9,11 +9,11 @@ os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.ge
 ENGINES = STUDY.config.evaluation.modules
 
 
-# Threads of a job that computes with the model. On a cluster the profile sets them; on one machine two jobs share it,
-# which wastes less of it than one that uses every core.
+# Threads of a job that computes with the model. On a cluster the profile sets them; on one machine as many jobs share it
+# as GPUs may be in use, and at least two, which waste less of it than one that uses every core.
 HEAVY_THREADS = SNAKEMAKE.cores or 8
 if SNAKEMAKE.is_driver and SNAKEMAKE.cores:
-    HEAVY_THREADS = max(1, SNAKEMAKE.cores // 2)
+    HEAVY_THREADS = max(1, SNAKEMAKE.cores // max(2, GPUS_HERE))
 
 
 def spec_of(job):

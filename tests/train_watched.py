@@ -102,7 +102,7 @@ def watch_exchanges(seen: dict) -> None:
 
 
 def rehearse_as_on_a_gpu() -> None:
-    run.compile_student = lambda trainer, _cache: rehearse(trainer, trainer.plan(1))
+    run.compile_and_rehearse = lambda trainer, _cache: rehearse(trainer, trainer.plan(1))
 
 
 def watch_gathering(seen: dict) -> None:

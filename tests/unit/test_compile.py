@@ -16,7 +16,8 @@ from fewshot_distillation.modeling.compile import compile_layers, worth_compilin
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of
 from fewshot_distillation.modeling.packed import Selection, pack, packed_hidden
 from fewshot_distillation.modeling.packed_attention import use_packed_attention
-from fewshot_distillation.student.compiled import compile_student
+from fewshot_distillation.student.compiled import compile_and_rehearse
+from fewshot_distillation.student.gradients import term_gradients
 from tiny import make_model, random_prompts
 from training import Setup, adapter_of
 
@@ -97,11 +98,27 @@ def test_a_run_that_compiles(tmp_path: Path, model_folder: Path, splits, monkeyp
     weights = []
     for choice in (True, False, "auto"):
         trainer = setup.trainer("layerwise", training__default__compile=choice)
-        compile_student(trainer, tmp_path / "cache")
+        compile_and_rehearse(trainer, tmp_path / "cache")
         trainer.step(1)
         weights.append(adapter_of(trainer))
     assert len(compiled) == 2, "the layers of the first run"
     assert all(torch.equal(weights[0], other) for other in weights[1:])
+
+
+def test_gradients_are_measured_through_compiled_layers(tmp_path: Path, model_folder: Path, splits, monkeypatch):
+    """Without a compiler for the kernels: what may be done with a compiled layer is decided before those are made."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compiled(function, backend="aot_eager", dynamic=True))
+    setup = Setup(tmp_path / "teacher", model_folder, splits[0])
+    found = []
+    for choice in (True, False):
+        trainer = setup.trainer("layerwise", training__default__compile=choice, training__default__lora__dropout=0.0)
+        compile_and_rehearse(trainer, tmp_path / "cache")
+        trainer.step(1)  # the first B is zero, and so is A's gradient
+        found.append([term_gradients(trainer, 2), trainer.step(2)["loss"]])
+    assert len(found[0][0]) == 3 and found[0][0] == pytest.approx(found[1][0], rel=1e-3)
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-4)
+    torch._dynamo.reset()
 
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -13,6 +13,7 @@ from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.selection import labelled_rows
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.examples import Streams, build_streams
+from fewshot_distillation.student.gradients import term_gradients
 from fewshot_distillation.teacher import activations
 from fewshot_distillation.teacher.activations import teacher_sequences
 from tiny import study, train_spec
@@ -231,7 +232,7 @@ def test_gradients_of_both_losses_add_up_to_the_step_s(setup: Setup, monkeypatch
     trainer = setup.trainer("layerwise", training__default__micro_batch_tokens=size)
     before = adapter_of(trainer).clone()
     trainer.step(1)  # B of a fresh adapter is zero, and so is A's gradient
-    found = trainer.gradients(2)
+    found = term_gradients(trainer, 2)
     norm = trainer.step(2)["grad_norm"]
     a, b, cosine = (found[f"grad_{name}"] for name in ("norm_ce", "norm_distillation", "cosine"))
     assert norm == pytest.approx((a * a + b * b + 2 * a * b * cosine) ** 0.5, rel=1e-4) and b > 0
@@ -239,4 +240,4 @@ def test_gradients_of_both_losses_add_up_to_the_step_s(setup: Setup, monkeypatch
     undisturbed = setup.trainer("layerwise", training__default__micro_batch_tokens=size)
     undisturbed.step(1), undisturbed.step(2)
     assert torch.equal(adapter_of(undisturbed), adapter_of(trainer))
-    assert setup.trainer("sft").gradients(1) == {}
+    assert term_gradients(setup.trainer("sft"), 1) == {}

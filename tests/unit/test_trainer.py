@@ -15,6 +15,7 @@ from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student import optimizers
+from fewshot_distillation.student import trainer as trainer_module
 from fewshot_distillation.student.examples import examples_of_step
 from fewshot_distillation.student.run import TrainInputs, train
 from fewshot_distillation.student.state import save_state
@@ -296,7 +297,8 @@ def test_every_optimizer_trains_and_continues(
     settings = {"training__default__optimizer": name, "training__default__learning_rate": 0.05}
     # Steps of either form differ by rounding only.
     plain = setup.trainer("sft", **settings)
-    monkeypatch.setattr(optimizers, "_on_a_gpu", lambda parameters: fused)
+    create = optimizers.optimizer_of
+    monkeypatch.setattr(trainer_module, "optimizer_of", lambda training, trained, _: create(training, trained, fused))
     trainer, other = (setup.trainer("sft", **settings) for _ in range(2))
     assert type(trainer.optimizer.optimizer) is kind
     assert bool(trainer.optimizer.param_groups[0]["fused"]) is fused

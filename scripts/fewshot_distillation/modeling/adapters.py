@@ -34,7 +34,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path, precision: str) -> Pre
     """
     if not is_adapter(checkpoint):
         return load_weights(checkpoint, precision)
-    adapted = adapt(load_model(model_folder, precision), checkpoint).eval()
+    adapted = merged = adapt(load_model(model_folder, precision), checkpoint).eval()
     unmerged = probe(adapted)
     if not torch.isfinite(unmerged).all():
         raise JobError(f"{checkpoint}: the outputs of the model with the adapter are not finite")
@@ -48,6 +48,7 @@ def load_checkpoint(model_folder: Path, checkpoint: Path, precision: str) -> Pre
     except (ValueError, NotImplementedError, AttributeError) as error:
         log.info("%s: not merged: %s", checkpoint, error)
     log.info("%s: a merged model would give other logits, so the adapter's layers stay separate", checkpoint)
+    del adapted, merged  # before the model is loaded again
     return adapt(load_model(model_folder, precision), checkpoint).eval().get_base_model()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import torch._dynamo
 import torch.fx.experimental._config
 from torch import Tensor, nn
 
@@ -41,6 +42,8 @@ def compile_layers(decoder: nn.Module, cache: Path) -> None:
     os.environ["TRITON_CACHE_DIR"] = str(cache.resolve() / "triton")
     # Sizes that happen to be equal in the first batch (sequences + 1 and heads) aren't so in the next.
     torch.fx.experimental._config.use_duck_shape = False
+    # DDP would have each layer compiled in pieces, one for each of its messages.
+    torch._dynamo.config.optimize_ddp = False
     for layer in decoder.layers:
         # Not trying out which kernel is the fastest, since the fastest may sum in another order next time.
         layer.forward = torch.compile(layer.forward, dynamic=True, options={"deterministic": True})

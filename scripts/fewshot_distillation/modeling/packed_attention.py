@@ -113,6 +113,7 @@ def _flash(query: Tensor, value: Tensor) -> bool:
         query.is_cuda
         and query.dtype in (torch.float16, torch.bfloat16)
         and query.shape[-1] == value.shape[-1] <= _FLASH_FEATURES
+        and query.shape[-1] % 8 == 0
         and torch.cuda.get_device_capability(query.device) >= (8, 0)
     )
 

@@ -22,9 +22,9 @@ from ..config.specs import JobSpec
 from . import energy
 from .errors import JobError, full_disk
 from .files import sha256, write_json
-from .gpus import check_gpus
+from .gpus import check_gpus, take_gpus
 from .plans import refusal
-from .processes import LAUNCH, RANK, WORLD_SIZE, start_processes
+from .processes import LAUNCH, LAUNCHED, RANK, WORLD_SIZE, start_processes
 from .provenance import provenance, surroundings, versions
 from .workspace import Workspace
 
@@ -126,6 +126,8 @@ def job(
     try:
         text = Path(paths.spec[1:]).read_text() if paths.spec.startswith("@") else paths.spec
         spec, machine = spec_type.model_validate_json(text), Machine.model_validate_json(paths.machine)
+        if not LAUNCHED:
+            take_gpus(machine.gpus)
         if process_per_gpu:
             start_processes(max(machine.gpus, 1), machine.accelerate)
         log.info("%s", shlex.join(["python", *sys.argv]))

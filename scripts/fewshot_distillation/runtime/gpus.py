@@ -1,13 +1,21 @@
 """The GPUs that a job requested, and those that it sees."""
 
+import fcntl
+import logging
 import os
+import tempfile
+import time
 from pathlib import Path
 
 from .errors import JobError
 from .plans import ON_CLUSTER
 
+log = logging.getLogger("fewshot_distillation")
+
 # Present where a driver for NVIDIA's or AMD's GPUs is loaded.
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")
+# A folder for each of NVIDIA's GPUs.
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def visible_gpus() -> list[str] | None:
@@ -48,3 +56,43 @@ def check_gpus(requested: int) -> None:
                 f"{wanted}, but PyTorch {torch.__version__} can use {torch.cuda.device_count()}; install a build for "
                 "this machine's driver"
             )
+
+
+def take_gpus(requested: int) -> None:
+    """Choose GPUs that no other job of this user works on, and hide the others, until this process ends.
+
+    Waits until enough are free. A cluster's scheduler does this itself. Nothing is done where GPUs can't be counted.
+    """
+    names = visible_gpus()
+    if names is None and NVIDIA_GPUS.is_dir():
+        names = [str(number) for number in range(len(list(NVIDIA_GPUS.iterdir())))]
+    if requested < 1 or not names or ON_CLUSTER in os.environ:
+        return
+    requested, logged = min(requested, len(names)), False
+    while len(taken := _free(names, requested)) < requested:
+        for lock in taken.values():
+            os.close(lock)
+        if not logged:
+            log.info("waiting for %d of the GPUs %s, which other jobs use", requested, ",".join(names))
+            logged = True
+        time.sleep(1)
+    for lock in taken.values():
+        os.set_inheritable(lock, True)  # by the launcher that this process may become
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+
+
+def _free(names: list[str], wanted: int) -> dict[str, int]:
+    """Lock up to so many of these GPUs; the operating system opens a lock when its process ends, however it ends."""
+    folder = Path(tempfile.gettempdir()) / f"fewshot_distillation-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    locked: dict[str, int] = {}
+    for name in names:
+        if len(locked) == wanted:
+            break
+        lock = os.open(folder / f"gpu-{name.strip()}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked[name] = lock
+        except BlockingIOError:
+            os.close(lock)
+    return locked

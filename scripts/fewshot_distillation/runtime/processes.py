@@ -20,6 +20,8 @@ LAUNCHER = os.getppid()
 LAUNCH = f"{LAUNCHER}-{os.environ.get('MASTER_PORT', 0)}"
 # Set in what `start_processes` has started.
 STARTED = "FEWSHOT_DISTILLATION_STARTED"
+# Whether a launcher has started this process.
+LAUNCHED = STARTED in os.environ or "RANK" in os.environ
 
 
 def start_processes(count: int, config_file: str | None = None) -> None:
@@ -32,7 +34,7 @@ def start_processes(count: int, config_file: str | None = None) -> None:
     Raises:
         JobError: a launcher has started another number of processes.
     """
-    if STARTED in os.environ or "RANK" in os.environ:
+    if LAUNCHED:
         if count != WORLD_SIZE:
             raise JobError(
                 f"expected {count} processes, one for each requested GPU, but the launcher started {WORLD_SIZE}; run "

@@ -13,11 +13,11 @@ from .trainer import Trainer
 log = logging.getLogger("fewshot_distillation")
 
 
-def compile_student(trainer: Trainer, cache: Path) -> None:
-    """Compile the layers if `training.compile` is set.
+def compile_and_rehearse(trainer: Trainer, cache: Path) -> None:
+    """Compile the layers if `training.compile` asks for it, and make a pass before anything is trained.
 
-    Makes one pass before anything is trained, if they are compiled, since their kernels are chosen by the first batch,
-    which has to be the same where a run continues, or on a GPU, to find out what has no deterministic kernel.
+    Kernels of compiled layers are chosen by the first batch, which has to be the same where a run continues; on a GPU
+    the pass also finds out what has no deterministic kernel.
 
     Args:
         cache: a folder for what was compiled, which later runs start from.

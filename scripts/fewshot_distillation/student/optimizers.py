@@ -1,5 +1,6 @@
 """Optimizers by their names in the configuration."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -14,14 +15,12 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 }
 
 
-def optimizer_of(training: Training, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
-    """Create the optimizer of a recipe for these parameters."""
-    parameters = list(parameters)
-    # PyTorch's fused form takes a few kernels for all parameters together; its default on a CPU is another one.
-    fused = True if _on_a_gpu(parameters) else None
-    settings = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": fused}
-    return OPTIMIZERS[training.optimizer](parameters, **settings)
+def optimizer_of(training: Training, parameters: Iterable[nn.Parameter], fused: bool = False) -> optim.Optimizer:
+    """Create the optimizer of a recipe for these parameters.
 
-
-def _on_a_gpu(parameters: list[nn.Parameter]) -> bool:
-    return all(parameter.is_cuda for parameter in parameters)
+    Args:
+        fused: whether to take PyTorch's form with a few kernels for all parameters together, if there is one.
+    """
+    kind = OPTIMIZERS[training.optimizer]
+    form = {"fused": True} if fused and "fused" in inspect.signature(kind).parameters else {}
+    return kind(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, **form)

@@ -20,9 +20,10 @@ from ..runtime.errors import JobError
 from ..runtime.files import folder_digests, sha256, write_json
 from ..runtime.progress import progress, speed_text
 from ..runtime.workspace import Workspace
-from .compiled import compile_student
+from .compiled import compile_and_rehearse
 from .determinism import be_deterministic
 from .examples import build_streams
+from .gradients import measurable, term_gradients
 from .state import save_state
 from .targets import TargetCache
 from .trainer import Trainer
@@ -56,7 +57,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     split = sha256(inputs.train)
     caches = [TargetCache(target, *files, len(rows), split) for target, files in pairs]
     trainer = Trainer(spec, model_folder, streams, caches, machine.gradient_checkpointing)
-    compile_student(trainer, work.folder.parents[1] / "compiled")
+    compile_and_rehearse(trainer, work.folder.parents[1] / "compiled")
     prompts = digest_of(example.sequence.ids for example in streams.all)
     states, checkpoints = work.folder / f"steps-{prompts[:16]}", work["checkpoints"]
     accelerator = trainer.accelerator
@@ -68,14 +69,13 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     accelerator.wait_for_everyone()  # before the first process saves a newer state
     _start_trackers(accelerator, spec, machine.trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
-    if machine.log_gradients_every and spec.learning.targets and accelerator.num_processes > 1:
-        log.info("gradients aren't measured (log_gradients_every): that takes a run of one process")
+    every = machine.log_gradients_every if measurable(trainer) else 0
+    if machine.log_gradients_every > every and spec.learning.targets:
+        log.info("gradients aren't measured (log_gradients_every): that takes one process with all weights")
     speed = Speed(peak_of(accelerator.device), accelerator.num_processes)
     what = f"train {spec.condition_name}"
     for step in progress(range(done + 1, total + 1), what, total, done, "step", note=speed.recent):
-        measured = {}
-        if machine.log_gradients_every and (step - 1) % machine.log_gradients_every == 0:
-            measured = trainer.gradients(step)
+        measured = term_gradients(trainer, step) if every and (step - 1) % every == 0 else {}
         row = trainer.step(step) | measured
         row["tokens_per_second"] = speed.of_step(row.pop("tokens"), row.pop("flops"))
         metrics.append(row)

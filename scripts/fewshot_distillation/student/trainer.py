@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch.nn.parallel import DistributedDataParallel
 
+from ..config.conditions import Learning
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
 from ..modeling.hidden_states import decoder_of
@@ -58,13 +59,16 @@ class Trainer:
         self.padded = not is_packed(decoder)
         self.work = StepWork(decoder, self.student.base[0].get_output_embeddings())
         # The student decides the precision, because FSDP and DeepSpeed would round targets and gradients as well.
-        self.accelerator = Accelerator(mixed_precision="no", cpu=where.type == "cpu")
+        self.accelerator = Accelerator(
+            mixed_precision="no", cpu=where.type == "cpu", kwargs_handlers=[_copies(spec.learning)]
+        )
         self._set_up_sharding()
         if spec.lora and self.accelerator.distributed_type != DistributedType.DEEPSPEED:
             use_lean_lora(self.trained)
         trained = [p for p in self.student.parameters() if p.requires_grad]
         training = spec.training
-        optimizer = optimizer_of(training, trained)
+        fused = where.type == "cuda" and self.accelerator.distributed_type != DistributedType.DEEPSPEED
+        optimizer = optimizer_of(training, trained, fused)
         self.schedule = LearningRate(optimizer, training, spec.schedule.max_steps)
         self.model, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.model.train()
@@ -98,6 +102,8 @@ class Trainer:
                 import deepspeed
 
                 deepspeed.zero.Init(module=self.student, config_dict_or_path=plugin.deepspeed_config)
+                for buffer in self.student.buffers():  # which it leaves where they are
+                    buffer.data = buffer.data.to(self.accelerator.device)
         elif kind == DistributedType.MEGATRON_LM or (kind == DistributedType.FSDP and not self.accelerator.is_fsdp2):
             raise JobError(
                 f"models.{self.spec.model.name}.accelerate: training can't be sharded by {kind.value} in this form; "
@@ -139,7 +145,7 @@ class Trainer:
         totals = self._zeros(plan.tokens)
         for number in plan.mine:
             with self._accumulating(last=number == plan.mine[-1]):
-                loss, sums = self._forward(plan, number, self._weights(plan))
+                loss, sums = self.forward(plan, number, self.weights(plan))
                 # Processes average their gradients; here they are parts of one sum.
                 self.accelerator.backward(loss.sum() * world)
             for name, value in sums.items():
@@ -164,35 +170,6 @@ class Trainer:
         spans = [plan.tokens[f"target_{n}"] for n, t in enumerate(self.spec.learning.targets) if t.target == "logits"]
         return {"tokens": sum(lengths), "flops": self.work.flops(lengths, max([logits, *spans]))}
 
-    def gradients(self, step: int) -> dict[str, float]:
-        """Measure what cross-entropy and distillation ask of the weights before a step, without taking it.
-
-        Every parameter's gradient of w L_CE and of λ Σ_t λ_t L_t over the effective batch, with the dropout masks of
-        the step itself. Empty without both terms, and where several processes share a model or its batch.
-
-        Returns:
-            `grad_norm_ce`, `grad_norm_distillation`, and `grad_cosine` between the two.
-        """
-        plan = self.plan(step)
-        weights = self._weights(plan)
-        parts = {"ce": weights.get("ce", 0.0)}, {name: w for name, w in weights.items() if name != "ce"}
-        if self.accelerator.num_processes > 1 or not all(any(part.values()) for part in parts):
-            return {}
-        trained = self.trained_parameters
-        total = [0.0, 0.0]
-        for number in plan.mine:
-            losses, _ = self._forward(plan, number, *parts, again=True)
-            for which, loss in enumerate(losses.unbind()):
-                found = torch.autograd.grad(loss, trained, retain_graph=which == 0, allow_unused=True)
-                flat = [torch.zeros_like(p) if g is None else g for p, g in zip(trained, found, strict=True)]
-                total[which] = total[which] + torch.cat([g.flatten().float() for g in flat])
-        ce, distillation = total
-        return {
-            "grad_norm_ce": ce.norm().item(),
-            "grad_norm_distillation": distillation.norm().item(),
-            "grad_cosine": torch.nn.functional.cosine_similarity(ce, distillation, dim=0).item(),
-        }
-
     def plan(self, step: int) -> StepPlan:
         """What a step reads: its examples, their micro batches, and how many tokens each term is averaged over."""
         training = self.spec.training
@@ -200,6 +177,12 @@ class Trainer:
         lengths = [len(example.sequence.ids) for example in examples]
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         batches = micro_batches(lengths, training.micro_batch_tokens, world, self.padded)
+        if SHARDED and len(batches) % world:
+            # Each pass gathers weights from all processes, so none may make one more than the others.
+            raise JobError(
+                f"{len(batches)} micro batches can't be shared evenly by {world} processes that shard a model; make "
+                "training.effective_batch_size a multiple of the processes, or raise micro_batch_tokens"
+            )
         tokens = {"ce": sum(len(e.sequence.answer) for e in examples if e.cross_entropy)}
         for number, target in enumerate(self.spec.learning.targets):
             tokens[f"target_{number}"] = sum(len(e.sequence.span(target.span)) for e in examples if e.targets)
@@ -209,7 +192,7 @@ class Trainer:
     def rehearse(self, plan: StepPlan) -> None:
         """Pass the first micro batch of a step forwards and backwards, and leave no trace of it."""
         with self._no_exchange():  # so that a pass that failed half-way can be tried again
-            loss, _ = self._forward(plan, plan.mine[0], self._weights(plan))
+            loss, _ = self.forward(plan, plan.mine[0], self.weights(plan))
             self.accelerator.backward(loss.sum())
         self.optimizer.zero_grad()
 
@@ -222,15 +205,15 @@ class Trainer:
                 zeros[f"cosine_{number}"] = torch.zeros(len(capture.blocks), device=where)
         return zeros
 
-    def _forward(
-        self, plan: StepPlan, number: int, *weights: dict[str, float], again: bool = False
+    def forward(
+        self, plan: StepPlan, number: int, weights: dict[str, float], again: bool = False
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Compute a micro batch's loss for each of `weights`, and its terms' sums; `again`: its step is read again."""
+        """Compute a micro batch's loss, (1,), and its terms' sums; `again`: its step is read again afterwards."""
         batch = self.ahead.batch(plan, number, self.plan, again)
         torch.manual_seed(self._seed(plan.step, number))
-        return self.model(batch.to(self.accelerator.device), list(weights))
+        return self.model(batch.to(self.accelerator.device), [weights])
 
-    def _weights(self, plan: StepPlan) -> dict[str, float]:
+    def weights(self, plan: StepPlan) -> dict[str, float]:
         """The weight of each term's sum in L = w L_CE + λ Σ_t λ_t L_t, whose terms are means over their tokens."""
         return {name: self._weight(plan.step, name) / count for name, count in plan.tokens.items() if count}
 
@@ -289,6 +272,16 @@ class Trainer:
                 shares = (cosine / tokens[f"target_{number}"]).tolist()
                 metrics |= {f"cosine_layer_{k}{suffix}": share for k, share in zip(numbers, shares, strict=True)}
         return metrics
+
+
+def _copies(learning: Learning) -> DistributedDataParallelKwargs:
+    """How copies of a model (DDP) exchange gradients: of weights that a pass may leave unused they ask first.
+
+    Those are weights above the layers whose hidden states are learned, where no logits are.
+    """
+    only_states = learning.cross_entropy == 0 or learning.sft_examples is not None
+    unused = only_states and any(target.target == "hidden_states" for target in learning.targets)
+    return DistributedDataParallelKwargs(find_unused_parameters=unused)
 
 
 def _base_name(spec: TrainSpec) -> str:
