@@ -66,7 +66,7 @@ class Config(Strict):
     results: LocalPath = Field(
         "results",
         pattern=r"^[^*?\[\]]+$",
-        description="Folder of everything that is produced; like every path here, `~` in it is written out.",
+        description="Folder of everything that is produced; like every path here, `~` in it is expanded.",
     )
     dataset: str = Field(description="Name of the dataset of this study.")
     seeds: list[Seed] = Field([42], min_length=1, description="Seeds of the training runs.")
@@ -79,7 +79,8 @@ class Config(Strict):
         ["strict", "flexible"],
         min_length=1,
         description="Rules by which answers are scored, all of them from the same answers; tables have a column for "
-        "each. Which there are depends on the dataset's task; every task has `strict` and `flexible`.",
+        "each. Every task has `strict` and `flexible`; GSM8K's also `study_code`, `lm_eval_strict` and "
+        "`lm_eval_flexible`. What each counts as right is in `tasks/<task>.py` and in the analysis.",
     )
     metric: str = Field("strict", description="The scorer whose accuracy tables, figures and verdicts use.")
     confidence: float = Field(

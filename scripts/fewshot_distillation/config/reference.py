@@ -93,5 +93,5 @@ def _bounds(field: dict[str, Any]) -> str:
         "maximum": "at most",
         "exclusiveMaximum": "less than",
     }
-    limits = [f"{words[key]} {field[key]:g}" for key in words if key in field]
+    limits = [f"{words[key]} {field[key]:.10g}" for key in words if key in field]
     return field.get("description", "") + (f" ({', '.join(limits)})" if limits else "")

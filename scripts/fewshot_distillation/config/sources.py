@@ -45,6 +45,8 @@ class FilesDataset(Strict):
     """Two local JSONL files whose rows have the columns that the dataset's task reads."""
 
     class Paths(Strict):
+        """The two splits of a dataset of one's own."""
+
         train: LocalPath = Field(description="JSONL file of training examples.")
         test: LocalPath = Field(description="JSONL file of test examples.")
 

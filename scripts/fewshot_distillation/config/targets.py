@@ -61,10 +61,10 @@ class HiddenStatesFields(Strict):
         "last token, so that the first answer token is left out.",
     )
     loss: Annotated[str, _loss_of("hidden_states")] = Field(
-        "layerwise", description="File of `student/losses/hidden_states`."
+        "layerwise", description="`layerwise`, or another file of `student/losses/hidden_states`."
     )
     layers: Literal["all"] | list[Annotated[int, Field(ge=0)]] = Field(
-        "all", description="`all`, or layer numbers counted from 0."
+        "all", description="`all` (of a position), or layer numbers counted from 0."
     )
     normalize: bool = Field(True, description="Scale each hidden state to unit L2 norm first.")
     reduction: Literal["sum", "mean"] = Field(
@@ -92,7 +92,10 @@ class LogitsFields(Strict):
     teacher: str = Field(description="Name of the teacher whose targets are learned.")
     span: Span = Field("question_end", description="As for hidden states.")
     divergence: Annotated[str, _loss_of("logits")] = Field(
-        "forward_kl", description="Divergence between the distributions: a file of `student/losses/logits`."
+        "forward_kl",
+        description="Divergence between the distributions, a file of `student/losses/logits`: `forward_kl`, "
+        "`reverse_kl`, `jensen_shannon` (parameter `beta`) or `squared_error` (of raw logits, "
+        "at no temperature), and your own.",
     )
     parameters: dict[str, float] = Field({}, description="Parameters of the divergence, such as `beta`.")
     temperature: float = Field(2.0, gt=0, le=100, description="Temperature T of both distributions.")
