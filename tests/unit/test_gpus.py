@@ -65,6 +65,11 @@ def test_a_job_that_wants_several_waits_for_all_and_holds_none_meanwhile(start):
     assert both.stdout.readline().strip() == "4,5"
 
 
+def test_part_of_a_gpu_by_its_name(start):
+    parts = "MIG-GPU-5c89/1/0,MIG-GPU-5c89/2/0"
+    assert [start(1, parts).stdout.readline().strip() for _ in range(2)] == parts.split(",")
+
+
 def test_more_than_there_are(start):
     assert start(3).stdout.readline().strip() == "4,5"
 

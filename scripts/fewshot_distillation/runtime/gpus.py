@@ -89,7 +89,7 @@ def _free(names: list[str], wanted: int) -> dict[str, int]:
     for name in names:
         if len(locked) == wanted:
             break
-        lock = os.open(folder / f"gpu-{name.strip()}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(folder / f"gpu-{name.strip().replace('/', '-')}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             locked[name] = lock
