@@ -39,8 +39,6 @@ study: .venv/ready
 test: .venv/ready-dev
 	$(PYTEST) -n $(WORKERS) -m "not slow and not slurm and not vllm"
 
-# Tests of faults and of clusters wait more than they compute.
-test-all: WORKERS = 3
 test-all: .venv/ready-dev slurm chromium
 	$(PYTEST) -n $(WORKERS) -m "not vllm"
 	$(MAKE) test-vllm

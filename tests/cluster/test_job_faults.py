@@ -32,7 +32,7 @@ def test_job_over_its_time_limit(prepared: ClusterProject, undisturbed: Project)
     driver = prepared.start_training()
     (job,) = prepared.active("RUNNING", rule="train")
     # Slurm counts in minutes and looks every half of one; this says the minutes are over.
-    prepared.slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
+    prepared.slurm.run("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now+5seconds")
     saved = prepared.saved_step()
     finish(driver, prepared)
     assert states(prepared) == ["TIMEOUT", "COMPLETED"]

@@ -66,6 +66,6 @@ def test_other_errors_are_raised(setup: Setup, monkeypatch, message: str):
     def fail(*_):
         raise RuntimeError(message)
 
-    monkeypatch.setattr(trainer, "_forward", fail)
+    monkeypatch.setattr(trainer, "forward", fail)
     with pytest.raises(RuntimeError, match=message.partition(" ")[0]):
         rehearse(trainer, trainer.plan(1))

@@ -14,11 +14,8 @@ from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.modeling.adapters import load_checkpoint
 from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
-from fewshot_distillation.student import optimizers
-from fewshot_distillation.student import trainer as trainer_module
 from fewshot_distillation.student.examples import examples_of_step
 from fewshot_distillation.student.run import TrainInputs, train
-from fewshot_distillation.student.state import save_state
 from fewshot_distillation.student.targets import TargetCache
 from tiny import fetched_model, write_dataset
 from training import Setup, adapter_of
@@ -106,13 +103,13 @@ def test_loss_is_what_the_documentation_says(setup: Setup):
 def test_the_first_steps_are_an_epoch(setup: Setup, monkeypatch):
     """Twelve examples in three steps of four; counting steps from another number would leave some out."""
     trainer, seen = setup.trainer("sft"), []
-    forward = trainer._forward
+    forward = trainer.forward
 
     def noted(plan, number: int, *weights: dict) -> tuple:
         seen.extend(example.index for example in plan.micro_batches[number])
         return forward(plan, number, *weights)
 
-    monkeypatch.setattr(trainer, "_forward", noted)
+    monkeypatch.setattr(trainer, "forward", noted)
     for step in range(1, 4):
         trainer.step(step)
     assert sorted(seen) == list(range(12))
@@ -284,28 +281,3 @@ def test_a_model_without_gradient_checkpointing(setup: Setup, monkeypatch):
     monkeypatch.setattr(Qwen3ForCausalLM, "supports_gradient_checkpointing", False)
     with pytest.raises(JobError, match="models.tiny.gradient_checkpointing: Qwen3ForCausalLM doesn't have it"):
         setup.trainer("sft", gradient_checkpointing=True)
-
-
-OPTIMIZERS = [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
-
-
-@pytest.mark.parametrize(("name", "kind"), OPTIMIZERS)
-@pytest.mark.parametrize("fused", [False, True], ids=["as on a CPU", "as on a GPU"])
-def test_every_optimizer_trains_and_continues(
-    setup: Setup, tmp_path: Path, name: str, kind: type, fused: bool, monkeypatch: pytest.MonkeyPatch
-):
-    settings = {"training__default__optimizer": name, "training__default__learning_rate": 0.05}
-    # Steps of either form differ by rounding only.
-    plain = setup.trainer("sft", **settings)
-    create = optimizers.optimizer_of
-    monkeypatch.setattr(trainer_module, "optimizer_of", lambda training, trained, _: create(training, trained, fused))
-    trainer, other = (setup.trainer("sft", **settings) for _ in range(2))
-    assert type(trainer.optimizer.optimizer) is kind
-    assert bool(trainer.optimizer.param_groups[0]["fused"]) is fused
-    metrics = [trainer.step(step) for step in (1, 2)]
-    assert metrics[1]["loss"] == pytest.approx([plain.step(step) for step in (1, 2)][1]["loss"], rel=1e-4)
-    save_state(tmp_path, 2, trainer.student, trainer.optimizer.optimizer, metrics)
-    assert other.resume(tmp_path)[0] == 2
-    rows = [one.step(3) for one in (trainer, other)]
-    assert rows[0] == rows[1] and torch.equal(adapter_of(trainer), adapter_of(other))
-    assert not torch.equal(adapter_of(trainer), adapter_of(setup.trainer("sft", **settings)))
