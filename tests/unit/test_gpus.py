@@ -90,6 +90,15 @@ def test_where_nothing_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == settings.get("CUDA_VISIBLE_DEVICES")
 
 
+def test_amd_s_are_named_by_their_own_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv(ON_CLUSTER, raising=False)
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "2,3")
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
+    gpus.take_gpus(1)
+    assert os.environ["ROCR_VISIBLE_DEVICES"] == "2" and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
 def test_gpus_are_counted_by_the_driver_s_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for name in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", ON_CLUSTER):
         monkeypatch.delenv(name, raising=False)

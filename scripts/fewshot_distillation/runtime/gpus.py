@@ -16,11 +16,12 @@ log = logging.getLogger("fewshot_distillation")
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")
 # A folder for each of NVIDIA's GPUs.
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 
 def visible_gpus() -> list[str] | None:
     """Return the GPUs that the scheduler left visible to this process; None where it sets none."""
-    for variable in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+    for variable in VISIBLE:
         if variable in os.environ:
             # Older Slurms write NoDevFiles for none.
             return [name for name in os.environ[variable].split(",") if name.strip() not in ("", "NoDevFiles")]
@@ -78,7 +79,8 @@ def take_gpus(requested: int) -> None:
         time.sleep(1)
     for lock in taken.values():
         os.set_inheritable(lock, True)  # by the launcher that this process may become
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+    # AMD's variable has names of its own, which NVIDIA's would take for numbers among these.
+    os.environ[next((variable for variable in VISIBLE if variable in os.environ), VISIBLE[0])] = ",".join(taken)
 
 
 def _free(names: list[str], wanted: int) -> dict[str, int]:
