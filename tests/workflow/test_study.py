@@ -60,10 +60,10 @@ def test_predictions_keep_every_generation(finished: Project):
     assert set(predictions["finish_reason"]) <= {"stop", "length"}
 
 
-def test_a_second_call_has_nothing_to_do(finished: Project):
+def test_a_second_call_has_nothing_to_do(finished: Project, study: Project):
     assert not finished.planned("all")
     assert "Nothing to be done" in finished.run("-n", "all", fresh=True), "a Snakemake that is forked says the same"
-    assert not finished.path(".state").exists(), "finished work is cleared away"
+    assert not study.path(".state").exists(), "finished work is cleared away"
 
 
 @pytest.mark.parametrize("rule", ["train", "eval_checkpoint", "precompute_activations"])
