@@ -65,10 +65,6 @@ class ClusterProject(Project):
         (self.folder / "slurm").mkdir(exist_ok=True)
         (self.folder / "slurm" / "config.yaml").write_text(text)
 
-    def run(self, *arguments: str, check: bool = True, fresh: bool = True) -> str:
-        """Run `impatient.py` to its end; what it printed."""
-        return super().run(*arguments, check=check, fresh=fresh)
-
     def command(self, *arguments: str) -> list[str]:
         workflow = ["-s", str(self.source / "Snakefile")]
         return [sys.executable, str(HERE / "impatient.py"), *workflow, "--profile", "slurm", *arguments]

@@ -49,7 +49,7 @@ def test_job_over_its_memory(prepared: ClusterProject, undisturbed: Project, mon
         f"{head}  train:{tail.replace('64000 * attempt', '1500 * attempt', 1)}"
     )
     monkeypatch.setenv("PYTHONPATH", str(GREEDY))
-    prepared.run(TRAINED)
+    prepared.run(TRAINED, fresh=True)
     killed, *_, done = states(prepared)
     assert killed in ("OUT_OF_MEMORY", "FAILED", "CANCELLED") and done == "COMPLETED"
     assert [job["MinMemoryNode"] for job in prepared.jobs("train")] == ["1500M", "3000M"]

@@ -127,7 +127,11 @@ def test_what_makes_the_family_special_matters(family: Family):
         assert (changed(ids).logits - before).abs().max() > 0.1, name
 
 
-@pytest.fixture(scope="module", params=LAMBDA)
+# Losses of the others are compared for each family in test_family_losses.py.
+CONDITIONS = [pytest.param(name, marks=() if name == "sft" else pytest.mark.slow) for name in LAMBDA]
+
+
+@pytest.fixture(scope="module", params=CONDITIONS)
 def run(request, family: Family, tmp_path_factory) -> Path:
     return family.setup.train(request.param, tmp_path_factory.mktemp("run"))
 

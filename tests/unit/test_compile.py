@@ -64,6 +64,7 @@ class Run:
         return [loss.detach(), *gradients, *(p.detach().clone() for p in self.trained)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for a CPU with g++")
 def test_compiled_layers(tmp_path: Path):
     folder, cache = make_model(tmp_path / "model"), tmp_path / "cache"

@@ -17,13 +17,13 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "openai", "v
 FIGURES = [path.stem for path in (SCRIPTS / "fewshot_distillation" / "analysis" / "figures").glob("*.py")]
 
 
-def loaded_by(code: str) -> set[str]:
-    """Top-level modules that a fresh interpreter has after it has run the code."""
-    listing = "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
-    command = [sys.executable, "-c", f"{code}\n{listing}"]
-    done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True)
+def loaded_by(*codes: str) -> list[set[str]]:
+    """Top-level modules that a fresh interpreter has after it has run each code."""
+    listing = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    text = "\n".join(["import json, sys", *(f"{code}\n{listing}" for code in codes)])
+    done = subprocess.run([sys.executable, "-c", text], cwd=SCRIPTS, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return [set(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def imports_of(program: str) -> str:
@@ -34,18 +34,22 @@ def imports_of(program: str) -> str:
     return benchmark.imports_of(SCRIPTS / f"{program}.py")
 
 
-@pytest.mark.parametrize("program", LIGHT)
-def test_what_works_on_tables_needs_no_model_packages(program: str):
-    code = imports_of(program)
-    if program == "plot":
-        code += "".join(f"\nimport fewshot_distillation.analysis.figures.{name}" for name in FIGURES)
-    assert loaded_by(code) & HEAVY == set()
+def test_what_works_on_tables_needs_no_model_packages():
+    """The programs share an interpreter, which has none of them after each."""
+    figures = "".join(f"\nimport fewshot_distillation.analysis.figures.{name}" for name in FIGURES)
+    loaded = loaded_by(*(imports_of(program) + (figures if program == "plot" else "") for program in LIGHT))
+    assert {program: found & HEAVY for program, found in zip(LIGHT, loaded, strict=True)} == dict.fromkeys(LIGHT, set())
 
 
-@pytest.mark.parametrize("program", sorted(set(PROGRAMS) - set(LIGHT)))
-def test_a_program_that_finds_its_work_done_loads_nothing_heavy(program: str):
+def test_a_program_that_finds_its_work_done_loads_nothing_heavy():
     """Until then it parses its arguments and looks at its outputs."""
-    assert loaded_by(f"import {program}") & (HEAVY | {"pandas", "scipy", "matplotlib"}) == set()
+    programs = sorted(set(PROGRAMS) - set(LIGHT))
+    loaded = loaded_by(*(f"import {program}" for program in programs))
+    heavy = {
+        program: found & (HEAVY | {"pandas", "scipy", "matplotlib"})
+        for program, found in zip(programs, loaded, strict=True)
+    }
+    assert len(programs) >= 6 and heavy == dict.fromkeys(programs, set())
 
 
 @pytest.mark.parametrize(
@@ -59,4 +63,5 @@ def test_a_program_that_finds_its_work_done_loads_nothing_heavy(program: str):
     ],
 )
 def test_a_backend_loads_what_it_needs_itself(module: str, refused: set[str]):
-    assert loaded_by(f"import fewshot_distillation.{module}") & refused == set()
+    (loaded,) = loaded_by(f"import fewshot_distillation.{module}")
+    assert loaded & refused == set()

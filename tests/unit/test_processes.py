@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import warm
 from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.data.checkpoints import checkpoints_of
 from fewshot_distillation.evaluation.generation import evaluate_checkpoints
@@ -78,7 +79,9 @@ def train(
         "--metrics": [run / "metrics.csv"],
     }
     words = [str(word) for name, values in arguments.items() for word in (name, *values)]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    # What is to be killed shares nothing with others.
+    environment = dict(os.environ) if stopped else warm.variables()
+    environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment |= {"DS_ACCELERATOR": "cpu"} | more
     command = [sys.executable, *launcher, str(ROOT / program), *words]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from fewshot_distillation.config.machine import Machine
 from fewshot_distillation.runtime import processes
 from fewshot_distillation.teacher import shards
@@ -26,7 +27,14 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("many"), train=ROWS)[0]
 
 
-def start(folder: Path, model: Path, train: Path, launcher: tuple[str, ...], count: int = 2) -> subprocess.Popen:
+def start(
+    folder: Path,
+    model: Path,
+    train: Path,
+    launcher: tuple[str, ...],
+    count: int = 2,
+    variables: dict[str, str] | None = None,
+) -> subprocess.Popen:
     """The program that the workflow runs, in the background; what it prints goes to `<folder>/log`."""
     folder.mkdir(exist_ok=True)
     arguments = {
@@ -39,7 +47,7 @@ def start(folder: Path, model: Path, train: Path, launcher: tuple[str, ...], cou
     }
     words = [str(word) for pair in arguments.items() for word in pair]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PATH": path}
+    environment = (variables or os.environ) | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PATH": path}
     with open(folder / "log", "w") as log:
         return subprocess.Popen(
             [*launcher, str(ROOT / "scripts" / "precompute_activations.py"), *words],
@@ -49,7 +57,7 @@ def start(folder: Path, model: Path, train: Path, launcher: tuple[str, ...], cou
 
 def run(folder: Path, *arguments) -> str:
     """Run to the end; what it printed."""
-    code = start(folder, *arguments).wait(300)
+    code = start(folder, *arguments, variables=warm.variables()).wait(300)
     text = (folder / "log").read_text()
     assert code == 0, text[-3000:]
     return text

@@ -15,7 +15,7 @@ from typing import Self
 
 import yaml
 
-import forked
+import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("Snakefile", "rules", "scripts", "envs", "report", "workflow_config.yaml", "published.yaml")
@@ -92,23 +92,15 @@ class Project:
         return [sys.executable, "-m", "snakemake", *fixed, "--rerun-incomplete", *arguments]
 
     def run(self, *arguments: str, check: bool = True, fresh: bool = False) -> str:
-        """Run Snakemake to its end; what it printed. `fresh` starts Python anew, with the variables that it reads."""
-        code, output = (self.in_new_process if fresh else self.in_forked_process)(*arguments)
-        if check and code:
+        """Run Snakemake to its end; what it printed. `fresh` starts every Python anew, as users do."""
+        options = {"capture_output": True, "text": True, "cwd": self.folder, "timeout": self.seconds}
+        done = subprocess.run(self.command(*arguments), env=None if fresh else warm.variables(), **options)
+        output = done.stdout + done.stderr
+        if check and done.returncode:
             raise AssertionError(f"snakemake {' '.join(arguments)} failed:\n{output[-6000:]}")
         if not check:
-            assert code, "this run was expected to fail"
+            assert done.returncode, "this run was expected to fail"
         return output
-
-    def in_forked_process(self, *arguments: str) -> tuple[int, str]:
-        """Exit status and output of a process that had Snakemake in its memory when it began."""
-        return forked.snakemake(self.command(*arguments)[3:], self.folder, self.seconds)
-
-    def in_new_process(self, *arguments: str) -> tuple[int, str]:
-        """Exit status and output of a process that shares nothing with the tests."""
-        command = self.command(*arguments)
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, timeout=self.seconds)
-        return done.returncode, done.stdout + done.stderr
 
     def take(self, done: "Project", *parts: str) -> Self:
         """Take over what another working folder has below results, or all of it, with Snakemake's notes about it.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import warm
 from project import ROOT, Project
 
 
@@ -29,7 +30,8 @@ def adapter(finished: Project, tmp_path: Path) -> Path:
 
 
 def run(folder: Path, command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", "-ec", command], cwd=folder, capture_output=True, text=True, timeout=300)
+    shell = ["bash", "-ec", command]
+    return subprocess.run(shell, cwd=folder, env=warm.variables(), capture_output=True, text=True, timeout=300)
 
 
 def test_readme_example(finished: Project, adapter: Path, tmp_path: Path):

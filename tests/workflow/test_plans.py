@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import forked
+import warm
 from project import ROOT, Project
 
 
@@ -78,12 +78,6 @@ def test_rule_graph_reads_like_the_study(finished: Project):
     assert ("score", "plot_accuracy_curve") in edges
 
 
-def snakemake(*arguments: str) -> str:
-    code, output = forked.snakemake(list(arguments), ROOT)
-    assert code == 0, output
-    return output
-
-
 # The published study by hand, as (rule, model): jobs.
 # Trained: 1.7B with B, C, D and three more λ (0.5 is C itself), and B, C early; 8B with B, C, D, and B, C early.
 # Asked: each training run once, and three candidates with 0, 4 and 8 shots in phase 0, on 16 questions and on all of
@@ -125,7 +119,7 @@ def assert_gpus_of_the_published_study(output: str) -> None:
 
 def test_default_configuration_plans_the_published_study(tmp_path):
     """Exactly these jobs: by the table of rules, and for each model by the logs that the commands write."""
-    output = snakemake("--directory", str(tmp_path), "-n", "-p", "all")
+    output = warm.snakemake("--directory", str(tmp_path), "-n", "-p", "all", folder=ROOT)
     table = re.search(r"Job stats:\njob +count\n[- ]+\n((?:\S+ +\d+\n)+)", output).group(1)
     rules, logs = Counter({"all": 1, "total": sum(PUBLISHED_STUDY.values()) + 1}), Counter()
     for (rule, model), count in PUBLISHED_STUDY.items():
@@ -152,14 +146,14 @@ def test_a_model_is_added_in_three_lines(tmp_path):
     overlay = tmp_path / "mine.yaml"
     overlay.write_text(ADDED_MODEL)
     arguments = ("--directory", str(tmp_path), "--configfile", str(overlay), "-n")
-    plan = snakemake(*arguments, "eval_logit_kl_0.5_my-gemma")
+    plan = warm.snakemake(*arguments, "eval_logit_kl_0.5_my-gemma", folder=ROOT)
     for rule in ("fetch_model", "precompute_activations", "precompute_logits", "train", "eval_checkpoint", "score"):
         assert re.search(rf"\n{rule} +1\n", plan), rule
-    assert re.search(r"\ntrain +16\n", snakemake(*arguments, "all"))
+    assert re.search(r"\ntrain +16\n", warm.snakemake(*arguments, "all", folder=ROOT))
 
 
 def test_workflow_lint_is_clean():
-    snakemake("--lint")
+    warm.snakemake("--lint", folder=ROOT)
 
 
 def test_targets_of_one_model_need_only_that_model(finished: Project, tmp_path):

@@ -1,10 +1,7 @@
 """A small version of the published study: its own configuration, data and tokenizer, a random model of two layers."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +9,7 @@ import pytest
 import yaml
 from transformers import AutoTokenizer
 
+import warm
 from project import ROOT
 from tiny import make_model
 
@@ -49,12 +47,7 @@ class Rehearsal:
     def snakemake(self, *arguments: str) -> str:
         overlays = ("--configfile", str(OVERLAY), str(self.overlay))
         fixed = ("-s", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2", "--nolock")
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", *fixed, *arguments, *overlays], capture_output=True, text=True
-        )
-        output = done.stdout + done.stderr
-        assert done.returncode == 0, output[-6000:]
-        return output
+        return warm.snakemake(*fixed, *arguments, *overlays, folder=self.folder)
 
     def path(self, *parts: str) -> Path:
         return self.folder.joinpath("results_rehearsal", *parts)
@@ -64,10 +57,7 @@ class Rehearsal:
 def rehearsal(tmp_path_factory) -> Rehearsal:
     rehearsal = Rehearsal(tmp_path_factory.mktemp("rehearsal"))
     rehearsal.plan = rehearsal.snakemake("-n", "all")
-    before = os.times()
     rehearsal.snakemake("all")
-    after = os.times()
-    print(f"\n{after.elapsed - before.elapsed:.0f} s, of two CPUs {after[2] + after[3] - before[2] - before[3]:.0f} s")
     return rehearsal
 
 
