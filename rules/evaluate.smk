@@ -79,7 +79,10 @@ use rule baseline as rerun with:
         "<logs>/rerun/{model}/{rerun}-{prompt}.log",
     benchmark:
         "<benchmarks>/rerun/{model}/{rerun}-{prompt}.tsv"
+    resources:
+        gpu=gpus("rerun"),
     params:
+        machine=machine("rerun"),
         spec=spec_of(STUDY.rerun),
         code=code_of("generate.py", *STUDY.rerun_modules),
     message:

@@ -72,6 +72,13 @@ def test_gpus_of_a_job():
         models__tiny__gpus={"evaluate": 2}, evaluation__backend="server", server__url="http://localhost:1/v1"
     )
     assert server.gpus("baseline", "tiny") == 0 == server.gpus("write_answers", "tiny", 1)
+    mixed = study(
+        models__tiny__gpus={"evaluate": 2},
+        evaluation__backend="server",
+        server__url="http://localhost:1/v1",
+        reruns={"here": {"backend": "transformers"}},
+    )
+    assert mixed.gpus("rerun", "tiny") == 2 and mixed.gpus("baseline", "tiny") == 0
 
 
 def test_the_table_adds_up(results: Path):

@@ -65,8 +65,10 @@ class Study(Runs):
 
     def gpus(self, rule: str, model: str, here: int = 0) -> int:
         """Return the GPUs of a model's job, at most those that are `here` if that is known; a server needs none."""
-        kind = GPU_RULES[rule]
-        if kind == "evaluate" and self.config.evaluation.backend == "server":
+        kind, evaluations = GPU_RULES[rule], [self.config.evaluation]
+        if rule == "rerun":
+            evaluations = [rerun.of(self.config.evaluation) for rerun in self.config.reruns.values()]
+        if kind == "evaluate" and all(evaluation.backend == "server" for evaluation in evaluations):
             return 0
         wanted = 1 if kind is None else getattr(self.config.models[model].gpus, kind)
         return min(wanted, here) if here else wanted
