@@ -44,14 +44,14 @@ def test_what_is_done(finished: Project, tmp_path: Path):
     """With the times that it took; a change of settings takes back what it makes stale."""
     text = finished.run("plan")
     assert counts(text, 2) == counts(text, 1) and re.search(r"\| train .* 0\.00 \| x [\d.]+ by 4 earlier", text)
-    config = copy.deepcopy(finished.config)
+    before, config = finished.config, copy.deepcopy(finished.config)
     config["training"]["default"]["learning_rate"] = 3e-4
     finished.configure(config)
     try:
         stale = finished.run("plan")
         done = counts(text, 1) - expected(finished.planned("all"))
     finally:
-        finished.configure({**config, "training": finished.config["training"]})
+        finished.configure(before)
     assert lines(stale)["train"][2] == "0" and counts(stale, 2) == done
 
 
