@@ -11,22 +11,30 @@ HERE = Path(__file__).resolve().parent
 
 
 @functools.cache
-def _server() -> tuple[subprocess.Popen, str]:
-    """The process, which ends when the tests do and close its input, and its address, which is short."""
-    address = str(Path(tempfile.mkdtemp(prefix="warm-")) / "socket")
+def _server() -> tuple[str, tuple]:
+    """The address of the process, which is short, and what lives as long as the tests: its input, and the folder.
+
+    The address is empty where the libraries have started threads, since that process can't be forked.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    address = str(Path(folder.name) / "socket")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     settings = os.environ | {"OMP_NUM_THREADS": "1"}  # read at the import; Snakemake gives the tests' jobs the same
     # The C library keeps memory instead of giving it back, which takes half the time of a loss over 151,936 tokens.
     settings |= {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
     server = subprocess.Popen([sys.executable, str(HERE / "server.py"), address], text=True, env=settings, **pipes)
-    assert server.stdout.readline() == "ready\n"
-    return server, address
+    state = server.stdout.readline()
+    assert state in ("ready\n", "threads\n")
+    return address if state == "ready\n" else "", (server, folder)
 
 
 def variables() -> dict[str, str]:
-    """The variables of this process, and those that send a command to the one with the libraries."""
+    """The variables of this process, and those that send a command to the one with the libraries if that can be."""
+    address = _server()[0] if hasattr(os, "pidfd_open") else ""  # of Linux
+    if not address:
+        return dict(os.environ)
     path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
-    return os.environ | {"PYTHONPATH": path, "WARM_PROGRAMS": _server()[1]}
+    return os.environ | {"PYTHONPATH": path, "WARM_PROGRAMS": address}
 
 
 def snakemake(*arguments: str, folder: Path) -> str:

@@ -101,7 +101,9 @@ def main() -> None:
     gc.freeze()
     # Only a process of one thread can be forked; jemalloc starts its own again.
     threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    assert len(threads) - threads.count("jemalloc_bg_thd") == 1, threads
+    if len(threads) - threads.count("jemalloc_bg_thd") > 1:
+        print("threads", flush=True)
+        return
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(sys.argv[1])

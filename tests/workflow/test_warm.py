@@ -1,0 +1,63 @@
+"""Commands in forked processes are what they are in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import warm
+from project import wait_for
+
+PROGRAM = """
+import os, signal, sys, time
+print(__name__, sys.argv, sys.path[0], os.getcwd(), os.environ.get("OF_THIS_TEST"), sys.stdin.read())
+print("torch" in sys.modules)
+print("to stderr", file=sys.stderr)
+open("pid", "w").write(str(os.getpid()))
+match sys.argv[1]:
+    case "killed": os.kill(os.getpid(), signal.SIGTERM)
+    case "waits": time.sleep(600)
+    case code: sys.exit(int(code))
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="they are forked only on Linux")
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "program.py").write_text(PROGRAM)
+    return tmp_path / "scripts" / "program.py"
+
+
+ENDS = {"0": 0, "3": 3, "killed": -signal.SIGTERM}
+
+
+@pytest.mark.parametrize("argument", ENDS)
+def test_arguments_files_and_the_end(program: Path, monkeypatch, argument: str):
+    monkeypatch.setenv("OF_THIS_TEST", "a 'value'")
+    command, given = [sys.executable, str(program), argument, "an argument"], {"input": "a line", "text": True}
+    own, forked = (
+        subprocess.run(command, cwd=program.parent.parent, env=variables, capture_output=True, **given)
+        for variables in (None, warm.variables())
+    )
+    assert own.returncode == forked.returncode == ENDS[argument]
+    assert own.stderr == forked.stderr == "to stderr\n"
+    assert own.stdout.replace("False", "True") == forked.stdout and "False" in own.stdout
+
+
+def test_whoever_asked_is_killed(program: Path):
+    """The command doesn't outlive the process that Snakemake or Slurm has started."""
+    folder = program.parent.parent
+    asking = subprocess.Popen(
+        [sys.executable, str(program), "waits"], cwd=folder, env=warm.variables(), stdin=subprocess.DEVNULL
+    )
+    wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text(), "the command's start")
+    there = Path("/proc", (folder / "pid").read_text(), "cwd")
+    assert there.readlink() == folder and int(there.parent.name) != asking.pid
+    asking.kill()
+    asking.wait()
+    wait_for(lambda: not there.exists(), "the command's end")
