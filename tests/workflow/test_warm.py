@@ -1,6 +1,5 @@
 """Commands in forked processes are what they are in processes of their own."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,9 @@ match sys.argv[1]:
     case code: sys.exit(int(code))
 """
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="they are forked only on Linux")
+pytestmark = pytest.mark.skipif(
+    not warm.possible(), reason="commands are forked only where the system tells when one ends"
+)
 
 
 @pytest.fixture

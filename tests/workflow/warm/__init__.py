@@ -28,9 +28,19 @@ def _server() -> tuple[str, tuple]:
     return address if state == "ready\n" else "", (server, folder)
 
 
+@functools.cache
+def possible() -> bool:
+    """Whether this system tells when a process ends by a file that can be waited for, as Linux does."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 def variables() -> dict[str, str]:
     """The variables of this process, and those that send a command to the one with the libraries if that can be."""
-    address = _server()[0] if hasattr(os, "pidfd_open") else ""  # of Linux
+    address = _server()[0] if possible() else ""
     if not address:
         return dict(os.environ)
     path = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
