@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from project import ROOT, Project
+from faults import EARLIER, WANTED
+from project import HALF_A_FILE, ROOT, Project
 from study import PROFILE, ClusterProject, gpu_numbers
 
 TEACHER_RULES = {"precompute_activations", "precompute_logits", "audit_signal"}
@@ -53,6 +54,17 @@ def test_every_job_got_what_the_profile_says(on_cluster: ClusterProject):
         assert minutes(job["TimeLimit"]) == eval(str(wanted["runtime"]), {"attempt": 1})
         gpus = f"gpu:a100:{REQUESTED.get(rule, 1)}" if rule in GPU_RULES else "(null)"
         assert (job["JOB_GRES"], job["Partition"]) == (gpus, "gpu" if rule in GPU_RULES else "cpu"), rule
+
+
+def test_torn_files_in_place_of_every_output(on_cluster: ClusterProject, undisturbed: Project):
+    """The cluster gives what one machine gives, whatever lay there before."""
+    outputs = undisturbed.declared("metadata")
+    assert len(outputs) > 50 and "results/analysis.md" in outputs
+    everything = (*WANTED, *EARLIER, "tables/*.csv", "figures/**/*.png")
+    assert on_cluster.digests(*everything) == undisturbed.digests(*everything)
+    # A mark that something is done is touched, whatever it contains.
+    written = [name for name in outputs if not name.endswith(".done")]
+    assert not [name for name in written if (on_cluster.folder / name).read_bytes() == HALF_A_FILE]
 
 
 def test_a_second_call_has_nothing_to_do(on_cluster: ClusterProject):
