@@ -113,7 +113,7 @@ def test_taking_over_from_elsewhere_waits_for_a_sign_of_life(far: Path):
     threading.Timer(0.3, os.utime, [far]).start()
     start = time.monotonic()
     assert not Lock(far).take_over()
-    assert time.monotonic() - start > 0.2, "it is seen to live, and not before it gives a sign"
+    assert 0.2 < time.monotonic() - start < 0.6, "it is seen to live"
     start = time.monotonic()
     second = Lock(far)
     assert second.take_over() and second.held()

@@ -49,7 +49,7 @@ class Rehearsal:
     def snakemake(self, *arguments: str) -> str:
         overlays = ("--configfile", str(OVERLAY), str(self.overlay))
         fixed = ("-s", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2", "--nolock")
-        return warm.snakemake(*fixed, *arguments, *overlays, folder=self.folder)
+        return warm.snakemake(*fixed, *arguments, *overlays, folder=self.folder, seconds=3600)
 
     def path(self, *parts: str) -> Path:
         return self.folder.joinpath("results_rehearsal", *parts)

@@ -1,24 +1,26 @@
 """Commands in forked processes are what they are in processes of their own."""
 
+import contextlib
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import warm
 from project import wait_for
 
 PROGRAM = """
-import os, signal, sys, time
+import os, signal, subprocess, sys
 print(__name__, sys.argv, sys.path[0], os.getcwd(), os.environ.get("OF_THIS_TEST"), sys.stdin.read())
 print("torch" in sys.modules)
 print("to stderr", file=sys.stderr)
 open("pid", "w").write(str(os.getpid()))
 match sys.argv[1]:
     case "killed": os.kill(os.getpid(), signal.SIGTERM)
-    case "waits": time.sleep(600)
+    case "waits": subprocess.run(["sleep", "600"])
     case code: sys.exit(int(code))
 """
 
@@ -50,8 +52,14 @@ def test_arguments_files_and_the_end(program: Path, monkeypatch, argument: str):
     assert own.stdout.replace("False", "True") == forked.stdout and "False" in own.stdout
 
 
+def gone(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
 def test_whoever_asked_is_killed(program: Path):
-    """The command doesn't outlive the process that Snakemake or Slurm has started."""
+    """Neither the command nor what it has started outlives the process that Snakemake or Slurm has started."""
     folder = program.parent.parent
     asking = subprocess.Popen(
         [sys.executable, str(program), "waits"], cwd=folder, env=warm.variables(), stdin=subprocess.DEVNULL
@@ -59,6 +67,8 @@ def test_whoever_asked_is_killed(program: Path):
     wait_for(lambda: (folder / "pid").exists() and (folder / "pid").read_text(), "the command's start")
     there = Path("/proc", (folder / "pid").read_text(), "cwd")
     assert there.readlink() == folder and int(there.parent.name) != asking.pid
+    wait_for(lambda: psutil.Process(int(there.parent.name)).children(), "what the command starts")
+    (started,) = psutil.Process(int(there.parent.name)).children()
     asking.kill()
     asking.wait()
-    wait_for(lambda: not there.exists(), "the command's end")
+    wait_for(lambda: not there.exists() and gone(started), "the end of both")

@@ -167,6 +167,11 @@ class Config(Strict):
         return results
 
     @property
+    def repeated_evaluations(self) -> list[Evaluation]:
+        """How each rerun evaluates."""
+        return [rerun.of(self.evaluation) for rerun in self.reruns.values()]
+
+    @property
     def chosen(self) -> list[str]:
         """Names of the studies that are asked for."""
         return self.build or [name for name, study in self.studies.items() if not study.optional]

@@ -65,9 +65,8 @@ class Study(Runs):
 
     def gpus(self, rule: str, model: str, here: int = 0) -> int:
         """Return the GPUs of a model's job, at most those that are `here` if that is known; a server needs none."""
-        kind, evaluations = GPU_RULES[rule], [self.config.evaluation]
-        if rule == "rerun":
-            evaluations = [rerun.of(self.config.evaluation) for rerun in self.config.reruns.values()]
+        kind = GPU_RULES[rule]
+        evaluations = self.config.repeated_evaluations if rule == "rerun" else [self.config.evaluation]
         if kind == "evaluate" and all(evaluation.backend == "server" for evaluation in evaluations):
             return 0
         wanted = 1 if kind is None else getattr(self.config.models[model].gpus, kind)
@@ -142,8 +141,7 @@ class Study(Runs):
     @property
     def rerun_modules(self) -> list[str]:
         """Package modules of the backends that repeat evaluations, as code digests name them."""
-        evaluations = [rerun.of(self.config.evaluation) for rerun in self.config.reruns.values()]
-        return sorted({module for evaluation in evaluations for module in evaluation.modules})
+        return sorted({module for evaluation in self.config.repeated_evaluations for module in evaluation.modules})
 
     def write_answers(self, model: str, teacher: str) -> GenerationSpec:
         evaluation = self.config.evaluation.model_copy(update={"questions": None})

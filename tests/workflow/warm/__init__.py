@@ -47,10 +47,10 @@ def variables() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "WARM_PROGRAMS": address}
 
 
-def snakemake(*arguments: str, folder: Path) -> str:
-    """What `snakemake` prints in a folder, if it ends well."""
+def snakemake(*arguments: str, folder: Path, seconds: float = 600) -> str:
+    """What `snakemake` prints in a folder, if it ends well and within so many seconds."""
     command = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(command, cwd=folder, env=variables(), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=variables(), capture_output=True, text=True, timeout=seconds)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-6000:]
     return output

@@ -5,6 +5,7 @@ imports them and forks for each connection. The new process runs the command tha
 process that asked ends first, and tells that one how it ended.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -15,6 +16,8 @@ import signal
 import socket
 import sys
 from pathlib import Path
+
+import psutil
 
 LIBRARIES = (
     "matplotlib.backends.backend_agg",
@@ -67,7 +70,11 @@ def serve(connection: socket.socket) -> None:
     either.register(connection, 0)  # reports only that the other side is gone
     gone = any(number == connection.fileno() for number, _ in either.poll())
     if gone:
-        os.kill(child, signal.SIGKILL)
+        # With all that it has started, which would keep the files open that somebody may be reading to their end.
+        first = psutil.Process(child)
+        for process in [first, *first.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     _, status = os.waitpid(child, 0)
     if not gone:
         connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
