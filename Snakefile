@@ -2,7 +2,7 @@
 #
 #   icl_gap -> precompute_activations -> precompute_logits -> train -> eval_checkpoint -> score -> aggregate -> plot
 #
-# Output layout below the results folder (rules/paths.smk defines the names in angle brackets):
+# Output layout below the results folder (rules/files.smk defines the names in angle brackets):
 #
 #   models/<model>/                                       weights and tokenizer
 #   data/<dataset>/{train,test}.jsonl                     questions and answers
@@ -13,11 +13,9 @@
 #   report.html, analysis.md, tables/, figures/, …        the results
 #   logs/, benchmarks/, .state/                           one log and benchmark a job; unfinished work
 include: "rules/configuration.smk"
-include: "rules/paths.smk"
+include: "rules/files.smk"
 include: "rules/launching.smk"
-include: "rules/inputs.smk"
 include: "rules/driver.smk"
-include: "rules/collect.smk"
 include: "rules/prepare.smk"
 include: "rules/icl_gap.smk"
 include: "rules/evaluate.smk"
@@ -33,7 +31,7 @@ include: "rules/plan.smk"
 rule all:
     default_target: True
     input:
-        everything(),
+        EVERYTHING,
 
 
 onstart:

@@ -3,19 +3,17 @@
 
 rule aggregate:
     input:
-        accuracy=files_of(STUDY.runs, "accuracy.csv")
-        + [f for m in STUDY.models for f in baselines_of(m, "accuracy.csv")],
-        judged=files_of(STUDY.runs, "judged.parquet")
-        + [f for m in STUDY.models for f in baselines_of(m, "judged.parquet")],
+        accuracy=LAYOUT.answered("accuracy.csv"),
+        judged=LAYOUT.answered("judged.parquet"),
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
-        teachers=teachers_in_use("meta.json"),
-        signals=teachers_in_use("signal.json"),
-        validation=files_of(STUDY.runs, "validation/accuracy.csv") if STUDY.dataset.validation else [],
-        metrics=files_of(STUDY.runs, "metrics.csv"),
+        teachers=LAYOUT.teachers("meta.json"),
+        signals=LAYOUT.teachers("signal.json"),
+        validation=LAYOUT.runs(STUDY.runs, "validation/accuracy.csv") if STUDY.dataset.validation else [],
+        metrics=LAYOUT.runs(STUDY.runs, "metrics.csv"),
         published=PUBLISHED,
-        checkpoints=files_of(STUDY.runs, "checkpoints/manifest.json"),
+        checkpoints=LAYOUT.runs(STUDY.runs, "checkpoints/manifest.json"),
         dataset="<data>/meta.json",
-        reruns=reruns_of("judged.parquet"),
+        reruns=LAYOUT.reruns("judged.parquet"),
     output:
         summary=report(
             "<results>/summary.json", caption="../report/summary.rst", category="Tables", subcategory="All models"
@@ -36,9 +34,7 @@ rule aggregate:
     conda:
         "../envs/analysis.yaml"
     params:
-        scripts=scripts,
-        spec=lambda wildcards: aggregate_spec(STUDY).model_dump_json(),
-        code=code_of("aggregate.py", *(f"analysis.tables.{table}" for table in tables.TABLES)),
+        **job("aggregate.py", partial(aggregate_spec, STUDY), *(f"analysis.tables.{name}" for name in tables.TABLES)),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
     message:
         "Putting all results together"
@@ -54,7 +50,7 @@ rule aggregate:
 rule write_analysis:
     input:
         summary="<results>/summary.json",
-        figures=[path for path in figure_files() if path.endswith(".png")],
+        figures=FIGURES.files("png"),
     output:
         report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis", subcategory="All models"),
     log:
@@ -64,9 +60,7 @@ rule write_analysis:
     conda:
         "../envs/analysis.yaml"
     params:
-        scripts=scripts,
-        spec=lambda wildcards: analysis_spec(STUDY, figure_captions()).model_dump_json(),
-        code=code_of("write_analysis.py"),
+        **job("write_analysis.py", lambda: analysis_spec(STUDY, FIGURES.captions())),
         results=lambda wildcards, output: os.path.dirname(output[0]),
     message:
         "Writing the analysis"

@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -12,20 +13,21 @@ HERE = Path(str(workflow.current_basedir)).parent
 SCRIPTS = str(HERE / "scripts")
 sys.path.insert(0, SCRIPTS)
 
+from fewshot_distillation.analysis import tables
 from fewshot_distillation.analysis.protocols import models_apart
-from fewshot_distillation.config.analysis import aggregate_spec, analysis_spec, plot_spec
+from fewshot_distillation.config.analysis import aggregate_spec, analysis_spec
 from fewshot_distillation.config.base import ConfigError
-from fewshot_distillation.config.catalogue import questions_text
 from fewshot_distillation.config.chosen_study import optional_studies, with_settings
 from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
 from fewshot_distillation.config.conditions import QUESTION, REFERENCE
-from fewshot_distillation.config.deliverables import CHOSEN, export_spec, exports, report_spec
+from fewshot_distillation.config.deliverables import export_name, export_spec, exports, report_spec
 from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
 from fewshot_distillation.config.load import load
 from fewshot_distillation.config.own_protocol import own_protocol
 from fewshot_distillation.config.published import load_published
 from fewshot_distillation.config.sources import local_files
 from fewshot_distillation.config.study import Study
+from fewshot_distillation.hardware.gpus import ON_CLUSTER
 from fewshot_distillation.runtime import plans
 from fewshot_distillation.runtime.internals import Internals, untested
 
@@ -52,7 +54,7 @@ if not SUBMITTED:
 
 
 if SNAKEMAKE.on_cluster:
-    os.environ[plans.ON_CLUSTER] = "1"
+    os.environ[ON_CLUSTER] = "1"
     SNAKEMAKE.leave_notes_to_driver()
 if SUBMITTED:
     plans.refuse(plans.edited(SUBMITTED["rules"], rule_digests()))

@@ -18,10 +18,7 @@ rule baseline:
     resources:
         gpu=gpus("baseline"),
     params:
-        scripts=scripts,
-        machine=machine("baseline"),
-        spec=spec_of(STUDY.baseline),
-        code=code_of("generate.py", *ENGINES),
+        **job("generate.py", STUDY.baseline, *ENGINES, machine="baseline"),
     message:
         "Answers of the base model {wildcards.model}, prompt '{wildcards.prompt}', questions '{wildcards.questions}'"
     shell:
@@ -58,10 +55,7 @@ for name, (folder, split, spec) in EVALUATED.items():
         resources:
             gpu=gpus("eval_checkpoint"),
         params:
-            scripts=scripts,
-            machine=machine("eval_checkpoint"),
-            spec=spec_of(spec),
-            code=code_of("eval_checkpoint.py", *ENGINES),
+            **job("eval_checkpoint.py", spec, *ENGINES, machine="eval_checkpoint"),
         message:
             "Answers of {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
             f" schedule {{wildcards.schedule}}, {split} questions"
@@ -82,9 +76,7 @@ use rule baseline as rerun with:
     resources:
         gpu=gpus("rerun"),
     params:
-        machine=machine("rerun"),
-        spec=spec_of(STUDY.rerun),
-        code=code_of("generate.py", *STUDY.rerun_modules),
+        **job("generate.py", STUDY.rerun, *STUDY.rerun_modules, machine="rerun"),
     message:
         "Rerun '{wildcards.rerun}' of the base model {wildcards.model}, prompt '{wildcards.prompt}'"
 
@@ -116,9 +108,7 @@ for name, (folder, split, answers, spec) in SCORED.items():
         conda:
             "../envs/analysis.yaml"
         params:
-            scripts=scripts,
-            spec=spec_of(spec),
-            code=code_of("score.py", *STUDY.scorer_modules),
+            **job("score.py", spec, *STUDY.scorer_modules),
         message:
             "Scoring {input.predictions}"
         shell:

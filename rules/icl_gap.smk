@@ -5,7 +5,7 @@
 # make the teacher stale.
 rule icl_gap:
     input:
-        lambda wildcards: answered_in(wildcards.phase, "predictions.parquet", [wildcards.model]),
+        lambda wildcards: LAYOUT.phase_zero(wildcards.phase, "predictions.parquet", [wildcards.model]),
     output:
         touch("<results>/icl_gap/{phase}/{model}.done"),
     localrule: True
@@ -15,8 +15,8 @@ rule icl_gap:
 
 rule summarise_icl_gap:
     input:
-        accuracy=lambda wildcards: answered_in(wildcards.phase, "accuracy.csv"),
-        judged=lambda wildcards: answered_in(wildcards.phase, "judged.parquet"),
+        accuracy=lambda wildcards: LAYOUT.phase_zero(wildcards.phase, "accuracy.csv"),
+        judged=lambda wildcards: LAYOUT.phase_zero(wildcards.phase, "judged.parquet"),
         manifests=lambda wildcards: [
             f"<results>/models/{model}/manifest.json" for model in STUDY.config.icl_gap[wildcards.phase].models
         ],
@@ -29,9 +29,7 @@ rule summarise_icl_gap:
     conda:
         "../envs/analysis.yaml"
     params:
-        scripts=scripts,
-        spec=spec_of(STUDY.icl_gap_summary),
-        code=code_of("summarise_icl_gap.py"),
+        **job("summarise_icl_gap.py", STUDY.icl_gap_summary),
     message:
         "Phase 0 '{wildcards.phase}': which model to use"
     shell:

@@ -16,11 +16,6 @@ if SNAKEMAKE.is_driver and SNAKEMAKE.cores:
     HEAVY_THREADS = max(1, SNAKEMAKE.cores // max(2, GPUS_HERE))
 
 
-def spec_of(job):
-    """Parameter function: the resolved spec of a job as JSON."""
-    return lambda wildcards: job(**wildcards).model_dump_json(by_alias=True)
-
-
 @functools.cache
 def code_of(program, *modules):
     """Parameter: digest of the code that a job's results depend on; in a job of a cluster, a function that gives it.
@@ -44,19 +39,23 @@ def training_code(wildcards):
     return code_of("train.py", *sorted({f"student.losses.{target.target}.{target.loss}" for target in chosen}))
 
 
-def scripts(wildcards, output):
-    """Parameter function: the folder of the programs, which may be moved."""
-    return SCRIPTS
+def job(program, spec, *modules, machine=None, code=None):
+    """Parameters of a job: `scripts`, the folder of the programs; `spec` and `machine` as JSON; `code`, its digest.
 
-
-def machine(rule):
-    """Parameter function: the settings of a rule's job that no result depends on, as JSON."""
+    `spec` gives a job's by its wildcards, `modules` are what the program loads by name, and `machine` is the rule whose
+    settings of the machine the program takes.
+    """
 
     @functools.cache
     def settings(model):
-        return STUDY.machine(rule, model, STATE, GPUS_HERE).model_dump_json(exclude_defaults=True)
+        return STUDY.machine(machine, model, STATE, GPUS_HERE).model_dump_json(exclude_defaults=True)
 
-    return lambda wildcards, output: settings(wildcards.model)
+    return {
+        "scripts": lambda wildcards, output: SCRIPTS,
+        "spec": lambda wildcards: spec(**wildcards).model_dump_json(by_alias=True),
+        "code": code or code_of(program, *modules),
+        **({"machine": lambda wildcards, output: settings(wildcards.model)} if machine else {}),
+    }
 
 
 def gpus(rule):

@@ -1,19 +1,19 @@
 # Figures. Each reads only the runs that it shows, so one figure can be built without the rest of the study. Its file in
 # analysis/figures declares them.
 
-for figure, declared in FIGURES.items():
-    of_phase = declared.runs == PHASE_ZERO
+for figure in FIGURES.declared:
+    of_phase = FIGURES.of_phase(figure)
     shown = "{phase}" if of_phase else "{model}"
-    stem = f"<results>/figures/{figure}_{shown}" if of_phase else f"<results>/figures/{shown}/{figure}"
+    stem = f"<results>/{FIGURES.stem(figure, shown)}"
 
     rule:
         name:
             f"plot_{figure}"
         input:
-            accuracy=accuracy_of_figure(figure, "accuracy.csv"),
-            judged=accuracy_of_figure(figure, "judged.parquet"),
-            metrics=metrics_of_figure(figure),
-            published=published_of_figure(figure),
+            accuracy=FIGURES.accuracy(figure, "accuracy.csv"),
+            judged=FIGURES.accuracy(figure, "judged.parquet"),
+            metrics=FIGURES.metrics(figure),
+            published=FIGURES.published(figure),
         output:
             png=report(
                 f"{stem}.png",
@@ -29,11 +29,9 @@ for figure, declared in FIGURES.items():
         conda:
             "../envs/analysis.yaml"
         params:
-            scripts=scripts,
+            **job("plot.py", partial(FIGURES.spec, figure), f"analysis.figures.{figure}"),
             figure=figure,
-            caption=lambda wildcards, output, text=caption_of(figure): text,
-            spec=spec_of_figure(figure),
-            code=code_of("plot.py", f"analysis.figures.{figure}"),
+            caption=lambda wildcards, output, text=FIGURES.caption(figure): text,
         message:
             "Drawing {params.figure}, {wildcards}"
         shell:

@@ -14,10 +14,7 @@ rule fetch_model:
     conda:
         "../envs/study.yaml"
     params:
-        scripts=scripts,
-        machine=machine("fetch_model"),
-        spec=spec_of(STUDY.fetch_model),
-        code=code_of("fetch_model.py"),
+        **job("fetch_model.py", STUDY.fetch_model, machine="fetch_model"),
         folder=lambda wildcards, output: os.path.dirname(output[0]),
     message:
         "Fetching model {wildcards.model}"
@@ -42,9 +39,7 @@ rule fetch_dataset:
     conda:
         "../envs/study.yaml"
     params:
-        scripts=scripts,
-        spec=spec_of(STUDY.fetch_dataset),
-        code=code_of("fetch_dataset.py", *STUDY.dataset_modules),
+        **job("fetch_dataset.py", STUDY.fetch_dataset, *STUDY.dataset_modules),
     message:
         "Fetching dataset {wildcards.dataset}"
     shell:

@@ -1,40 +1,22 @@
-# Named targets: train_<condition>_<λ>_<model>, eval_<condition>_<λ>_<model>, and the shorter names of `all`'s parts.
+# Targets that people type: train_<condition>_<λ>_<model>, eval_<condition>_<λ>_<model>, export_<model>, optional studies
+# with the settings that go with them (rules/configuration.smk), parts of `all`, and `status`.
+NAMED = {"figures": FIGURES.files("png") + FIGURES.files("pdf"), "tables": "<results>/summary.json"}
+NAMED |= {name: EVERYTHING for name, one in STUDY.config.studies.items() if one.optional}
+for target, runs in STUDY.named_runs().items():
+    NAMED[f"train_{target}"] = when_asked_for(runs, "checkpoints/manifest.json", "metrics.csv")
+    NAMED[f"eval_{target}"] = when_asked_for(runs, "accuracy.csv")
+for model, names in EXPORTS.items():
+    for name in names:
+        NAMED[export_name(model, name)] = f"<results>/export/{model}/{name}/manifest.json"
 
-
-# People type them; a job of a cluster, which reads all this again, has no use for them.
-for target, runs in named_runs().items() if SNAKEMAKE.is_driver else ():
-
-    rule:
-        name:
-            f"train_{target}"
-        input:
-            when_asked_for(runs, "checkpoints/manifest.json", "metrics.csv"),
-
-    rule:
-        name:
-            f"eval_{target}"
-        input:
-            when_asked_for(runs, "accuracy.csv"),
-
-
-rule figures:
-    input:
-        figure_files(),
-
-
-rule tables:
-    input:
-        "<results>/summary.json",
-
-
-# Optional studies, each with the settings that go with it (rules/configuration.smk).
-for study in (name for name, one in STUDY.config.studies.items() if one.optional and SNAKEMAKE.is_driver):
+# A job of a cluster, which reads all this again, has no use for them.
+for target, files in NAMED.items() if SNAKEMAKE.is_driver else ():
 
     rule:
         name:
-            study
+            target
         input:
-            everything(),
+            files,
 
 
 # How far the study is; it takes nothing, so it may be asked for while a driver is at work.

@@ -16,8 +16,7 @@ use rule baseline as write_answers with:
     resources:
         gpu=gpus("write_answers"),
     params:
-        machine=machine("write_answers"),
-        spec=spec_of(STUDY.write_answers),
+        **job("generate.py", STUDY.write_answers, *ENGINES, machine="write_answers"),
     message:
         "Answers of {wildcards.model} to the training questions, teacher '{wildcards.teacher}'"
 
@@ -25,7 +24,7 @@ use rule baseline as write_answers with:
 rule precompute_activations:
     input:
         phase_zero,
-        written=text_read,
+        written=LAYOUT.text_read,
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
     output:
@@ -42,10 +41,7 @@ rule precompute_activations:
     resources:
         gpu=gpus("precompute_activations"),
     params:
-        scripts=scripts,
-        machine=machine("precompute_activations"),
-        spec=spec_of(STUDY.precompute_activations),
-        code=code_of("precompute_activations.py"),
+        **job("precompute_activations.py", STUDY.precompute_activations, machine="precompute_activations"),
     message:
         "Hidden states of {wildcards.model}, teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
@@ -73,10 +69,7 @@ rule precompute_logits:
     resources:
         gpu=gpus("precompute_logits"),
     params:
-        scripts=scripts,
-        machine=machine("precompute_logits"),
-        spec=spec_of(STUDY.precompute_logits),
-        code=code_of("precompute_logits.py"),
+        **job("precompute_logits.py", STUDY.precompute_logits, machine="precompute_logits"),
     message:
         "Logits of {wildcards.model}, teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:
@@ -91,7 +84,7 @@ rule audit_signal:
         train="<data>/train.jsonl",
         activations="<teacher>/activations.safetensors",
         meta="<teacher>/meta.json",
-        written=text_read,
+        written=LAYOUT.text_read,
     output:
         "<teacher>/signal.json",
     log:
@@ -105,10 +98,7 @@ rule audit_signal:
     resources:
         gpu=gpus("audit_signal"),
     params:
-        scripts=scripts,
-        machine=machine("audit_signal"),
-        spec=spec_of(STUDY.audit_signal),
-        code=code_of("audit_signal.py"),
+        **job("audit_signal.py", STUDY.audit_signal, machine="audit_signal"),
     message:
         "What {wildcards.model} can learn from teacher '{wildcards.teacher}', text '{wildcards.text}'"
     shell:

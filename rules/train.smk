@@ -6,9 +6,9 @@ rule train:
         model="<weights>/manifest.json",
         train="<data>/train.jsonl",
         signal=signal_audit,
-        targets=targets,
-        written=written_answers,
-        judged=judged_answers,
+        targets=LAYOUT.targets,
+        written=LAYOUT.written,
+        judged=LAYOUT.judged,
     output:
         checkpoints="<run>/checkpoints/manifest.json",
         metrics="<run>/metrics.csv",
@@ -22,10 +22,7 @@ rule train:
     resources:
         gpu=gpus("train"),
     params:
-        scripts=scripts,
-        machine=machine("train"),
-        spec=spec_of(STUDY.train),
-        code=training_code,
+        **job("train.py", STUDY.train, code=training_code, machine="train"),
     message:
         "Training {wildcards.model}, {wildcards.condition}, λ {wildcards.lam}, seed {wildcards.seed},"
         " schedule {wildcards.schedule}"

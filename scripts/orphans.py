@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.status.orphans import QueuedJob, cancel, orphans
 
 

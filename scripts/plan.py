@@ -9,7 +9,7 @@ from pathlib import Path
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.load import load
 from fewshot_distillation.config.study import Study
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 
 
 def main() -> None:

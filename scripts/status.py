@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.status.plan import read_plan
 from fewshot_distillation.status.states import status
 from fewshot_distillation.status.text import described

@@ -9,7 +9,7 @@ import pytest
 from fewshot_distillation.config.sources import FilesModel
 from fewshot_distillation.config.specs import ModelSpec
 from fewshot_distillation.data.models import fetch_model
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 
 
 def spec_of(source: Path) -> ModelSpec:

@@ -25,12 +25,12 @@ from fewshot_distillation.config.sources import WheelModel
 from fewshot_distillation.data import models
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.word_problems import word_problems
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation import backends
 from fewshot_distillation.evaluation.backends.base import Generation, Setting
 from fewshot_distillation.evaluation.backends.protocols import OpenAIProtocol, adapter_name
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import folder_digests, write_json
 from fewshot_distillation.student.model import add_lora
 from gguf_files import adapter_in_gguf, first_layers

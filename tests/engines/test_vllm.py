@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.config.catalogue import Server
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation import backends
 from fewshot_distillation.evaluation.backends.base import Generation, Setting
-from fewshot_distillation.runtime.errors import JobError
 
 pytestmark = pytest.mark.vllm
 

@@ -10,10 +10,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling import adapters
 from fewshot_distillation.modeling.adapters import check_adapter, load_checkpoint
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.runtime.errors import JobError
 from tiny import fetched_model, make_model, random_prompts
 
 MODULES = ["q_proj", "down_proj"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.packed import Selection
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student import ahead
 from fewshot_distillation.student.batches import Batch, collate
 from fewshot_distillation.student.gradients import term_gradients

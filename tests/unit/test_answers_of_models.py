@@ -16,11 +16,11 @@ from fewshot_distillation.data.limits import Limits
 from fewshot_distillation.data.prompts import PromptBuilder, digest_of
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.sequences import answer_tokens
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation import generation
 from fewshot_distillation.evaluation.backends.base import Generation
 from fewshot_distillation.evaluation.generation import Request, answer, batches, questions_of, requests_for
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.model import add_lora
 from tiny import fetched_model, make_model, random_prompts, study, write_rows
 from training import strange_adapters

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from fewshot_distillation.config.catalogue import Evaluation, Server
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation import backends
 from fewshot_distillation.evaluation.backends.base import Generation, Setting
 from fewshot_distillation.evaluation.backends.vllm_backend import rank_for
 from fewshot_distillation.evaluation.generation import Request, answer
-from fewshot_distillation.runtime.errors import JobError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 STOP = [7, 8]

@@ -11,7 +11,7 @@ from fewshot_distillation.config.specs import TrainSpec
 from fewshot_distillation.data.prompts import PromptBuilder
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.selection import labelled_rows
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.student.examples import Streams, build_streams
 from fewshot_distillation.student.gradients import term_gradients
 from fewshot_distillation.teacher import activations

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.analysis.costs import cost_table, costs
-from fewshot_distillation.runtime.energy import counted, told
+from fewshot_distillation.hardware.energy import counted, told
 from fewshot_distillation.runtime.provenance import surroundings
 from tiny import study
 
@@ -53,7 +53,7 @@ def test_gpu_hours_are_hours_times_the_gpus_that_each_job_had(results: Path):
     ("visible", "driver", "hours"), [("3", True, 1), (None, True, 1), (None, False, 0), ("", True, 0)]
 )
 def test_what_a_log_says_is_what_is_counted(results: Path, monkeypatch, visible: str | None, driver: bool, hours: int):
-    monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", (str(results),) if driver else ())
+    monkeypatch.setattr("fewshot_distillation.hardware.gpus.GPU_DRIVERS", (str(results),) if driver else ())
     monkeypatch.delenv("ROCR_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:

@@ -10,7 +10,7 @@ from fewshot_distillation.config.specs import DatasetSpec
 from fewshot_distillation.data.datasets import check_disjoint, fetch_dataset, read_source_file, written_rows
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.word_problems import word_problems
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.tasks import task_of
 from tiny import write_dataset, write_rows

@@ -9,7 +9,7 @@ from fewshot_distillation.data.demonstrations import PIECE, Demonstrations
 from fewshot_distillation.data.rows import same_question
 from fewshot_distillation.data.selection import chosen_rows, drawn_questions, labelled_rows, subset, validation_rows
 from fewshot_distillation.data.word_problems import word_problems
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 
 ROWS = word_problems(20, 1, seed=2)["train"]
 QUESTION = "Ann has 3 coins. How many coins does Ann have?"

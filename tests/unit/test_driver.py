@@ -10,12 +10,12 @@ import pytest
 
 from fewshot_distillation.config.digests import SCRIPTS, program_digests, rule_digests
 from fewshot_distillation.config.specs import TrainSpec
+from fewshot_distillation.errors import JobError
+from fewshot_distillation.hardware.gpus import ON_CLUSTER, check_gpus
 from fewshot_distillation.runtime import plans
 from fewshot_distillation.runtime.cli import job
 from fewshot_distillation.runtime.driver import Driver
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import write_text
-from fewshot_distillation.runtime.gpus import check_gpus
 from fewshot_distillation.runtime.workspace import Workspace, remove_finished
 
 
@@ -24,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch):
     for name in (
         plans.PLANS,
         plans.DRIVER,
-        plans.ON_CLUSTER,
+        ON_CLUSTER,
         plans.REFUSAL,
         "SLURM_JOB_ID",
         "CUDA_VISIBLE_DEVICES",
@@ -186,18 +186,18 @@ def test_jobs_with_the_same_outputs_take_turns_whatever_their_settings(tmp_path:
     [
         ({}, 2, None),
         ({"SLURM_JOB_ID": "1"}, 2, None),
-        ({plans.ON_CLUSTER: "1"}, 1, None),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 2, None),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "requested 1 GPU, CUDA_VISIBLE_DEVICES is not set"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "requested 2 GPUs, sees 1"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "requested 1 GPU, sees 0"),
-        ({plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "sees 0"),
+        ({ON_CLUSTER: "1"}, 1, None),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 2, None),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0,3"}, 1, None),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 0, None),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1"}, 1, "requested 1 GPU, CUDA_VISIBLE_DEVICES is not set"),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "3"}, 2, "requested 2 GPUs, sees 1"),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": ""}, 1, "requested 1 GPU, sees 0"),
+        ({ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 1, "sees 0"),
     ],
 )
 def test_requested_gpus(monkeypatch, environment: dict[str, str], requested: int, sentence: str | None):
-    monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", ())
+    monkeypatch.setattr("fewshot_distillation.hardware.gpus.GPU_DRIVERS", ())
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     if sentence is None:
@@ -212,9 +212,9 @@ def test_gpus_that_pytorch_cannot_use(monkeypatch, tmp_path: Path):
     import torch
 
     (tmp_path / "version").touch()
-    monkeypatch.setattr("fewshot_distillation.runtime.gpus.GPU_DRIVERS", (str(tmp_path / "version"),))
+    monkeypatch.setattr("fewshot_distillation.hardware.gpus.GPU_DRIVERS", (str(tmp_path / "version"),))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    for name, value in {plans.ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0"}.items():
+    for name, value in {ON_CLUSTER: "1", "SLURM_JOB_ID": "1", "CUDA_VISIBLE_DEVICES": "0"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(JobError, match="PyTorch .* can use 0"):
         check_gpus(1)

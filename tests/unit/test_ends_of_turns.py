@@ -6,7 +6,7 @@ import pytest
 
 from chat_templates import ASKING, CHATML, QUESTION, ROWS, builder, tokenizer_with
 from fewshot_distillation.data.prompts import PromptBuilder, check_same_query
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 
 # --- ends of questions ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from tokenizers import AddedToken
 from fewshot_distillation.config.wording import Wording
 from fewshot_distillation.data.limits import Limits
 from fewshot_distillation.data.prompts import PromptBuilder, check_same_query
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from tiny import CHAT_TEMPLATE, make_tokenizer
 
 MARKS = [

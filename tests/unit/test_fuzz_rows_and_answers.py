@@ -14,7 +14,7 @@ from fewshot_distillation.config.sources import FilesDataset
 from fewshot_distillation.config.specs import DatasetSpec
 from fewshot_distillation.data.datasets import fetch_dataset
 from fewshot_distillation.data.rows import read_jsonl
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.tasks import TASKS, task_of
 from fewshot_distillation.tasks.references import canonical, number_after_mark
 from fewshot_distillation.tasks.rules.number_grammar import value_of

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_distillation.runtime import gpus
-from fewshot_distillation.runtime.plans import ON_CLUSTER
+from fewshot_distillation.hardware import gpus
+from fewshot_distillation.hardware.gpus import ON_CLUSTER
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 JOB = """
 import os, sys
-from fewshot_distillation.runtime.gpus import take_gpus
+from fewshot_distillation.hardware.gpus import take_gpus
 take_gpus(int(sys.argv[1]))
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()

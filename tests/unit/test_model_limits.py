@@ -15,8 +15,8 @@ from fewshot_distillation.config.sources import FilesModel, HubModel
 from fewshot_distillation.config.specs import ModelSpec
 from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.data.prompts import PromptBuilder
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.runtime.errors import JobError
 from tiny import fetched_model
 
 

@@ -14,8 +14,8 @@ from fetching import copied, error_of, fetch
 from fewshot_distillation.config.sources import HubModel
 from fewshot_distillation.config.specs import ModelSpec
 from fewshot_distillation.data.models import fetch_model
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.load import load_model, load_weights
-from fewshot_distillation.runtime.errors import JobError
 from tiny import make_model
 
 

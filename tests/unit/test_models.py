@@ -10,8 +10,8 @@ from fetching import spec_of
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.data.manifest import read_manifest
 from fewshot_distillation.data.models import fetch_model
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from tiny import fetched_model
 

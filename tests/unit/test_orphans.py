@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.runtime.driver import Driver
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.status import orphans as module
 from fewshot_distillation.status.orphans import orphans
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from families import WINDOW, make_family
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling import packed_attention
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of
 from fewshot_distillation.modeling.packed import Prefix, Selection, _shared_keys, micro_batches, pack, packed_hidden
 from fewshot_distillation.modeling.packed_attention import is_packed, use_packed_attention
-from fewshot_distillation.runtime.errors import JobError
 from tiny import make_model, random_prompts
 
 PACKS = {"qwen3": True, "llama": True, "gemma3": True, "mistral": True, "gemma2": False}

@@ -5,7 +5,7 @@ import pytest
 from fewshot_distillation.data.prompts import PromptBuilder, check_same_query
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.data.word_problems import word_problems
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from tiny import make_tokenizer
 
 ROWS = word_problems(20, 1, seed=2)["train"]

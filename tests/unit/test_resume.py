@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student.state import load_state, save_state
 from fewshot_distillation.student.trainer import Trainer

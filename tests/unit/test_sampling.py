@@ -7,11 +7,11 @@ import torch
 
 from fewshot_distillation.config.catalogue import Server
 from fewshot_distillation.config.conditions import Sampling
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation import backends
 from fewshot_distillation.evaluation.backends.base import Setting
 from fewshot_distillation.evaluation.backends.sampling import Sampler, seed_of
 from fewshot_distillation.evaluation.backends.transformers_backend import TransformersBackend
-from fewshot_distillation.runtime.errors import JobError
 from tiny import fetched_model, make_model, make_tokenizer, random_prompts, study
 
 PROMPTS = random_prompts(5, 400, 4, 12, seed=1)

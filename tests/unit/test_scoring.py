@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from fewshot_distillation.config.specs import ScoreSpec
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation.scoring import judge, score, summarise, summarise_icl_gap
-from fewshot_distillation.runtime.errors import JobError
 from tiny import write_rows
 
 REFERENCES = ("18", "1000", "-3", "2.5")

@@ -8,9 +8,9 @@ import pytest
 
 from fake_server import STOP, FakeServer, Tokenizer
 from fewshot_distillation.config.catalogue import Server
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.evaluation.backends.base import Generation, Setting
 from fewshot_distillation.evaluation.backends.server_backend import ServerBackend
-from fewshot_distillation.runtime.errors import JobError
 from tiny import random_prompts
 
 PROMPTS = [[token + 10 for token in ids] for ids in random_prompts(9, 300, 3, 25)]

@@ -10,7 +10,7 @@ import torch
 from fewshot_distillation.config.targets import POSITIONS
 from fewshot_distillation.data.rows import read_jsonl
 from fewshot_distillation.data.sequences import Sequence
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.teacher import activations, signal
 from tiny import study, write_dataset
 from training import Setup

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.runtime.lock import Lock, look
 from fewshot_distillation.status import states
 from fewshot_distillation.status.logs import read_tail

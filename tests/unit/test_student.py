@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from fewshot_distillation.data.rows import read_jsonl
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.hidden_states import decoder_of
 from fewshot_distillation.modeling.load import load_model
 from fewshot_distillation.modeling.packed_attention import use_packed_attention
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.student.batches import collate
 from fewshot_distillation.student.examples import Example, build_streams, examples_of_step
 from fewshot_distillation.student.model import Student, add_lora

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers.utils import chat_template_utils
 
 from fewshot_distillation.data.rows import read_jsonl
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.load import load_model
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.teacher import activations, logits
 from fewshot_distillation.teacher import cache as cache_module

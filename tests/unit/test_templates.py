@@ -8,7 +8,7 @@ import pytest
 from chat_templates import ASKING, CHATML, QUESTION, ROWS, builder, text_of, tokenizer_with
 from fewshot_distillation.config.wording import Wording
 from fewshot_distillation.data.prompts import PromptBuilder, check_same_query
-from fewshot_distillation.runtime.errors import JobError
+from fewshot_distillation.errors import JobError
 from tiny import CHAT_TEMPLATE, make_tokenizer
 
 # --- dates ------------------------------------------------------------------------------------------------------------

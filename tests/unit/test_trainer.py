@@ -11,8 +11,8 @@ import torch
 from transformers import AutoTokenizer
 
 from fewshot_distillation.config.machine import Machine
+from fewshot_distillation.errors import JobError
 from fewshot_distillation.modeling.adapters import load_checkpoint
-from fewshot_distillation.runtime.errors import JobError
 from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student.examples import examples_of_step
 from fewshot_distillation.student.run import TrainInputs, train

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..runtime.energy import SAID
+from ..hardware.energy import SAID
 from ..status.text import duration
 from .text import table
 

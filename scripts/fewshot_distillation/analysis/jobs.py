@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..status.failures import attempts
 from ..status.plan import Planned, read_plan
 from .logs import Log, read_logs

@@ -44,9 +44,13 @@ def _longest(study: Study, runs: list[Run]) -> Run:
     return max(runs, key=size)
 
 
+def export_name(model: str, export: str) -> str:
+    """Return the target that people type."""
+    return f"export_{model}" if export == CHOSEN else f"export_{export}_{model}"
+
+
 def export_spec(study: Study, model: str, export: str) -> ExportSpec:
     config, task = study.config, task_of(study.dataset.task)
-    name = f"export_{model}" if export == CHOSEN else f"export_{export}_{model}"
     return ExportSpec(
         templates=template_digest("export"),
         model=study.model_spec(model),
@@ -62,7 +66,7 @@ def export_spec(study: Study, model: str, export: str) -> ExportSpec:
         right=f"an answer counts as right if {task.scorers[config.metric].right}",
         confidence=config.confidence,
         precision=config.precision,
-        command=f"snakemake {name} --profile profiles/local",
+        command=f"snakemake {export_name(model, export)} --profile profiles/local",
     )
 
 

@@ -12,7 +12,7 @@ from .modules import SCRIPTS, modules
 PACKAGE = "fewshot_distillation"
 
 # These don't decide a number: `config` speaks through the specs, `runtime` moves files and prints progress.
-IGNORED = (f"{PACKAGE}.config", f"{PACKAGE}.runtime")
+IGNORED = tuple(f"{PACKAGE}.{part}" for part in ("config", "errors", "hardware", "runtime"))
 
 
 def code_digest(program: str, *extra_modules: str) -> str:

@@ -74,6 +74,14 @@ class Runs:
                 found.setdefault(tuple(map(str, run)), []).append(name)
         return found
 
+    def named_runs(self) -> dict[str, list[Run]]:
+        """Return runs by the name that people type; a λ that is a whole number may be typed as 1 or as 1.0."""
+        groups: dict[str, list[Run]] = {}
+        for run in self.runs:
+            for lam in {run.lam, str(float(run.lam))}:
+                groups.setdefault(f"{run.condition}_{lam}_{run.model}", []).append(run)
+        return groups
+
     # --- selections -------------------------------------------------------------------------------------------------
 
     @property

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.files import sha256
 
 

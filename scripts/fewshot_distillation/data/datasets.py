@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config.sources import FilesDataset, GeneratedDataset, HubDataset
 from ..config.specs import DatasetSpec
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.files import sha256, write_json, write_text
 from ..tasks import Task, task_of
 from ..tasks.base import tidy

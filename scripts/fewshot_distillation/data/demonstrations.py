@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from ..config.conditions import Teacher
-from ..runtime.errors import JobError
+from ..errors import JobError
 from .rows import Row, same_question
 from .selection import labelled_rows
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ..config.sources import HubDataset, HubModel
-from ..runtime.errors import JobError, full_disk
+from ..errors import JobError, full_disk
 
 
 @contextlib.contextmanager

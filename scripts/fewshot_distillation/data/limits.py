@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from .model_config import config_of
 
 # Ways of scaling rotary positions whose factor `max_position_embeddings` may not have in it; with the others (llama3,

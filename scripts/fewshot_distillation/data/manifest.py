@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

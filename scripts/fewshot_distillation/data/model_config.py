@@ -4,7 +4,7 @@ loaded."""
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import JobError, one_line
+from ..errors import JobError, one_line
 
 
 def config_of(folder: Path) -> Any:

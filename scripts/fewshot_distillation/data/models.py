@@ -17,7 +17,7 @@ from typing import Any
 from ..config.checks import check_layers, check_modules
 from ..config.sources import FilesModel, HubModel, WheelModel
 from ..config.specs import FetchedModel, ModelSpec
-from ..runtime.errors import JobError, about
+from ..errors import JobError, about
 from ..runtime.files import folder_digests, sha256, write_json
 from .hub import one_sentence
 from .model_config import config_of, tokenizer_of

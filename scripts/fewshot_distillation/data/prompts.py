@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..config.wording import AS_IT_IS, Wording
-from ..runtime.errors import JobError
+from ..errors import JobError
 from .limits import UNKNOWN, Limits, ends_of, limits_of
 from .model_config import tokenizer_of
 from .rows import Row

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 
 Row = dict[str, str]
 COLUMNS = ("question", "answer", "reference")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..config.conditions import REFERENCE
 from ..config.targets import Span
-from ..runtime.errors import JobError, about
+from ..errors import JobError, about
 from ..runtime.progress import progress
 from .prompts import Prompt, PromptBuilder
 from .rows import Row

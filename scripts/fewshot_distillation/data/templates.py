@@ -9,7 +9,7 @@ from jinja2 import Environment, TemplateError, meta, nodes
 
 from ..config.wording import QUESTION as PLACE
 from ..config.wording import Wording
-from ..runtime.errors import JobError, one_line
+from ..errors import JobError, one_line
 from .rows import Row
 
 # A conversation that shows what a chat template writes around its messages.

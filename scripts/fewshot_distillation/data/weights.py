@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import JobError, one_line
+from ..errors import JobError, one_line
 from ..runtime.progress import progress
 from .model_config import check_loaded, config_of
 

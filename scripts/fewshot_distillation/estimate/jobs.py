@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 
 # Set for a Snakemake whose `--summary` lists its jobs in JSON.
 LIST_JOBS = "FEWSHOT_DISTILLATION_LIST_JOBS"

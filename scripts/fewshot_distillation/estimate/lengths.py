@@ -7,7 +7,7 @@ from ..config.sources import HubDataset
 from ..config.specs import DatasetSpec
 from ..data.datasets import load_rows, written_rows
 from ..data.rows import Row, read_jsonl
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..tasks import task_of
 
 # Tokens that a chat template puts around a message, and around the last question with its generation prompt.

@@ -18,7 +18,7 @@ from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import Row, read_jsonl
 from ..data.selection import drawn_questions
 from ..data.sequences import check_rows
-from ..runtime.errors import JobError, about
+from ..errors import JobError, about
 from ..runtime.files import atomic_path
 from ..runtime.progress import progress
 from . import backends

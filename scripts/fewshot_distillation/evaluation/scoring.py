@@ -8,7 +8,7 @@ import pandas as pd
 from ..analysis.statistics import proportion_interval
 from ..config.specs import ScoreSpec
 from ..data.rows import Row, read_jsonl
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.files import atomic_path
 from ..tasks import task_of
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from ..data.checkpoints import is_adapter
 from ..data.model_config import config_of
-from ..runtime.errors import JobError
+from ..errors import JobError
 from .load import load_model, load_weights
 
 log = logging.getLogger("fewshot_distillation")

@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..data.manifest import read_manifest
 from ..data.model_config import check_loaded, config_of
-from ..runtime.errors import JobError
+from ..errors import JobError
 from .hidden_states import decoder_of, logits_of
 
 log = logging.getLogger("fewshot_distillation")

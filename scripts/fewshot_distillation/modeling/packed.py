@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from .packed_attention import SharedKeys, is_packed
 from .prefix import shared_prefix
 

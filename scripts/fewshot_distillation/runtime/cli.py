@@ -21,10 +21,10 @@ from ..config.base import ConfigError, explain
 from ..config.digests import code_digest
 from ..config.machine import Machine
 from ..config.specs import JobSpec
-from . import energy
-from .errors import JobError, full_disk
+from ..errors import JobError, full_disk
+from ..hardware import energy
+from ..hardware.gpus import check_gpus, take_gpus
 from .files import sha256, write_json
-from .gpus import check_gpus, take_gpus
 from .plans import refusal
 from .processes import LAUNCH, LAUNCHED, RANK, WORLD_SIZE, start_processes
 from .provenance import provenance, surroundings, versions

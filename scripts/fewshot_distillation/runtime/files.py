@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import JobError
+from ..errors import JobError
 from .plans import outdated
 
 

@@ -15,8 +15,6 @@ from typing import Any
 PLANS = "FEWSHOT_DISTILLATION_PLANS"
 # The note of the driver in each folder of unfinished work that it has taken.
 DRIVER = "FEWSHOT_DISTILLATION_DRIVER"
-# Set in jobs that an executor has sent to a cluster.
-ON_CLUSTER = "FEWSHOT_DISTILLATION_ON_CLUSTER"
 # Why the program of a job must not do its work; the program prints it, because the driver shows the program's log.
 REFUSAL = "FEWSHOT_DISTILLATION_REFUSAL"
 

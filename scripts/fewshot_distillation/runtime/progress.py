@@ -37,9 +37,3 @@ def progress(
         yield item
         if note is not None:
             bar.set_postfix_str(note(), refresh=False)
-
-
-def speed_text(tokens: float, flops: float, peak: float | None) -> str:
-    """Write tokens a second, FLOP/s of a device, and their share of its peak if that is known."""
-    of_peak = "" if peak is None else f", {flops / peak:.1%} of the GPU's peak"
-    return f"{tokens:,.0f} tokens/s, {flops / 1e9:,.0f} GFLOP/s{of_peak}"

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .gpus import shown_gpus
+from ..hardware.gpus import shown_gpus
 
 PACKAGES = (
     *("torch", "transformers", "peft", "accelerate", "datasets", "safetensors", "tokenizers", "pandas"),

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import JobError
+from ..errors import JobError
 from .files import flush, folder_digests, write_json
 from .lock import LOST, Lock
 from .plans import replaced_by_another_plan

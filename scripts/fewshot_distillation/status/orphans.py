@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.lock import Lock
 from ..runtime.plans import last_note
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.files import write_text
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.lock import look
 from .failures import failures
 from .logs import Tail, read_tail

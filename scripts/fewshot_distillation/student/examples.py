@@ -12,7 +12,7 @@ from ..data.prompts import Prompt, PromptBuilder
 from ..data.rows import Row
 from ..data.selection import chosen_rows, labelled_rows, subset
 from ..data.sequences import Sequence, answer_tokens, zero_shot_prompts
-from ..runtime.errors import JobError, about
+from ..errors import JobError, about
 
 
 @dataclass(frozen=True)

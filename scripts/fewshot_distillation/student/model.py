@@ -15,12 +15,12 @@ from ..config.catalogue import Lora
 from ..config.conditions import Learning
 from ..config.specs import TrainSpec
 from ..config.targets import HiddenStatesTarget, LogitsTarget
+from ..errors import JobError
 from ..modeling.hidden_states import Capture, decoder_of
 from ..modeling.load import load_model
 from ..modeling.packed import packed_hidden
 from ..modeling.packed_attention import use_packed_attention
 from ..modeling.vocabulary import over_vocabulary
-from ..runtime.errors import JobError
 from .batches import Batch, Head
 from .targets import Values
 

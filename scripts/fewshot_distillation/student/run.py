@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from ..config.machine import Machine
 from ..config.specs import TrainSpec
 from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
-from ..modeling.utilisation import peak_of
-from ..runtime.errors import JobError
+from ..errors import JobError
+from ..hardware.speed import Speed, peak_of
 from ..runtime.files import folder_digests, sha256, write_json
-from ..runtime.progress import progress, speed_text
+from ..runtime.progress import progress
 from ..runtime.workspace import Workspace
 from .compiled import compile_and_rehearse
 from .determinism import be_deterministic
@@ -99,40 +98,6 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
         files = {n: f for n, f in folder_digests(checkpoints).items() if n.startswith("checkpoint-")}
         counts = {"examples": len(streams.all), "truncated": cut, "dropped": streams.dropped}
         write_json(checkpoints / "manifest.json", counts | {"prompts": prompts, "files": files})
-
-
-class Speed:
-    """Tokens a second, and the share of a device's peak that they take.
-
-    Args:
-        peak: FLOP/s of one device, None where it isn't known.
-        devices: among which the work is shared.
-    """
-
-    def __init__(self, peak: float | None, devices: int) -> None:
-        self.peak, self.devices = peak, devices
-        self.last = time.monotonic()
-        self.steps: list[tuple[float, int, float]] = []  # seconds, tokens and FLOPs
-
-    def of_step(self, tokens: int, flops: float) -> float:
-        """Note a step that ends now; its tokens a second."""
-        now = time.monotonic()
-        self.steps.append((now - self.last, tokens, flops))
-        self.last = now
-        return tokens / self.steps[-1][0]
-
-    def recent(self) -> str:
-        return self._text(self.steps[-20:])
-
-    def overall(self) -> str:
-        """Return of all steps but the first, which prepares what the others use."""
-        return self._text(self.steps[1:] or self.steps)
-
-    def _text(self, steps: list[tuple[float, int, float]]) -> str:
-        seconds, tokens, flops = (sum(column) for column in zip(*steps, strict=True)) if steps else (0, 0, 0)
-        if not seconds:
-            return "no step yet"
-        return speed_text(tokens / seconds, flops / seconds / self.devices, self.peak)
 
 
 def _start_trackers(accelerator: Accelerator, spec: TrainSpec, names: list[str], folder: Path, done: int) -> None:

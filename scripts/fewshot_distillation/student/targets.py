@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..config.targets import POSITIONS, HiddenStatesTarget, LogitsTarget, cached_span
 from ..data.sequences import Sequence
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..teacher.cache import TeacherCache
 
 CACHED = ("max", "below", "indices", "logsumexp", "rest")

@@ -20,13 +20,13 @@ from torch.nn.parallel import DistributedDataParallel
 from ..config.conditions import Learning
 from ..config.sources import HubModel
 from ..config.specs import TrainSpec
+from ..errors import JobError
+from ..modeling.flops import StepWork
 from ..modeling.hidden_states import decoder_of
 from ..modeling.lean_lora import use_lean_lora
 from ..modeling.load import device, dtype_for
 from ..modeling.packed import micro_batches
 from ..modeling.packed_attention import is_packed
-from ..modeling.utilisation import StepWork
-from ..runtime.errors import JobError
 from ..runtime.processes import SHARDED
 from .ahead import Ahead
 from .batches import StepPlan

@@ -12,8 +12,8 @@ from ..data.demonstrations import Demonstrations
 from ..data.prompts import PromptBuilder, check_same_query, digest_of
 from ..data.rows import Row, read_jsonl
 from ..data.sequences import Sequence, answer_tokens
+from ..errors import JobError, about
 from ..modeling.load import load_model
-from ..runtime.errors import JobError, about
 from ..runtime.files import sha256, write_json
 from ..runtime.progress import progress
 from .cache import checked, concatenate

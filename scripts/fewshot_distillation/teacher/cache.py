@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..config.targets import Span
-from ..runtime.errors import JobError
+from ..errors import JobError
 from ..runtime.files import atomic_path
 
 _DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32", torch.int32: "I32"}

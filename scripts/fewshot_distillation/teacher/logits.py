@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..config.specs import LogitsSpec
+from ..errors import JobError
 from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
-from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
 from .activations import spans_of
 from .cache import TeacherCache, concatenate

@@ -17,9 +17,9 @@ from ..config.specs import SignalSpec
 from ..data.prompts import PromptBuilder, digest_of
 from ..data.rows import read_jsonl
 from ..data.sequences import Sequence, answer_tokens, zero_shot_prompts
+from ..errors import JobError
 from ..modeling.hidden_states import logits_from_layer_output
 from ..modeling.load import load_model
-from ..runtime.errors import JobError
 from ..runtime.files import sha256, write_json
 from .activations import spans_of
 from .cache import TeacherCache

@@ -14,7 +14,7 @@ import logging
 from types import ModuleType
 
 from ...config.engines import engines
-from ...runtime.errors import JobError
+from ...errors import JobError
 from .base import Backend, Setting
 
 log = logging.getLogger("fewshot_distillation")

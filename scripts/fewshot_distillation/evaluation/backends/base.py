@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from ...config.catalogue import Server
 from ...config.conditions import Sampling
-from ...runtime.errors import JobError
+from ...errors import JobError
 
 
 @dataclass(frozen=True)

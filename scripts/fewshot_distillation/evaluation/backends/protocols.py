@@ -14,7 +14,7 @@ from typing import Any
 
 from openai import APIStatusError, OpenAI, OpenAIError
 
-from ...runtime.errors import JobError
+from ...errors import JobError
 from ...runtime.files import sha256
 
 log = logging.getLogger("fewshot_distillation")

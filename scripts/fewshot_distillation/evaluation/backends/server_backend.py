@@ -12,7 +12,7 @@ from pathlib import Path
 from openai import APIConnectionError, APIStatusError, BadRequestError, OpenAI, OpenAIError, UnprocessableEntityError
 
 from ...data.checkpoints import is_adapter
-from ...runtime.errors import JobError
+from ...errors import JobError
 from .base import Generation, Setting
 from .protocols import OpenAIProtocol, Reply, recognised
 

@@ -11,8 +11,8 @@ import torch
 
 from ...data.checkpoints import is_adapter
 from ...data.limits import limits_of
+from ...errors import JobError
 from ...modeling.load import device, dtype_for
-from ...runtime.errors import JobError
 from .base import Generation, Setting
 from .sampling import seed_of
 

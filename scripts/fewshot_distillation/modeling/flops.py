@@ -1,17 +1,6 @@
-"""How much of a device's matrix rate a training step uses."""
+"""The FLOPs of training steps."""
 
-import torch
 from torch import nn
-
-from ..config.plan import PEAKS
-
-
-def peak_of(device: torch.device) -> float | None:
-    """Return the dense bfloat16 rate of a device in FLOP/s, by its data sheet; None for one that isn't known here."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device).lower().replace(" ", "")
-    return next((rate for known, rate in PEAKS.items() if known in name), None)
 
 
 class StepWork:

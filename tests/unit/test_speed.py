@@ -8,9 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from fewshot_distillation.modeling.utilisation import peak_of
+from fewshot_distillation.hardware.speed import Speed, peak_of
 from fewshot_distillation.runtime.progress import progress
-from fewshot_distillation.student.run import Speed
 from training import Setup
 
 

@@ -7,11 +7,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from .errors import JobError
-from .plans import ON_CLUSTER
+from ..errors import JobError
 
 log = logging.getLogger("fewshot_distillation")
 
+# Set in jobs that an executor has sent to a cluster, whose scheduler gives out the GPUs.
+ON_CLUSTER = "FEWSHOT_DISTILLATION_ON_CLUSTER"
 # Present where a driver for NVIDIA's or AMD's GPUs is loaded.
 GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")
 # A folder for each of NVIDIA's GPUs.

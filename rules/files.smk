@@ -1,0 +1,102 @@
+# Where files are: names of folders in rules (`<run>`), the values of wildcards, and input functions that several rules
+# share. The files of runs, baselines and teachers are named in config/layout.py, those of figures in study_figures.py.
+from fewshot_distillation.config.layout import Layout
+from fewshot_distillation.config.study_figures import StudyFigures
+
+LAYOUT = Layout(STUDY)
+
+
+@functools.cache
+def models_of_other_protocols():
+    """Models whose published accuracies came from another protocol, as figures say."""
+    return {model for path in PUBLISHED_HERE for model in models_apart(ACCURACIES[path], own_protocol(STUDY))}
+
+
+FIGURES = StudyFigures(LAYOUT, PUBLISHED_HERE, models_of_other_protocols)
+TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED) + ["noise_floor"] * bool(STUDY.repeated)
+RESULTS = ["<results>/summary.json", "<results>/analysis.md", "<results>/report.html"]
+EVERYTHING = RESULTS + FIGURES.files("png") + FIGURES.files("pdf")
+EXPORTS = {model: exports(STUDY, model) for model in STUDY.models}
+
+
+def any_of(names):
+    return "|".join(re.escape(str(name)) for name in sorted(names)) or "(?!)"
+
+
+ALLOWED = {
+    "model": any_of(STUDY.config.models),
+    "dataset": any_of([STUDY.config.dataset]),
+    "phase": any_of(STUDY.config.icl_gap),
+    "teacher": any_of(STUDY.config.teachers),
+    "text": any_of([QUESTION, REFERENCE, *STUDY.config.teachers]),
+    "prompt": any_of(STUDY.prompts.all),
+    "rerun": any_of(STUDY.config.reruns),
+    "questions": any_of(STUDY.prompts.questions),
+    "condition": any_of(STUDY.config.conditions),
+    "schedule": any_of(STUDY.variants),
+    "lam": any_of({run.lam for run in STUDY.runs}),
+    "seed": any_of({run.seed for run in STUDY.runs}),
+    "export": any_of({name for names in EXPORTS.values() for name in names}),
+}
+
+
+def constrained(path):
+    """Return a path in which every wildcard has its constraint: Snakemake applies the global ones before it expands
+    path variables."""
+    return re.sub(r"\{(\w+)\}", lambda found: f"{{{found[1]},{ALLOWED[found[1]]}}}", path)
+
+
+pathvars:
+    results=STUDY.config.results,
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
+    weights=constrained("<results>/models/{model}"),
+    data=f"<results>/data/{STUDY.config.dataset}",
+    teacher=constrained("<results>/teachers/{model}/{teacher}/{text}"),
+    written=constrained("<results>/teachers/{model}/{teacher}/written"),
+    baseline=constrained("<results>/baselines/{model}/{prompt}/{questions}"),
+    rerun=constrained("<results>/reruns/{model}/{rerun}/{prompt}"),
+    run=constrained("<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}"),
+
+
+wildcard_constraints:
+    **ALLOWED,
+
+
+def when_asked_for(runs, *files):
+    """Input function: files of runs, listed only for a target that is wanted, not for every target of the workflow."""
+    return lambda wildcards: [path for file in files for path in LAYOUT.runs(runs, file)]
+
+
+def runs_to_export(file):
+    """Input function: a file of each run from which an export is chosen."""
+    return lambda wildcards: LAYOUT.runs(EXPORTS[wildcards.model][wildcards.export], file)
+
+
+def plain_runs(wildcards):
+    """Input function: accuracies of plain fine-tuning, which the card of an export shows beside its own."""
+    return LAYOUT.runs([run for run in STUDY.runs_of(wildcards.model) if run.condition == STUDY.plain], "accuracy.csv")
+
+
+def in_order(first, then):
+    """A file that comes first as an order and not as data: what is there isn't stale when the file is made again.
+
+    Snakemake doesn't check for missing outputs of a job where one of its `ancient` inputs is made again,
+    so the input is only that while `then`, the output of the job that comes after it, is there.
+    """
+    return ancient(first) if os.path.exists(then.replace("<results>", STUDY.config.results)) else first
+
+
+def phase_zero(wildcards):
+    """Input function: phase 0, which is finished before the teacher's targets are computed."""
+    phase = STUDY.gap_before(wildcards.model)
+    if phase is None:
+        return []
+    cache = "<results>/teachers/{model}/{teacher}/{text}/activations.safetensors".format(**wildcards)
+    return in_order(f"<results>/icl_gap/{phase}/{wildcards.model}.done", cache)
+
+
+def signal_audit(wildcards):
+    """Input function: the audit of each target's signal, which is made before anything is trained."""
+    (trained,) = LAYOUT.runs([wildcards], "checkpoints/manifest.json")
+    return [in_order(f"{folder}/signal.json", trained) for folder in dict.fromkeys(LAYOUT.caches(wildcards))]

@@ -1,0 +1,89 @@
+"""Which files the jobs of a study read and write, by the paths in rules: they begin with `<results>`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .catalogue import Draw, questions_text
+from .conditions import QUESTION, REFERENCE
+from .runs import Run
+from .study import Study
+
+# For each kind of target the teacher's cache, and the file that describes it.
+CACHE_FILES = {
+    "hidden_states": ("activations.safetensors", "meta.json"),
+    "logits": ("logits.safetensors", "audit.json"),
+}
+
+
+class Layout:
+    """Files of a study. Methods that take `wildcards`, with a path's names as attributes, are input functions."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    # --- files of one name in several folders -------------------------------------------------------------------------
+
+    def runs(self, runs: Iterable[Run], file: str) -> list[str]:
+        return [f"<results>/runs/{r.model}/{r.condition}/lambda{r.lam}/seed{r.seed}/{r.schedule}/{file}" for r in runs]
+
+    def _asked(self, model: str, prompts: list[str], questions: int | Draw | None, file: str) -> list[str]:
+        which = questions_text(questions)
+        return [f"<results>/baselines/{model}/{prompt}/{which}/{file}" for prompt in prompts]
+
+    def baselines(self, model: str, file: str) -> list[str]:
+        """Return a file of each prompt that a base model is evaluated with."""
+        prompts = self.study.prompts.baselines(list(self.study.trained))
+        return self._asked(model, prompts, self.study.config.evaluation.questions, file)
+
+    def phase_zero(self, phase: str, file: str, models: list[str] | None = None) -> list[str]:
+        """Return a file of the answers that a phase 0 comparison reads, of every candidate or of some models."""
+        gap = self.study.config.icl_gap[phase]
+        prompts = self.study.prompts.of_gap(gap)
+        return [path for model in models or gap.models for path in self._asked(model, prompts, gap.questions, file)]
+
+    def reruns(self, file: str) -> list[str]:
+        """Return a file of every evaluation that is repeated."""
+        return [f"<results>/reruns/{model}/{rerun}/{prompt}/{file}" for model, rerun, prompt in self.study.repeated]
+
+    def teachers(self, file: str) -> list[str]:
+        """Return a file of each teacher's cache that a run learns from."""
+        return [f"<results>/teachers/{model}/{name}/{text}/{file}" for model, name, text in self.study.teachers_in_use]
+
+    def answered(self, file: str) -> list[str]:
+        """Return a file of every baseline and run, those of the main comparison first, as readers see them."""
+        found: dict[str, None] = {}
+        for model in self.study.models:
+            first = self.study.main_runs(model) + self.study.sweep_runs(model)
+            found |= dict.fromkeys(self.baselines(model, file) + self.runs([*first, *self.study.runs_of(model)], file))
+        return list(found)
+
+    # --- what a run learns from ---------------------------------------------------------------------------------------
+
+    def caches(self, wildcards: Any) -> list[str]:
+        """Return the folder of each target's cache, in the order of a condition's targets."""
+        pairs = self.study.targets(wildcards.condition)
+        return [f"<results>/teachers/{wildcards.model}/{target.teacher}/{text}" for target, text in pairs]
+
+    def targets(self, wildcards: Any) -> list[str]:
+        """Return the files of each target's cache."""
+        pairs = zip(self.study.targets(wildcards.condition), self.caches(wildcards), strict=True)
+        return [f"{folder}/{name}" for (target, _), folder in pairs for name in CACHE_FILES[target.target]]
+
+    def written(self, wildcards: Any) -> list[str]:
+        """Return the answers of a teacher that a condition learns from."""
+        condition = self.study.config.conditions[wildcards.condition]
+        return _answers(wildcards.model, condition.answers, "predictions.parquet")
+
+    def judged(self, wildcards: Any) -> list[str]:
+        """Return which of those answers are right, for a condition that keeps no others."""
+        condition = self.study.config.conditions[wildcards.condition]
+        return [] if condition.keep == "all" else _answers(wildcards.model, condition.answers, "judged.parquet")
+
+    def text_read(self, wildcards: Any) -> list[str]:
+        """Return the answers that a teacher reads after its prompts, where a teacher wrote them."""
+        return _answers(wildcards.model, wildcards.text, "predictions.parquet")
+
+
+def _answers(model: str, teacher: str, file: str) -> list[str]:
+    """A file of the answers that a teacher wrote; none where what is read are the dataset's own."""
+    return [] if teacher in (QUESTION, REFERENCE) else [f"<results>/teachers/{model}/{teacher}/written/{file}"]
