@@ -1,16 +1,15 @@
 # Targets that people type: train_<condition>_<λ>_<model>, eval_<condition>_<λ>_<model>, export_<model>, optional studies
 # with the settings that go with them (rules/configuration.smk), parts of `all`, and `status`.
-NAMED = {"figures": FIGURES.files("png") + FIGURES.files("pdf"), "tables": "<results>/summary.json"}
-NAMED |= {name: EVERYTHING for name, one in STUDY.config.studies.items() if one.optional}
+NAMED = [("figures", FIGURES.files("png") + FIGURES.files("pdf")), ("tables", "<results>/summary.json")]
+NAMED += [(name, EVERYTHING) for name, study in STUDY.config.studies.items() if study.optional]
 for target, runs in STUDY.named_runs().items():
-    NAMED[f"train_{target}"] = when_asked_for(runs, "checkpoints/manifest.json", "metrics.csv")
-    NAMED[f"eval_{target}"] = when_asked_for(runs, "accuracy.csv")
+    NAMED.append((f"train_{target}", when_asked_for(runs, "checkpoints/manifest.json", "metrics.csv")))
+    NAMED.append((f"eval_{target}", when_asked_for(runs, "accuracy.csv")))
 for model, names in EXPORTS.items():
-    for name in names:
-        NAMED[export_name(model, name)] = f"<results>/export/{model}/{name}/manifest.json"
+    NAMED += [(export_name(model, name), f"<results>/export/{model}/{name}/manifest.json") for name in names]
 
 # A job of a cluster, which reads all this again, has no use for them.
-for target, files in NAMED.items() if SNAKEMAKE.is_driver else ():
+for target, files in NAMED if SNAKEMAKE.is_driver else ():
 
     rule:
         name:
