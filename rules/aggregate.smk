@@ -3,8 +3,8 @@
 
 rule aggregate:
     input:
-        accuracy=LAYOUT.answered("accuracy.csv"),
-        judged=LAYOUT.answered("judged.parquet"),
+        accuracy=LAYOUT.evaluated("accuracy.csv"),
+        judged=LAYOUT.evaluated("judged.parquet"),
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
         teachers=LAYOUT.teachers("meta.json"),
         signals=LAYOUT.teachers("signal.json"),
@@ -34,7 +34,7 @@ rule aggregate:
     conda:
         "../envs/analysis.yaml"
     params:
-        **job("aggregate.py", partial(aggregate_spec, STUDY), *(f"analysis.tables.{name}" for name in tables.TABLES)),
+        **job("aggregate.py", functools.partial(aggregate_spec, STUDY), *(f"analysis.tables.{name}" for name in tables.TABLES)),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
     message:
         "Putting all results together"

@@ -4,7 +4,6 @@ import functools
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError

@@ -14,8 +14,8 @@ def models_of_other_protocols():
 
 FIGURES = StudyFigures(LAYOUT, PUBLISHED_HERE, models_of_other_protocols)
 TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED) + ["noise_floor"] * bool(STUDY.repeated)
-RESULTS = ["<results>/summary.json", "<results>/analysis.md", "<results>/report.html"]
-EVERYTHING = RESULTS + FIGURES.files("png") + FIGURES.files("pdf")
+DRAWN = FIGURES.files("png") + FIGURES.files("pdf")
+EVERYTHING = ["<results>/summary.json", "<results>/analysis.md", "<results>/report.html", *DRAWN]
 EXPORTS = {model: exports(STUDY, model) for model in STUDY.models}
 
 

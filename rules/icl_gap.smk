@@ -5,7 +5,7 @@
 # make the teacher stale.
 rule icl_gap:
     input:
-        lambda wildcards: LAYOUT.phase_zero(wildcards.phase, "predictions.parquet", [wildcards.model]),
+        lambda wildcards: LAYOUT.asked_in_phase(wildcards.phase, "predictions.parquet", [wildcards.model]),
     output:
         touch("<results>/icl_gap/{phase}/{model}.done"),
     localrule: True
@@ -15,8 +15,8 @@ rule icl_gap:
 
 rule summarise_icl_gap:
     input:
-        accuracy=lambda wildcards: LAYOUT.phase_zero(wildcards.phase, "accuracy.csv"),
-        judged=lambda wildcards: LAYOUT.phase_zero(wildcards.phase, "judged.parquet"),
+        accuracy=lambda wildcards: LAYOUT.asked_in_phase(wildcards.phase, "accuracy.csv"),
+        judged=lambda wildcards: LAYOUT.asked_in_phase(wildcards.phase, "judged.parquet"),
         manifests=lambda wildcards: [
             f"<results>/models/{model}/manifest.json" for model in STUDY.config.icl_gap[wildcards.phase].models
         ],

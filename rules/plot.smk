@@ -29,7 +29,7 @@ for figure in FIGURES.declared:
         conda:
             "../envs/analysis.yaml"
         params:
-            **job("plot.py", partial(FIGURES.spec, figure), f"analysis.figures.{figure}"),
+            **job("plot.py", functools.partial(FIGURES.spec, figure), f"analysis.figures.{figure}"),
             figure=figure,
             caption=lambda wildcards, output, text=FIGURES.caption(figure): text,
         message:

@@ -53,7 +53,7 @@ rule export:
     resources:
         mem_mb=lambda wildcards, attempt: 48000 * attempt,
     params:
-        **job("export.py", partial(export_spec, STUDY), machine="export"),
+        **job("export.py", functools.partial(export_spec, STUDY), machine="export"),
     message:
         "Exporting {wildcards.model}, {wildcards.export}"
     shell:

@@ -1,6 +1,6 @@
 # Targets that people type: train_<condition>_<λ>_<model>, eval_<condition>_<λ>_<model>, export_<model>, optional studies
 # with the settings that go with them (rules/configuration.smk), parts of `all`, and `status`.
-NAMED = [("figures", FIGURES.files("png") + FIGURES.files("pdf")), ("tables", "<results>/summary.json")]
+NAMED = [("figures", DRAWN), ("tables", "<results>/summary.json")]
 NAMED += [(name, EVERYTHING) for name, study in STUDY.config.studies.items() if study.optional]
 for target, runs in STUDY.named_runs().items():
     NAMED.append((f"train_{target}", when_asked_for(runs, "checkpoints/manifest.json", "metrics.csv")))

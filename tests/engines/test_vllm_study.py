@@ -1,14 +1,13 @@
 """The study `main` of the published configuration, rehearsed with vLLM as its engine."""
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+
+import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -33,12 +32,8 @@ def results(tmp_path_factory, served: Path) -> Path:
     }
     overlay.write_text(yaml.safe_dump(changes))
     target = "results_rehearsal/figures/qwen3-1.7b/main_comparison.png"
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--cores", "2", "--nolock", "--configfile", str(OVERLAY), str(overlay), "--", target]
-    started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-    print(f"\nstudy main with vLLM: {time.monotonic() - started:.0f} s")
+    fixed = ("-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2", "--nolock")
+    warm.snakemake(*fixed, "--configfile", str(OVERLAY), str(overlay), "--", target, folder=folder, seconds=1800)
     return folder / "results_rehearsal"
 
 

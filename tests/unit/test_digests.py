@@ -247,7 +247,10 @@ def test_an_edit_marks_what_depends_on_it(scripts: Path, file: str, expected: se
     assert changed_by(scripts, PACKAGE / file, more_code) == expected
 
 
-@pytest.mark.parametrize("file", ["config/config.py", "config/study.py", "runtime/workspace.py", "runtime/cli.py"])
+@pytest.mark.parametrize(
+    "file",
+    ["config/config.py", "config/study.py", "errors.py", "hardware/speed.py", "runtime/workspace.py", "runtime/cli.py"],
+)
 def test_configuration_and_files_do_not_count(scripts: Path, file: str):
     """What the configuration decides stands in the specs."""
     assert changed_by(scripts, PACKAGE / file, more_code) == set()

@@ -45,7 +45,7 @@ def _longest(study: Study, runs: list[Run]) -> Run:
 
 
 def export_name(model: str, export: str) -> str:
-    """Return the target that people type."""
+    """Return the target that people type for an export."""
     return f"export_{model}" if export == CHOSEN else f"export_{export}_{model}"
 
 

@@ -11,7 +11,8 @@ from .modules import SCRIPTS, modules
 
 PACKAGE = "fewshot_distillation"
 
-# These don't decide a number: `config` speaks through the specs, `runtime` moves files and prints progress.
+# These decide no result: `config` speaks through the specs, `runtime` moves files and prints progress, `hardware` takes
+# GPUs and measures (tokens a second in metrics.csv are its).
 IGNORED = tuple(f"{PACKAGE}.{part}" for part in ("config", "errors", "hardware", "runtime"))
 
 

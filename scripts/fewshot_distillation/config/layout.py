@@ -35,7 +35,7 @@ class Layout:
         prompts = self.study.prompts.baselines(list(self.study.trained))
         return self._asked(model, prompts, self.study.config.evaluation.questions, file)
 
-    def phase_zero(self, phase: str, file: str, models: list[str] | None = None) -> list[str]:
+    def asked_in_phase(self, phase: str, file: str, models: list[str] | None = None) -> list[str]:
         """Return a file of the answers that a phase 0 comparison reads, of every candidate or of some models."""
         gap = self.study.config.icl_gap[phase]
         prompts = self.study.prompts.of_gap(gap)
@@ -49,8 +49,14 @@ class Layout:
         """Return a file of each teacher's cache that a run learns from."""
         return [f"<results>/teachers/{model}/{name}/{text}/{file}" for model, name, text in self.study.teachers_in_use]
 
+    def evaluated(self, file: str) -> list[str]:
+        """Return a file of every run and every baseline."""
+        return self.runs(self.study.runs, file) + [
+            f for model in self.study.models for f in self.baselines(model, file)
+        ]
+
     def answered(self, file: str) -> list[str]:
-        """Return a file of every baseline and run, those of the main comparison first, as readers see them."""
+        """Return a file of every baseline and run in the order in which readers see them: the main comparison first."""
         found: dict[str, None] = {}
         for model in self.study.models:
             first = self.study.main_runs(model) + self.study.sweep_runs(model)
@@ -70,17 +76,17 @@ class Layout:
         return [f"{folder}/{name}" for (target, _), folder in pairs for name in CACHE_FILES[target.target]]
 
     def written(self, wildcards: Any) -> list[str]:
-        """Return the answers of a teacher that a condition learns from."""
+        """Return the file of the teacher's answers that a condition learns from; none where it learns from others."""
         condition = self.study.config.conditions[wildcards.condition]
         return _answers(wildcards.model, condition.answers, "predictions.parquet")
 
     def judged(self, wildcards: Any) -> list[str]:
-        """Return which of those answers are right, for a condition that keeps no others."""
+        """Return the file that says which of a teacher's answers are right; none for a condition that keeps all."""
         condition = self.study.config.conditions[wildcards.condition]
         return [] if condition.keep == "all" else _answers(wildcards.model, condition.answers, "judged.parquet")
 
     def text_read(self, wildcards: Any) -> list[str]:
-        """Return the answers that a teacher reads after its prompts, where a teacher wrote them."""
+        """Return the file of the answers that a teacher reads after its prompts; none where no teacher wrote them."""
         return _answers(wildcards.model, wildcards.text, "predictions.parquet")
 
 

@@ -16,13 +16,13 @@ class StudyFigures:
 
     Args:
         published: the file of published accuracies that figures show; none or one.
-        models_apart: finds the models whose published accuracies came from another protocol.
+        of_other_protocols: finds the models whose published accuracies came from another protocol.
     """
 
-    def __init__(self, layout: Layout, published: list[str], models_apart: Callable[[], set[str]]) -> None:
+    def __init__(self, layout: Layout, published: list[str], of_other_protocols: Callable[[], set[str]]) -> None:
         self.layout, self.study = layout, layout.study
         self.declared = figures()
-        self._published, self._models_apart = published, models_apart
+        self._published, self._of_other_protocols = published, of_other_protocols
 
     def of_phase(self, figure: str) -> bool:
         """Return whether a figure is drawn for each phase 0 comparison, and not for each model."""
@@ -67,7 +67,7 @@ class StudyFigures:
 
         def inputs(wildcards: Any) -> list[str]:
             if self.of_phase(figure):
-                return self.layout.phase_zero(wildcards.phase, file)
+                return self.layout.asked_in_phase(wildcards.phase, file)
             baselines = self.layout.baselines(wildcards.model, file) if "baselines" in reads else []
             runs = self.runs(figure, wildcards.model) if "accuracy" in reads else []
             validation = self.layout.runs(runs, f"validation/{file}") if self.study.dataset.validation else []
@@ -83,5 +83,5 @@ class StudyFigures:
     def spec(self, figure: str, **shown: str) -> PlotSpec:
         """Return the spec of a figure, of a `model` or of a phase 0 comparison (`phase`)."""
         models = self.study.config.icl_gap[shown["phase"]].models if "phase" in shown else [shown["model"]]
-        apart = bool(self.published(figure)) and not self._models_apart().isdisjoint(models)
+        apart = bool(self.published(figure)) and not self._of_other_protocols().isdisjoint(models)
         return plot_spec(self.study, figure, **shown, other_protocol=apart)

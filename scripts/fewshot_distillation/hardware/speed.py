@@ -39,7 +39,7 @@ class Speed:
         return self._text(self.steps[-20:])
 
     def overall(self) -> str:
-        """Return of all steps but the first, which prepares what the others use."""
+        """Describe all steps but the first, which prepares what the others use."""
         return self._text(self.steps[1:] or self.steps)
 
     def _text(self, steps: list[tuple[float, int, float]]) -> str:

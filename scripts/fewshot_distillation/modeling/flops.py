@@ -26,7 +26,7 @@ class StepWork:
         self.head = head.weight.numel()
 
     def flops(self, lengths: list[int], logits: int) -> float:
-        """Return of sequences of these lengths, with logits at so many of their tokens."""
+        """Return the FLOPs of a step over sequences of these lengths, with logits at so many of their tokens."""
         tokens = sum(lengths)
         attention = self.attention * sum(length**2 for length in lengths)
         matrices = (4 * self.frozen + 6 * self.trained) * tokens + self.passes * 2 * self.head * logits

@@ -89,6 +89,8 @@ class VllmBackend:
         on_cpu = device().type == "cpu"
         if on_cpu:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; vLLM would take half of the memory
+            # Two processes more would take longer to start than most of what a CPU is asked, and share its cores.
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         from vllm import LLM
 
         log.info("starting vLLM for %s", folder)
