@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import warm
-from project import wait_for
+from project import copy_of_workflow, wait_for
 
 PROGRAM = """
 import os, signal, subprocess, sys
@@ -72,3 +72,21 @@ def test_whoever_asked_is_killed(program: Path):
     asking.kill()
     asking.wait()
     wait_for(lambda: not there.exists() and gone(started), "the end of both")
+
+
+EDITED = """
+import fewshot_distillation.config.base as base
+print(base.__file__, getattr(base, "edited", False))
+"""
+
+
+def test_a_copy_of_the_code_is_what_runs(tmp_path: Path):
+    """This checkout's own settings are in memory already; those of a copy, which a test may edit, are read."""
+    copy = copy_of_workflow(tmp_path / "copy") / "scripts"
+    with open(copy / "fewshot_distillation" / "config" / "base.py", "a") as file:
+        file.write("\nedited = True\n")
+    (copy / "program.py").write_text(EDITED)
+    ran = subprocess.run(
+        [sys.executable, str(copy / "program.py")], env=warm.variables(), capture_output=True, text=True
+    )
+    assert ran.stdout.split() == [str(copy / "fewshot_distillation" / "config" / "base.py"), "True"], ran.stderr

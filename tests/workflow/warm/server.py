@@ -27,6 +27,7 @@ LIBRARIES = (
     "peft",
     "pyarrow.dataset",
     "pyarrow.parquet",
+    "smart_open",
     "snakemake.cli",
     "statsmodels.stats.proportion",
     "torch.distributed.checkpoint.state_dict",
@@ -36,12 +37,14 @@ LIBRARIES = (
     "transformers.models.qwen3.modeling_qwen3",
 )
 
+ROOT = Path(__file__).resolve().parents[3]
+# Of this checkout's own code only what reads configurations, which looks at no variable when it is imported.
+OWN = "fewshot_distillation"
+CONFIGURATION = ("analysis.protocols", "config.checks", "config.chosen_study", "config.load", "config.study_figures")
+
 
 def import_libraries() -> None:
-    """Import what the programs do, with the variables that they set before.
-
-    The workflow's own code isn't among it, since tests edit that.
-    """
+    """Import what the programs do, with the variables that they set before."""
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
     os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", TRANSFORMERS_VERBOSITY="error")
     for name in LIBRARIES:
@@ -51,6 +54,10 @@ def import_libraries() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast  # noqa: F401
 
     sys.modules["snakemake.cli"].get_argument_parser()  # imports plugins
+    sys.path.insert(0, str(ROOT / "scripts"))
+    for name in CONFIGURATION:
+        importlib.import_module(f"{OWN}.{name}")
+    del sys.path[0]
 
 
 def serve(connection: socket.socket) -> None:
@@ -90,14 +97,24 @@ def become(request: dict, files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv = request["arguments"]
+    if not is_ours(sys.argv):
+        for name in [name for name in sys.modules if name.partition(".")[0] == OWN]:
+            del sys.modules[name]
+
+
+def is_ours(arguments: list[str]) -> bool:
+    """Whether a command runs this checkout's code and not a copy, which a test may have edited."""
+    named = [value for option, value in zip(arguments, arguments[1:], strict=False) if option in ("-s", "--snakefile")]
+    path = Path(arguments[0] if arguments[0] != "-m" else named[0] if named else "Snakefile")
+    return path.resolve().is_relative_to(ROOT)
 
 
 def run() -> None:
     """Run the command as Python would."""
     if sys.argv[0] == "-m":
-        sys.argv[:2] = ["snakemake"]
         sys.path[0] = os.getcwd()
-        sys.modules["snakemake.cli"].main()
+        del sys.argv[0]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     else:
         sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
         runpy.run_path(sys.argv[0], run_name="__main__")

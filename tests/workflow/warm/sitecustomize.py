@@ -10,8 +10,9 @@ import sys
 
 def _can_be_forked() -> bool:
     folder, name = os.path.split(sys.orig_argv[1] if len(sys.orig_argv) > 1 else "")
-    program = os.path.basename(folder) == "scripts" and name.endswith(".py") or name == "train_watched.py"
-    return program or sys.orig_argv[1:3] == ["-m", "snakemake"]
+    program = os.path.basename(folder) == "scripts" and name.endswith(".py")
+    module = sys.orig_argv[1:2] == ["-m"] and sys.orig_argv[2:3] in (["snakemake"], ["accelerate.commands.launch"])
+    return program or module or name in ("train_watched.py", "impatient.py")
 
 
 def _run_there(address: str) -> None:
