@@ -3,7 +3,7 @@
 import subprocess
 
 from project import Project
-from study import PATIENCE, RUN, ClusterProject
+from study import PATIENCE, RUN, STEPS, ClusterProject
 
 EARLIER = ("teachers/**/*.safetensors", "baselines/**/predictions.parquet")
 WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "runs/**/predictions.parquet")
@@ -12,7 +12,7 @@ WANTED = ("runs/**/adapter_model.safetensors", "runs/**/adapter_config.json", "r
 def assert_same(project: ClusterProject, undisturbed: Project, *patterns: str) -> None:
     """What is there is what the undisturbed run has, byte for byte."""
     expected, found = undisturbed.digests(*WANTED, *patterns), project.digests(*WANTED, *patterns)
-    assert f"{RUN}/checkpoints/checkpoint-100/adapter_model.safetensors" in found
+    assert f"{RUN}/checkpoints/checkpoint-{STEPS}/adapter_model.safetensors" in found
     assert found == {name: expected[name] for name in found}
 
 

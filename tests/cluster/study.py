@@ -17,7 +17,7 @@ from slurm import Slurm, wait_until
 HERE = Path(__file__).resolve().parent
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 
-STEPS = 100
+STEPS = 60
 PATIENCE = 600  # two clusters may share two cores
 RUN = "results/runs/tiny/layerwise/lambda0.5/seed42/long"
 TRAINED, ANSWERED = f"{RUN}/checkpoints/manifest.json", f"{RUN}/predictions.parquet"

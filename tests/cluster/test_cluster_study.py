@@ -95,8 +95,8 @@ def status_of(project: ClusterProject) -> str:
 
 def test_two_jobs_of_two_gpus_run_side_by_side_and_a_third_waits(project: ClusterProject, undisturbed: Project):
     project.take(undisturbed, "models", "data")
-    wanted = ["results/icl_gap/phase0.json"]
-    wanted += [f"results/baselines/tiny/{prompt}/all/predictions.parquet" for prompt in ("zeroshot", "fewshot")]
+    asked = itertools.product(("zeroshot", "fewshot"), ("first6", "all"))
+    wanted = [f"results/baselines/tiny/{prompt}/{questions}/predictions.parquet" for prompt, questions in asked]
     driver = project.start(*wanted)
     both_beside_a_third, handed_out = False, {}
     while driver.poll() is None:

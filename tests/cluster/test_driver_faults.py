@@ -103,7 +103,7 @@ def test_killed_at_random_moments(project: ClusterProject, undisturbed: Project)
     """Ten times anywhere in the study: the driver alone, or everything, with torn files in the place of outputs."""
     chance = random.Random(11)
     targets = [ANSWERED, "eval_logit_kl_0.5_tiny"]
-    amid_training = {3: chance.randrange(4, 30), 4: chance.randrange(34, 60), 5: chance.randrange(64, 90)}
+    amid_training = {3: chance.randrange(4, 18), 4: chance.randrange(22, 36), 5: chance.randrange(40, 54)}
     kills = torn = 0
     pieces: dict[Path, int] = {}
     saved: dict[int, int] = {}  # the step that was saved when everything was dead, by the last job until then

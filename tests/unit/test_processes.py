@@ -79,8 +79,8 @@ def train(
         "--metrics": [run / "metrics.csv"],
     }
     words = [str(word) for name, values in arguments.items() for word in (name, *values)]
-    # What is to be killed shares nothing with others.
-    environment = dict(os.environ) if stopped else warm.variables()
+    # A launcher that is to be killed has processes of its own.
+    environment = dict(os.environ) if "KILL_LAUNCHER" in more else warm.variables()
     environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment |= {"DS_ACCELERATOR": "cpu"} | more
     command = [sys.executable, *launcher, str(ROOT / program), *words]
