@@ -125,8 +125,8 @@ class Config(Strict):
         50,
         ge=0,
         description="Optimizer steps between measurements of the gradients of cross-entropy and distillation, each of "
-        "which costs a step; 0 for none. With several processes (`gpus.train` above 1) there are none either, as the "
-        "log says.",
+        "which costs a step; 0 for none. Runs of no more steps than this have none. With several processes "
+        "(`gpus.train` above 1) there are none either, as the log says.",
     )
     reruns: Annotated[dict[Name, Rerun], DropNulls] = Field(
         {},

@@ -68,8 +68,10 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     accelerator.wait_for_everyone()  # before the first process saves a newer state
     _start_trackers(accelerator, spec, machine.trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
-    every = machine.log_gradients_every if measurable(trainer) else 0
-    if machine.log_gradients_every > every and spec.learning.targets:
+    # A single value would be shown nowhere.
+    wanted = machine.log_gradients_every if machine.log_gradients_every < total else 0
+    every = wanted if measurable(trainer) else 0
+    if wanted > every and spec.learning.targets:
         log.info("gradients aren't measured (log_gradients_every): that takes one process with all weights")
     speed = Speed(peak_of(accelerator.device), accelerator.num_processes)
     what = f"train {spec.condition_name}"
