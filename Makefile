@@ -44,7 +44,7 @@ test-all: .venv/ready-dev slurm chromium
 	$(MAKE) test-vllm
 
 test-vllm: .venv-vllm/ready
-	.venv-vllm/bin/python -m pytest -m vllm tests/engines
+	.venv-vllm/bin/python -m pytest -n $(WORKERS) -m vllm tests/engines
 
 test-slurm: .venv/ready-dev slurm
 	$(PYTEST) -n $(WORKERS) -m slurm tests/cluster

@@ -50,7 +50,7 @@ rule aggregate:
 rule write_analysis:
     input:
         summary="<results>/summary.json",
-        figures=FIGURES.files("png"),
+        figures=PICTURES,
     output:
         report("<results>/analysis.md", caption="../report/analysis.rst", category="Analysis", subcategory="All models"),
     log:
@@ -60,7 +60,7 @@ rule write_analysis:
     conda:
         "../envs/analysis.yaml"
     params:
-        **job("write_analysis.py", lambda: analysis_spec(STUDY, FIGURES.captions())),
+        **job("write_analysis.py", lambda: analysis_spec(STUDY, FIGURES.captions)),
         results=lambda wildcards, output: os.path.dirname(output[0]),
     message:
         "Writing the analysis"

@@ -1,6 +1,6 @@
 # Where files are: names of folders in rules (`<run>`), the values of wildcards, and input functions that several rules
 # share. The files of runs, baselines and teachers are named in config/layout.py, those of figures in study_figures.py.
-from fewshot_distillation.config.layout import Layout
+from fewshot_distillation.config.layout import FOLDERS, Layout, folder_of
 from fewshot_distillation.config.study_figures import StudyFigures
 
 LAYOUT = Layout(STUDY)
@@ -14,7 +14,8 @@ def models_of_other_protocols():
 
 FIGURES = StudyFigures(LAYOUT, PUBLISHED_HERE, models_of_other_protocols)
 TABLES = [*tables.TABLES] + ["published_vs_measured"] * len(PUBLISHED) + ["noise_floor"] * bool(STUDY.repeated)
-DRAWN = FIGURES.files("png") + FIGURES.files("pdf")
+PICTURES = FIGURES.files("png")
+DRAWN = PICTURES + FIGURES.files("pdf")
 EVERYTHING = ["<results>/summary.json", "<results>/analysis.md", "<results>/report.html", *DRAWN]
 EXPORTS = {model: exports(STUDY, model) for model in STUDY.models}
 
@@ -50,13 +51,8 @@ pathvars:
     results=STUDY.config.results,
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
-    weights=constrained("<results>/models/{model}"),
     data=f"<results>/data/{STUDY.config.dataset}",
-    teacher=constrained("<results>/teachers/{model}/{teacher}/{text}"),
-    written=constrained("<results>/teachers/{model}/{teacher}/written"),
-    baseline=constrained("<results>/baselines/{model}/{prompt}/{questions}"),
-    rerun=constrained("<results>/reruns/{model}/{rerun}/{prompt}"),
-    run=constrained("<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}"),
+    **{name: constrained(path) for name, path in FOLDERS.items()},
 
 
 wildcard_constraints:
@@ -92,11 +88,11 @@ def phase_zero(wildcards):
     phase = STUDY.gap_before(wildcards.model)
     if phase is None:
         return []
-    cache = "<results>/teachers/{model}/{teacher}/{text}/activations.safetensors".format(**wildcards)
+    cache = f"{folder_of('teacher', **wildcards)}/activations.safetensors"
     return in_order(f"<results>/icl_gap/{phase}/{wildcards.model}.done", cache)
 
 
 def signal_audit(wildcards):
     """Input function: the audit of each target's signal, which is made before anything is trained."""
-    (trained,) = LAYOUT.runs([wildcards], "checkpoints/manifest.json")
-    return [in_order(f"{folder}/signal.json", trained) for folder in dict.fromkeys(LAYOUT.caches(wildcards))]
+    trained = f"{folder_of('run', **wildcards)}/checkpoints/manifest.json"
+    return [in_order(f"{cache}/signal.json", trained) for cache in dict.fromkeys(LAYOUT.caches(wildcards))]

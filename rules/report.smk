@@ -6,7 +6,7 @@ rule write_report:
         analysis="<results>/analysis.md",
         summary="<results>/summary.json",
         tables=[f"<results>/tables/{table}.csv" for table in TABLES],
-        figures=FIGURES.files("png"),
+        figures=PICTURES,
         test="<data>/test.jsonl",
         judged=LAYOUT.answered("judged.parquet"),
         predictions=LAYOUT.answered("predictions.parquet"),
@@ -19,7 +19,7 @@ rule write_report:
     conda:
         "../envs/analysis.yaml"
     params:
-        **job("write_report.py", lambda: report_spec(STUDY, FIGURES.captions())),
+        **job("write_report.py", lambda: report_spec(STUDY, FIGURES.captions)),
         # The report quotes settings on which no result depends, so one that changes doesn't make it stale.
         configuration=lambda wildcards, output: STUDY.config.model_dump_json(by_alias=True),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.judged],
@@ -43,7 +43,7 @@ rule export:
         baselines=lambda wildcards: LAYOUT.baselines(wildcards.model, "accuracy.csv"),
         plain=plain_runs,
     output:
-        "<results>/export/{model}/{export}/manifest.json",
+        "<export>/manifest.json",
     log:
         "<logs>/export/{model}/{export}.log",
     benchmark:

@@ -76,7 +76,7 @@ def test_a_lambda_may_be_typed_as_a_whole_number_or_not():
 
 
 def test_figures_are_those_that_have_runs_or_a_phase():
-    drawn = figures(layout()).captions()
+    drawn = figures(layout()).captions
     assert {"figures/icl_gap_phase0.png", "figures/tiny/lambda_sweep.png", "figures/tiny/main_comparison.png"} <= set(
         drawn
     )
@@ -84,7 +84,7 @@ def test_figures_are_those_that_have_runs_or_a_phase():
     without = figures(
         layout(icl_gap={}, studies={"main": {"models": ["tiny"], "conditions": ["sft"], "schedules": ["short"]}})
     )
-    assert not {"figures/icl_gap_phase0.png", "figures/tiny/lambda_sweep.png"} & set(without.captions())
+    assert not {"figures/icl_gap_phase0.png", "figures/tiny/lambda_sweep.png"} & set(without.captions)
     with pytest.raises(
         ConfigError, match="'lambda_sweep': the configuration has no runs of model 'tiny' to show in it"
     ):

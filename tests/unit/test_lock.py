@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fewshot_distillation.runtime import lock as locks
-from fewshot_distillation.runtime.lock import Lock, described, this_host
+from fewshot_distillation.runtime.lock import Lock, described, look, this_host
 
 FORK = multiprocessing.get_context("fork")
 
@@ -124,6 +124,19 @@ def test_a_living_owner_of_this_machine_is_not_waited_for(tmp_path: Path, holder
     start = time.monotonic()
     assert not Lock(tmp_path / "lock").take_over()
     assert time.monotonic() - start < 2
+
+
+def test_an_owner_whose_parent_never_collects_it_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder):
+    """As in a container whose first process is none that does."""
+    monkeypatch.setattr(locks, "STALE", 0.6)
+    monkeypatch.setattr(locks, "BEAT", 0.1)
+    forged(tmp_path / "lock", duration="0.6")
+    assert look(tmp_path / "lock")
+    os.kill(holder.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # and leaves its exit status
+    assert not look(tmp_path / "lock")
+    lock = Lock(tmp_path / "lock")
+    assert lock.take_over() and lock.held()
 
 
 def test_a_clock_that_is_wrong_kills_nobody(tmp_path: Path, holder):

@@ -110,18 +110,15 @@ class Ends:
         assert self.tokenizer.decode(asked).endswith(f"<|im_start|>user\n{question}")
 
 
-TRAIN = pytest.param("train", 1602, 2301, marks=pytest.mark.slow)
+TRAIN = pytest.param("train", 1604, 2462, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("split", "mean", "longest"), [TRAIN, ("test", 1607, 2350)])
-def test_prompts(train: list[dict], test: list[dict], qwen: PromptBuilder, split: str, mean: int, longest: int):
-    """With eight demonstrations and with none: positions, demonstrations, lengths in tokens.
-
-    Of all test questions and every third training question: the teacher checks each of its own when it reads it.
-    """
+def test_every_prompt(train: list[dict], test: list[dict], qwen: PromptBuilder, split: str, mean: int, longest: int):
+    """All questions with eight demonstrations and with none: positions, demonstrations, lengths in tokens."""
     ends, demonstrations = Ends(qwen), Demonstrations(train, Teacher())
     lengths = []
-    for index, row in list(enumerate(train))[::3] if split == "train" else enumerate(test):
+    for index, row in enumerate(train if split == "train" else test):
         question = row["question"]
         shown = demonstrations.draw(split, index, question)
         assert len(shown) == 8 and same_question(question) not in {same_question(r["question"]) for r in shown}

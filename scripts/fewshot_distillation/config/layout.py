@@ -8,11 +8,26 @@ from .conditions import QUESTION, REFERENCE
 from .runs import Run
 from .study import Study
 
+# The folders that rules name in angle brackets, with their wildcards.
+FOLDERS = {
+    "weights": "<results>/models/{model}",
+    "teacher": "<results>/teachers/{model}/{teacher}/{text}",
+    "written": "<results>/teachers/{model}/{teacher}/written",
+    "baseline": "<results>/baselines/{model}/{prompt}/{questions}",
+    "rerun": "<results>/reruns/{model}/{rerun}/{prompt}",
+    "run": "<results>/runs/{model}/{condition}/lambda{lam}/seed{seed}/{schedule}",
+    "export": "<results>/export/{model}/{export}",
+}
 # For each kind of target the teacher's cache, and the file that describes it.
 CACHE_FILES = {
     "hidden_states": ("activations.safetensors", "meta.json"),
     "logits": ("logits.safetensors", "audit.json"),
 }
+
+
+def folder_of(name: str, **wildcards: Any) -> str:
+    """Return the path of a folder in `FOLDERS`."""
+    return FOLDERS[name].format(**wildcards)
 
 
 class Layout:
@@ -24,11 +39,11 @@ class Layout:
     # --- files of one name in several folders -------------------------------------------------------------------------
 
     def runs(self, runs: Iterable[Run], file: str) -> list[str]:
-        return [f"<results>/runs/{r.model}/{r.condition}/lambda{r.lam}/seed{r.seed}/{r.schedule}/{file}" for r in runs]
+        return [f"{folder_of('run', **run._asdict())}/{file}" for run in runs]
 
     def _asked(self, model: str, prompts: list[str], questions: int | Draw | None, file: str) -> list[str]:
         which = questions_text(questions)
-        return [f"<results>/baselines/{model}/{prompt}/{which}/{file}" for prompt in prompts]
+        return [f"{folder_of('baseline', model=model, prompt=prompt, questions=which)}/{file}" for prompt in prompts]
 
     def baselines(self, model: str, file: str) -> list[str]:
         """Return a file of each prompt that a base model is evaluated with."""
@@ -43,11 +58,12 @@ class Layout:
 
     def reruns(self, file: str) -> list[str]:
         """Return a file of every evaluation that is repeated."""
-        return [f"<results>/reruns/{model}/{rerun}/{prompt}/{file}" for model, rerun, prompt in self.study.repeated]
+        return [f"{folder_of('rerun', model=m, rerun=rerun, prompt=p)}/{file}" for m, rerun, p in self.study.repeated]
 
     def teachers(self, file: str) -> list[str]:
         """Return a file of each teacher's cache that a run learns from."""
-        return [f"<results>/teachers/{model}/{name}/{text}/{file}" for model, name, text in self.study.teachers_in_use]
+        caches = self.study.teachers_in_use
+        return [f"{folder_of('teacher', model=model, teacher=name, text=text)}/{file}" for model, name, text in caches]
 
     def evaluated(self, file: str) -> list[str]:
         """Return a file of every run and every baseline."""
@@ -68,7 +84,9 @@ class Layout:
     def caches(self, wildcards: Any) -> list[str]:
         """Return the folder of each target's cache, in the order of a condition's targets."""
         pairs = self.study.targets(wildcards.condition)
-        return [f"<results>/teachers/{wildcards.model}/{target.teacher}/{text}" for target, text in pairs]
+        return [
+            folder_of("teacher", model=wildcards.model, teacher=target.teacher, text=text) for target, text in pairs
+        ]
 
     def targets(self, wildcards: Any) -> list[str]:
         """Return the files of each target's cache."""
@@ -92,4 +110,4 @@ class Layout:
 
 def _answers(model: str, teacher: str, file: str) -> list[str]:
     """A file of the answers that a teacher wrote; none where what is read are the dataset's own."""
-    return [] if teacher in (QUESTION, REFERENCE) else [f"<results>/teachers/{model}/{teacher}/written/{file}"]
+    return [] if teacher in (QUESTION, REFERENCE) else [f"{folder_of('written', model=model, teacher=teacher)}/{file}"]

@@ -1,5 +1,6 @@
 """The figures of a study: their files, what they are drawn from, and their specs."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ class StudyFigures:
         """Return a figure's path below the results folder; `shown` is a model or a phase 0 comparison."""
         return f"figures/{figure}_{shown}" if self.of_phase(figure) else f"figures/{shown}/{figure}"
 
+    @functools.cached_property
     def captions(self) -> dict[str, str]:
         """Return every figure of the study by its path below the results folder, with its caption."""
         of_phase = {name: self.of_phase(name) for name in self.declared}
@@ -46,7 +48,7 @@ class StudyFigures:
         return self.declared[figure].caption + rings
 
     def files(self, suffix: str) -> list[str]:
-        return [f"<results>/{path.removesuffix('png')}{suffix}" for path in self.captions()]
+        return [f"<results>/{path.removesuffix('png')}{suffix}" for path in self.captions]
 
     def published(self, figure: str) -> list[str]:
         return self._published if "published" in self.declared[figure].inputs else []

@@ -148,7 +148,11 @@ def look(path: Path) -> str | None:
 
 
 def _runs(owner: OwnerRecord) -> bool:
-    return Path(f"/proc/{owner.pid}").exists()
+    """Whether the process is there, and not only its exit status, which its parent may never collect."""
+    try:
+        return Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _lost(loss: LeaseCompromise) -> None:
