@@ -3,8 +3,8 @@
 
 rule aggregate:
     input:
-        accuracy=LAYOUT.evaluated("accuracy.csv"),
-        judged=LAYOUT.evaluated("judged.parquet"),
+        accuracy=LAYOUT.answered("accuracy.csv"),
+        judged=LAYOUT.answered("judged.parquet"),
         gaps=expand("<results>/icl_gap/{phase}.json", phase=STUDY.config.icl_gap),
         teachers=LAYOUT.teachers("meta.json"),
         signals=LAYOUT.teachers("signal.json"),

@@ -24,11 +24,11 @@ def of(condition: str) -> SimpleNamespace:
     return SimpleNamespace(model="tiny", condition=condition)
 
 
-def test_every_run_and_baseline_is_there_once_for_tables_and_for_readers():
+def test_every_run_and_baseline_is_there_once():
     plan = layout()
-    tables, readers = plan.evaluated("accuracy.csv"), plan.answered("accuracy.csv")
-    assert sorted(tables) == sorted(readers) and len(set(tables)) == len(tables) == 5 + 2
-    assert tables[0] == "<results>/runs/tiny/sft/lambda0/seed42/short/accuracy.csv"
+    readers = plan.answered("accuracy.csv")
+    expected = plan.runs(plan.study.runs, "accuracy.csv") + plan.baselines("tiny", "accuracy.csv")
+    assert sorted(readers) == sorted(expected) and len(set(readers)) == len(readers) == 5 + 2
     assert readers[:2] == [f"<results>/baselines/tiny/{prompt}/all/accuracy.csv" for prompt in ("zeroshot", "fewshot")]
     assert "lambda0.5" in readers[3] and "lambda0.1" in readers[5], "the main comparison comes before the sweep"
 

@@ -65,12 +65,6 @@ class Layout:
         caches = self.study.teachers_in_use
         return [f"{folder_of('teacher', model=model, teacher=name, text=text)}/{file}" for model, name, text in caches]
 
-    def evaluated(self, file: str) -> list[str]:
-        """Return a file of every run and every baseline."""
-        return self.runs(self.study.runs, file) + [
-            f for model in self.study.models for f in self.baselines(model, file)
-        ]
-
     def answered(self, file: str) -> list[str]:
         """Return a file of every baseline and run in the order in which readers see them: the main comparison first."""
         found: dict[str, None] = {}
