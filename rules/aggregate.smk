@@ -34,7 +34,11 @@ rule aggregate:
     conda:
         "../envs/analysis.yaml"
     params:
-        **job("aggregate.py", functools.partial(aggregate_spec, STUDY), *(f"analysis.tables.{name}" for name in tables.TABLES)),
+        **job(
+            "aggregate.py",
+            functools.partial(aggregate_spec, STUDY),
+            *(f"analysis.tables.{name}" for name in tables.TABLES),
+        ),
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input.accuracy],
     message:
         "Putting all results together"

@@ -48,11 +48,11 @@ def constrained(path):
 
 
 pathvars:
+    **{name: constrained(path) for name, path in FOLDERS.items()},
     results=STUDY.config.results,
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
     data=f"<results>/data/{STUDY.config.dataset}",
-    **{name: constrained(path) for name, path in FOLDERS.items()},
 
 
 wildcard_constraints:

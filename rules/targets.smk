@@ -6,7 +6,9 @@ for target, runs in STUDY.named_runs().items():
     NAMED.append((f"train_{target}", when_asked_for(runs, "checkpoints/manifest.json", "metrics.csv")))
     NAMED.append((f"eval_{target}", when_asked_for(runs, "accuracy.csv")))
 for model, names in EXPORTS.items():
-    NAMED += [(export_name(model, name), f"{folder_of('export', model=model, export=name)}/manifest.json") for name in names]
+    NAMED += [
+        (export_name(model, name), f"{folder_of('export', model=model, export=name)}/manifest.json") for name in names
+    ]
 
 # A job of a cluster, which reads all this again, has no use for them.
 for target, files in NAMED if SNAKEMAKE.is_driver else ():
