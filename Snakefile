@@ -42,4 +42,6 @@ onsuccess:
     end()
 
 
+if SNAKEMAKE.is_driver and not MODULE and (reason := SNAKEMAKE.unknown_target()):
+    raise WorkflowError(reason)
 SNAKEMAKE.drop_rule_functions(globals())

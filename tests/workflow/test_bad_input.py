@@ -47,6 +47,15 @@ def test_configuration(project: Project, case: str):
     assert not project.path().exists(), "no job has started"
 
 
+def test_unknown_target(project: Project):
+    """The nearest name is in the error, whether or not other targets are there."""
+    for targets in (["train_layerwize_0.5_tiny", "-n"], ["all", "train_layerwize_0.5_tiny", "--cores", "1"]):
+        output = project.run(*targets, check=False)
+        assert "unknown target 'train_layerwize_0.5_tiny'; did you mean 'train_layerwise_0.5_tiny'?" in output
+        assert "Traceback" not in output
+    assert not project.path().exists(), "no job has started"
+
+
 def test_a_launch_file_is_quoted_in_the_command(project: Project):
     (project.folder / "four gpus; $HOME.yaml").write_text("distributed_type: MULTI_GPU")
     config = copy.deepcopy(project.config)

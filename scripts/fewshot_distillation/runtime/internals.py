@@ -4,13 +4,16 @@ It works with the versions in `TESTED`, and others are refused at the start (`un
 """
 
 import atexit
+import difflib
 import functools
 import gc
+import itertools
 import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 TESTED = {
@@ -81,6 +84,21 @@ class Internals:
 
         found = list(get_argument_parser().parse_known_args(sys.argv[1:])[0].targets or [])
         return found if names & set(found) else []
+
+    def unknown_target(self) -> str | None:
+        """Name a target that is neither a rule nor a path, and the nearest rule; Snakemake's error says nothing of names.
+
+        Words before the first option are targets.
+        """
+        if Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
+            return None
+        rules = {rule.name: not rule.has_wildcards() for rule in self._workflow.rules}
+        for word in itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:]):
+            if "/" not in word and word not in rules:
+                near = difflib.get_close_matches(word, filter(rules.get, rules), n=1)
+                hint = f"did you mean '{near[0]}'? " if near else ""
+                return f"unknown target '{word}'; {hint}`snakemake --list-target-rules` lists all names"
+        return None
 
     def limit(self, resource: str) -> int:
         """Return the limit of a resource in `--resources`; 0 without one."""
