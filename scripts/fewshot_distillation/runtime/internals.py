@@ -7,9 +7,9 @@ import atexit
 import difflib
 import functools
 import gc
-import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import metadata
@@ -86,18 +86,16 @@ class Internals:
         return found if names & set(found) else []
 
     def unknown_target(self) -> str | None:
-        """Name a target that is neither a rule nor a path, and the nearest rule; Snakemake's error says nothing of names.
-
-        Words before the first option are targets.
-        """
+        """Return an error with the nearest name if a target is neither a rule nor a path; Snakemake's has no names."""
         if Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
             return None
         rules = {rule.name: not rule.has_wildcards() for rule in self._workflow.rules}
-        for word in itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:]):
-            if "/" not in word and word not in rules:
-                near = difflib.get_close_matches(word, filter(rules.get, rules), n=1)
+        unknown = {word for word in sys.argv[1:] if word not in rules and re.fullmatch("[A-Za-z_][^/=]*", word)}
+        for target in self.targets(unknown):
+            if target in unknown:
+                near = difflib.get_close_matches(target, filter(rules.get, rules), n=1)
                 hint = f"did you mean '{near[0]}'? " if near else ""
-                return f"unknown target '{word}'; {hint}`snakemake --list-target-rules` lists all names"
+                return f"unknown target '{target}'; {hint}`snakemake --list-target-rules` lists all names"
         return None
 
     def limit(self, resource: str) -> int:
