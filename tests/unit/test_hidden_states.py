@@ -7,7 +7,7 @@ from fewshot_distillation.config.targets import POSITIONS
 from fewshot_distillation.data.prompts import Prompt
 from fewshot_distillation.data.sequences import Sequence
 from fewshot_distillation.modeling.hidden_states import Capture, decoder_of, logits_from_layer_output, logits_of
-from fewshot_distillation.modeling.packed import Packed, Selection, pack, packed_hidden
+from fewshot_distillation.modeling.packed import Packed, Prefix, Selection, pack, packed_hidden
 from fewshot_distillation.modeling.packed_attention import use_packed_attention
 from fewshot_distillation.modeling.prefix import common_length, shared_prefix
 from fewshot_distillation.teacher.reading import Reader
@@ -166,9 +166,27 @@ def test_the_shared_beginning_is_read_once_and_stays_as_it_is(model):
 
 
 @torch.inference_mode()
+def test_positions_that_others_share_with_a_prompt(model):
+    """A question that is the last of the fixed demonstrations: all other prompts begin as its own ends."""
+    prompts = with_shared_beginning()[:4]
+    prompts.append(prompts[0][:40])
+    references = [plain(model, ids)[1][0] for ids in prompts]
+    reader = reader_of(model, prompts)
+    assert len(reader.prefix.ids) == as_prompt(prompts[4]).question_end == 36
+    found = reader.read([0, 4, 1, 2, 3])
+    for name in POSITIONS:
+        for row, n in enumerate([0, 4, 1, 2, 3]):
+            expected = references[n][getattr(as_prompt(prompts[n]), name)]
+            torch.testing.assert_close(found[name][row, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
 def test_a_position_within_the_shared_beginning_is_an_error(model):
-    prompts = with_shared_beginning()
+    """Wherever its prompt is among those of a pass."""
+    prompts = with_shared_beginning()[:4]
     early = Prompt(ids=prompts[0], question_end=10, prompt_end=len(prompts[0]) - 1)
-    sequences = [Sequence(early, []), *(Sequence(as_prompt(ids), []) for ids in prompts[1:])]
-    with pytest.raises(ValueError, match="reaches beyond a compared position"):
-        Reader(model, sequences, POSITIONS).read([0])
+    reader = Reader(model, [Sequence(early, []), *(Sequence(as_prompt(ids), []) for ids in prompts[1:])], POSITIONS)
+    reader.prefix = Prefix.read(decoder_of(model), prompts)
+    for rows in ([0], [1, 0], [0, 1]):
+        with pytest.raises(ValueError, match="reaches beyond a compared position"):
+            reader.read(rows)

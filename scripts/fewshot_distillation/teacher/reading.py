@@ -36,7 +36,13 @@ class Reader:
         self.decoder, self.device = decoder_of(model), model.device
         self.capture = Capture(self.decoder, layers)
         with torch.inference_mode():
-            self.prefix = Prefix.read(self.decoder, [sequence.ids for sequence in sequences])
+            # No further than any compared position: a question that is itself the last of the fixed demonstrations
+            # ends within what the other prompts share.
+            begun = [sequence.ids[: self._first(sequence) + 1] for sequence in sequences]
+            self.prefix = Prefix.read(self.decoder, begun)
+
+    def _first(self, sequence: Sequence) -> int:
+        return min(sequence.span(span).start for span in self.spans)
 
     @torch.inference_mode()
     def read(self, rows: list[int]) -> dict[Span, Tensor]:
@@ -51,7 +57,7 @@ class Reader:
         sequences = [self.sequences[row] for row in rows]
         packed = pack([sequence.ids for sequence in sequences], prefix)
         places = [packed.starts[n] + j for n, s in enumerate(sequences) for span in self.spans for j in s.span(span)]
-        if min(places) < 0:
+        if prefix and min(map(self._first, sequences)) < len(prefix.ids):
             raise ValueError("the shared beginning of the prompts reaches beyond a compared position")
         packed = packed.to(self.device)
         chosen = Selection(torch.tensor(places), packed.tokens).to(self.device)
