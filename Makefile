@@ -11,7 +11,7 @@
 # make docs   the documentation as a site, in site/
 # make lint   style and workflow checks
 #
-# WORKERS=4               processes that share the tests; each has one thread, but for Snakemake's jobs
+# WORKERS=4               processes that share the tests; each has one thread, but for Snakemake's jobs and vLLM
 # MODEL=, ROWS=           folders of a fetched model and of train.jsonl and test.jsonl, for the benchmarks
 # PYTHON=python3.12       another interpreter (3.11 or newer)
 # TORCH_INDEX=<address>   package index to take PyTorch from, such as PyTorch's own with CPU builds

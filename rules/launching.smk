@@ -42,8 +42,8 @@ def training_code(wildcards):
 def job(program, spec, *modules, machine=None, code=None):
     """Parameters of a job: `scripts`, the folder of the programs; `spec` and `machine` as JSON; `code`, its digest.
 
-    `spec` makes a job's spec from its wildcards, `modules` are what the program loads by name, `machine` is the rule whose
-    settings of the machine the program takes, and `code` replaces the digest where modules depend on wildcards.
+    `spec` makes a job's spec from its wildcards, `modules` are what the program loads by name, `machine` is the rule
+    whose settings of the machine the program takes, and `code` replaces the digest where modules depend on wildcards.
     """
 
     @functools.cache

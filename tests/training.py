@@ -82,14 +82,22 @@ class Setup:
         return Workspace(folder / "state" / "train" / "1", outputs, {"test": 1})
 
     def train(
-        self, condition: str, folder: Path, save_state_every: int = 2, trackers: tuple = ("tensorboard",), **changes
+        self,
+        condition: str,
+        folder: Path,
+        save_state_every: int = 2,
+        trackers: tuple = ("tensorboard",),
+        log_gradients_every: int = 0,
+        **changes,
     ) -> Path:
         """Train, or continue, as the program does; the folder of the published outputs."""
         work = self.workspace(folder)
         with work.opened() as unfinished:
             if unfinished:
                 spec, inputs = self.spec(condition, **changes), self.inputs(condition, **changes)
-                machine = Machine(trackers=list(trackers), save_state_every=save_state_every)
+                machine = Machine(
+                    trackers=list(trackers), save_state_every=save_state_every, log_gradients_every=log_gradients_every
+                )
                 train(spec, self.model, inputs, work, machine)
         return folder / "run"
 

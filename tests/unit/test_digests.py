@@ -193,6 +193,16 @@ def test_normal_form_of_messages():
         assert not same(function.format(one), function.format(other)), one
 
 
+def test_normal_form_of_imports():
+    """A name that decides no result may move among the packages that don't."""
+    assert same("from ..runtime.errors import E\nraise E('a')", "from ..errors import E\nraise E('a')")
+    assert same(
+        "from fewshot_distillation.runtime.cli import job\njob()", "from fewshot_distillation.config import job\njob()"
+    )
+    for text in ("from ..data.rows import f", "from .config import f", "from errors import f", "import config"):
+        assert not same(text, ""), text
+
+
 def test_normal_form_of_names():
     assert same(
         "def f(x):\n    a = [b for b in x]\n    def g(): return a\n    return g",

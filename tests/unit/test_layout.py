@@ -104,6 +104,20 @@ def test_a_figure_reads_what_it_declares():
     assert bars[:2] == plan.baselines("tiny", "accuracy.csv") and all("/runs/" in path for path in bars[2:])
 
 
+def test_validation_and_reruns_are_read_where_the_configuration_has_them():
+    of_model = SimpleNamespace(model="tiny")
+    plan = layout(datasets__problems__validation=2, reruns__small={"batch_tokens": 256})
+    found = figures(plan).accuracy("main_comparison", "accuracy.csv")(of_model)
+    runs = [path for path in found if "/runs/" in path]
+    assert [path for path in runs if "/validation/" in path] == [
+        path.replace("accuracy.csv", "validation/accuracy.csv") for path in runs[: len(runs) // 2]
+    ]
+    assert plan.reruns("judged.parquet") == [
+        f"<results>/reruns/tiny/small/{prompt}/judged.parquet" for prompt in ("zeroshot", "fewshot")
+    ]
+    assert layout().reruns("judged.parquet") == []
+
+
 def test_published_accuracies_are_shown_as_what_they_are():
     plan = layout()
     shown = figures(plan, published=("published.yaml",), apart=("tiny",))
@@ -111,3 +125,4 @@ def test_published_accuracies_are_shown_as_what_they_are():
     assert shown.spec("main_comparison", model="tiny").other_protocol
     assert not figures(plan, published=("published.yaml",)).spec("main_comparison", model="tiny").other_protocol
     assert not figures(plan, apart=("tiny",)).spec("main_comparison", model="tiny").other_protocol
+    assert shown.spec("icl_gap", phase="phase0").other_protocol

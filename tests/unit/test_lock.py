@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_a_living_owner_of_this_machine_is_not_waited_for(tmp_path: Path, holder
 
 
 def test_an_owner_whose_parent_never_collects_it_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder):
-    """As in a container whose first process is none that does."""
+    """As in a container whose first process doesn't collect its children."""
     monkeypatch.setattr(locks, "STALE", 0.6)
     monkeypatch.setattr(locks, "BEAT", 0.1)
     forged(tmp_path / "lock", duration="0.6")
@@ -137,6 +138,15 @@ def test_an_owner_whose_parent_never_collects_it_is_dead(tmp_path: Path, monkeyp
     assert not look(tmp_path / "lock")
     lock = Lock(tmp_path / "lock")
     assert lock.take_over() and lock.held()
+
+
+@pytest.mark.parametrize(("error", "runs"), [(ProcessLookupError, False), (PermissionError, True)])
+def test_an_owner_that_ends_or_hides_while_it_is_looked_at(tmp_path: Path, monkeypatch, holder, error, runs: bool):
+    def read_text(_path: Path) -> str:
+        raise error
+
+    monkeypatch.setattr(locks.Path, "read_text", read_text)
+    assert locks._runs(SimpleNamespace(pid=holder.pid)) is runs
 
 
 def test_a_clock_that_is_wrong_kills_nobody(tmp_path: Path, holder):

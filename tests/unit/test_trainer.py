@@ -17,7 +17,7 @@ from fewshot_distillation.runtime.files import sha256
 from fewshot_distillation.student.examples import examples_of_step
 from fewshot_distillation.student.run import TrainInputs, train
 from fewshot_distillation.student.targets import TargetCache
-from tiny import fetched_model, write_dataset
+from tiny import fetched_model, study, write_dataset
 from training import Setup, adapter_of
 
 CONDITIONS = ["sft", "layerwise", "logit_kl"]
@@ -234,6 +234,18 @@ def test_targets_of_other_questions(setup: Setup, tmp_path: Path, condition: str
     with pytest.raises(JobError, match="was computed from another training split"):
         run = TrainInputs(other, inputs.caches)
         train(setup.spec(condition), setup.model, run, setup.workspace(tmp_path), Machine(trackers=[]))
+
+
+@pytest.mark.parametrize(("every", "measured"), [(0, []), (6, []), (5, [1, 6])])
+def test_gradients_are_measured_where_a_run_has_two_such_steps(
+    setup: Setup, tmp_path: Path, every: int, measured: list
+):
+    """Of a run of six steps; one value would be in no figure."""
+    metrics = pd.read_csv(setup.train("layerwise", tmp_path, log_gradients_every=every) / "metrics.csv")
+    found = metrics.dropna(subset="grad_cosine")["step"].tolist() if "grad_cosine" in metrics else []
+    assert found == measured
+    shown = study(log_gradients_every=every).gradient_runs("tiny")
+    assert bool(shown) is bool(measured), "the runs of the figure are those that have values"
 
 
 def test_targets_are_rows_of_the_cache(setup: Setup):

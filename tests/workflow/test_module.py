@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import warm
-from project import tiny_config, write_user_of_module
+from project import Project, tiny_config, write_user_of_module
 
 
 @pytest.fixture
@@ -27,6 +27,15 @@ def test_another_workflow_plans_this_one(folder: Path):
         assert re.search(rf"\n{rule} +1\n", plan), rule
     assert "elsewhere/out/runs/tiny/sft/lambda0/seed42/short/accuracy.csv" in plan
     assert "study_precompute_activations" in run(folder, "-n", "study_train_layerwise_0.5_tiny")
+
+
+def test_another_workflow_includes_this_one(tmp_path: Path, tiny_source: Path):
+    """Its own targets have names that this one doesn't have."""
+    project = Project(tmp_path, tiny_config(tiny_source))
+    mine = 'rule mine:\n    output: "mine.txt"\n    shell: "touch {output}"\n'
+    (tmp_path / "Snakefile").write_text(f'include: "{project.source}/Snakefile"\n{mine}')
+    for target in ("mine", "mine.txt"):
+        assert re.search(r"\nmine +1\n", run(tmp_path, "-n", target))
 
 
 @pytest.mark.slow

@@ -8,12 +8,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 from .modules import SCRIPTS, modules
-
-PACKAGE = "fewshot_distillation"
-
-# These decide no result: `config` speaks through the specs, `runtime` moves files and prints progress, `hardware` takes
-# GPUs and measures (tokens a second in metrics.csv are its).
-IGNORED = tuple(f"{PACKAGE}.{part}" for part in ("config", "errors", "hardware", "runtime"))
+from .normal_form import IGNORED, PACKAGE
 
 
 def code_digest(program: str, *extra_modules: str) -> str:
@@ -84,7 +79,7 @@ def _imports(path: Path) -> frozenset[Path]:
 
 def _files(name: str) -> set[Path]:
     """The file of a module; nothing for a name that is a function or class, or that is ignored."""
-    if name.startswith(IGNORED):
+    if name.startswith(tuple(f"{PACKAGE}.{part}" for part in IGNORED)):
         return set()
     base = SCRIPTS.joinpath(*name.split("."))
     return {p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()}

@@ -103,5 +103,5 @@ class Layout:
 
 
 def _answers(model: str, teacher: str, file: str) -> list[str]:
-    """A file of the answers that a teacher wrote; none where what is read are the dataset's own."""
+    """Return the file of a teacher's written answers; none where the dataset's own are read."""
     return [] if teacher in (QUESTION, REFERENCE) else [f"{folder_of('written', model=model, teacher=teacher)}/{file}"]

@@ -1,13 +1,18 @@
 """The normal form of a Python module: equal for two versions that compute the same and differ only in wording.
 
 These don't count: comments, layout, docstrings, log records, texts of exceptions, of progress and of `--help`,
-variables that only such texts use, and the names of local variables. Parameters keep their names, as callers may use
-them.
+variables that only such texts use, the names of local variables, and imports from packages that decide no result.
+Parameters keep their names, as callers may use them.
 """
 
 import ast
 import builtins
 from collections.abc import Iterator
+
+PACKAGE = "fewshot_distillation"
+# These decide no result: `config` speaks through the specs, `runtime` moves files and prints progress, `hardware` takes
+# GPUs and measures (the tokens a second in metrics.csv, too).
+IGNORED = ("config", "errors", "hardware", "runtime")
 
 LOGGERS = {"log", "logger", "logging", "warnings"}
 # Functions and methods of which texts are for readers: the arguments by number and by name.
@@ -62,6 +67,11 @@ class _Silent(ast.NodeTransformer):
         nothing = not node.orelse and all(isinstance(inside, ast.Pass) for inside in node.body)
         effects = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
         return None if nothing and not any(isinstance(part, effects) for part in ast.walk(node.test)) else node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        name = (node.module or "").removeprefix(f"{PACKAGE}.")
+        from_package = node.level > 1 or name != node.module
+        return None if from_package and name.partition(".")[0] in IGNORED else node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):

@@ -86,8 +86,11 @@ class Internals:
         return found if names & set(found) else []
 
     def unknown_target(self) -> str | None:
-        """Return an error with the nearest name if a target is neither a rule nor a path; Snakemake's has no names."""
-        if Path(sys.argv[0]).stem not in ("snakemake", "__main__"):
+        """Return an error with the nearest name if a target is neither a rule nor a path.
+
+        Snakemake's own error suggests none. Of a Snakefile that includes this one, the rules aren't known yet.
+        """
+        if Path(sys.argv[0]).stem not in ("snakemake", "__main__") or len(self._workflow.included_stack) > 1:
             return None
         rules = {rule.name: not rule.has_wildcards() for rule in self._workflow.rules}
         unknown = {word for word in sys.argv[1:] if word not in rules and re.fullmatch("[A-Za-z_][^/=]*", word)}

@@ -1,7 +1,8 @@
 """A lock between processes on any machine that shares a file system, for locks that outlive their owner.
 
 The work is `filelock.SoftFileLease`'s: a file that its owner touches, and that another may take over when the owner's
-process is gone (seen at once on its own machine) or hasn't touched it for `STALE` seconds of the watcher's own clock.
+process is gone (seen at once on its own machine, unless the process's parent never collects it) or hasn't touched it
+for `STALE` seconds of the watcher's own clock.
 Added here: a watcher that was held up itself begins to watch anew; an owner ends when it has lost the lock, as two must
 not do the same work, or when `watch` returns a reason; and `take_over`, for a driver that waits no longer than it must.
 """
@@ -148,11 +149,13 @@ def look(path: Path) -> str | None:
 
 
 def _runs(owner: OwnerRecord) -> bool:
-    """Whether the process is there, and not only its exit status, which its parent may never collect."""
+    """Return whether the process runs; a zombie, whose parent never collects its exit status, doesn't."""
     try:
         return Path(f"/proc/{owner.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    except PermissionError:  # another user's, on a machine that hides those
+        return True
 
 
 def _lost(loss: LeaseCompromise) -> None:

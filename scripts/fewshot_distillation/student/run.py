@@ -68,7 +68,7 @@ def train(spec: TrainSpec, model_folder: Path, inputs: TrainInputs, work: Worksp
     accelerator.wait_for_everyone()  # before the first process saves a newer state
     _start_trackers(accelerator, spec, machine.trackers, work["tensorboard"], done)
     total = spec.schedule.max_steps
-    # A single value would be shown nowhere.
+    # No figure shows a single value.
     wanted = machine.log_gradients_every if machine.log_gradients_every < total else 0
     every = wanted if measurable(trainer) else 0
     if wanted > every and spec.learning.targets:

@@ -1,4 +1,4 @@
-"""Snakemake and programs of this workflow in processes that have their libraries in memory.
+"""Snakemake and programs of this workflow in processes that have libraries and configuration classes in memory.
 
 To import these is most of a tiny job's time and of a dry run's. Run as a program with the path of a socket, this
 imports them and forks for each connection. The new process runs the command that it is asked for, ends it if the

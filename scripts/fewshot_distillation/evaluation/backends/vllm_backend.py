@@ -89,7 +89,7 @@ class VllmBackend:
         on_cpu = device().type == "cpu"
         if on_cpu:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")  # GiB; vLLM would take half of the memory
-            # Two processes more would take longer to start than most of what a CPU is asked, and share its cores.
+            # Its two extra processes take longer to start than most CPU jobs run, and share the job's cores.
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         from vllm import LLM
 
