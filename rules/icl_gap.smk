@@ -18,7 +18,8 @@ rule summarise_icl_gap:
         accuracy=lambda wildcards: LAYOUT.asked_in_phase(wildcards.phase, "accuracy.csv"),
         judged=lambda wildcards: LAYOUT.asked_in_phase(wildcards.phase, "judged.parquet"),
         manifests=lambda wildcards: [
-            f"{folder_of('weights', model=model)}/manifest.json" for model in STUDY.config.icl_gap[wildcards.phase].models
+            f"{folder_of('weights', model=model)}/manifest.json"
+            for model in STUDY.config.icl_gap[wildcards.phase].models
         ],
     output:
         "<results>/icl_gap/{phase}.json",
