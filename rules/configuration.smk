@@ -34,6 +34,7 @@ if reason := untested("snakemake"):
     raise WorkflowError(reason)
 SNAKEMAKE = Internals(workflow)
 SNAKEMAKE.collect_less_garbage()
+SNAKEMAKE.compare_behind_orders()
 
 
 def own_or_shipped(name):

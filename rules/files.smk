@@ -74,25 +74,12 @@ def plain_runs(wildcards):
     return LAYOUT.runs([run for run in STUDY.runs_of(wildcards.model) if run.condition == STUDY.plain], "accuracy.csv")
 
 
-def in_order(first, then):
-    """A file that comes first as an order and not as data: what is there isn't stale when the file is made again.
-
-    Snakemake doesn't check for missing outputs of a job where one of its `ancient` inputs is made again,
-    so the input is only that while `then`, the output of the job that comes after it, is there.
-    """
-    return ancient(first) if os.path.exists(then.replace("<results>", STUDY.config.results)) else first
-
-
 def phase_zero(wildcards):
-    """Input function: phase 0, which is finished before the teacher's targets are computed."""
+    """Input function: phase 0, which is finished before the teacher's targets are computed; an order and not data."""
     phase = STUDY.gap_before(wildcards.model)
-    if phase is None:
-        return []
-    cache = f"{folder_of('teacher', **wildcards)}/activations.safetensors"
-    return in_order(f"<results>/icl_gap/{phase}/{wildcards.model}.done", cache)
+    return [] if phase is None else [ancient(f"<results>/icl_gap/{phase}/{wildcards.model}.done")]
 
 
 def signal_audit(wildcards):
-    """Input function: the audit of each target's signal, which is made before anything is trained."""
-    trained = f"{folder_of('run', **wildcards)}/checkpoints/manifest.json"
-    return [in_order(f"{cache}/signal.json", trained) for cache in dict.fromkeys(LAYOUT.caches(wildcards))]
+    """Input function: the audit of each target's signal, which comes before training; an order and not data."""
+    return [ancient(f"{cache}/signal.json") for cache in dict.fromkeys(LAYOUT.caches(wildcards))]

@@ -93,9 +93,10 @@ class Internals:
         if Path(sys.argv[0]).stem not in ("snakemake", "__main__") or len(self._workflow.included_stack) > 1:
             return None
         rules = {rule.name: not rule.has_wildcards() for rule in self._workflow.rules}
+        made = [rule for rule in self._workflow.rules if rule.products()]
         unknown = {word for word in sys.argv[1:] if word not in rules and re.fullmatch("[A-Za-z_][^/=]*", word)}
         for target in self.targets(unknown):
-            if target in unknown:
+            if target in unknown and not any(rule.is_producer(target) for rule in made):
                 near = difflib.get_close_matches(target, filter(rules.get, rules), n=1)
                 hint = f"did you mean '{near[0]}'? " if near else ""
                 return f"unknown target '{target}'; {hint}`snakemake --list-target-rules` lists all names"
@@ -139,6 +140,33 @@ class Internals:
             yield json.dumps(list(self.jobs()))
 
         DAG.summary = summary
+
+    def compare_behind_orders(self) -> None:
+        """Have plans compare the parameters and outputs of jobs behind an `ancient` input that will be made again.
+
+        Snakemake expects all behind a job that will run to run as well, so it looks at none of them, and then leaves
+        out those behind `ancient` inputs (https://github.com/snakemake/snakemake/issues/4166).
+        """
+        from snakemake.dag import DAG
+
+        update = DAG.update_needrun
+
+        def behind(depending: dict[Any, dict[Any, Iterable[Any]]], *jobs: Any) -> Iterator[Any]:
+            waiting, seen = [*jobs], {*jobs}
+            while waiting:
+                yield (job := waiting.pop())
+                found = {other for other, files in depending[job].items() if not all(f.is_ancient for f in files)}
+                waiting += found - seen
+                seen |= found
+
+        async def update_needrun(dag: Any, *given: Any, **options: Any) -> None:
+            dag.bfs = behind
+            try:
+                await update(dag, *given, **options)
+            finally:
+                del dag.bfs
+
+        DAG.update_needrun = update_needrun
 
     # --- What makes plans of thousands of jobs quick ------------------------------------------------------------------
 
