@@ -19,7 +19,11 @@ def begin():
             f"Snakemake can't hand '{os.getcwd()}' and '{HERE}' to a cluster's jobs: choose folders without quotes and"
             " backslashes in their names."
         )
-    if other := DRIVER.take():
+    try:
+        other = DRIVER.take()
+    except OSError as error:
+        raise WorkflowError(f"results: can't write to '{STUDY.config.results}' ({error}); choose another folder")
+    if other:
         raise WorkflowError(
             f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
         )
@@ -30,14 +34,11 @@ def begin():
 
 
 def end():
-    """The workflow has ended well: nothing needs to be remembered but work that the next driver puts back.
-
-    What Snakemake left out (see `in_order`) is not done.
-    """
+    """The workflow has ended well: nothing needs to be remembered but work that the next driver puts back."""
     if SNAKEMAKE.only_looks():
         return
     if missing := SNAKEMAKE.missing_targets():
-        raise WorkflowError(f"{missing[0]} was not produced; run the same command again")
+        raise WorkflowError(f"{missing[0]} was not produced; run the command again, without --touch")
     atexit.unregister(DRIVER.release)
     remove_finished(Path(STATE), SNAKEMAKE.outputs())
     DRIVER.finished()

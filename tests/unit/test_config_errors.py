@@ -69,7 +69,7 @@ CASES = {
     ),
     "a recipe in a study": (
         {"studies__main": grid(recipes=["tuned"])},
-        ["studies.main.recipes: unknown name 'tuned'", "Allowed: default"],
+        ["studies.main.recipes: unknown name 'tuned'", "allowed: default"],
     ),
     "a loss that isn't there": (
         {"conditions__logit_kl__divergence": "forward"},
@@ -165,10 +165,14 @@ CASES = {
         {"models__tiny__source": {"hub": "a/b", "revison": "main"}},
         ["models.tiny.source: unknown key 'revison'", "did you mean 'revision'?"],
     ),
+    "several keys": (
+        {"training__default__batch": 8, "training__default__learn_rate": 1, "training__default__rank": None},
+        ["training.default: unknown keys 'batch', 'learn_rate' (did you mean 'learning_rate'?); allowed: adapter, "],
+    ),
     "key of a study": ({"studies__main": grid(lambda_=[1])}, ["studies.main: unknown key 'lambda_'", "'lambdas'"]),
     "key that another target has": (
         {"conditions__layerwise__temperature": 2.0},
-        ["conditions.layerwise: unknown key 'temperature'", "Allowed: ", "normalize"],
+        ["conditions.layerwise: unknown key 'temperature'", "allowed: ", "normalize"],
     ),
     # Layers, targets and sources.
     "repeated layers": (

@@ -50,15 +50,18 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, row, problem: str):
 def test_broken_json_is_named_by_file_and_line(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(GOOD) + "\n\n" + '{"question": ')
-    with pytest.raises(JobError, match="line 3: not valid JSON"):
+    with pytest.raises(JobError, match=r"line 3: expected one JSON object a line \(Expecting value at column 14\)"):
         list(read_source_file(path))
 
 
 def test_unreadable_files_are_errors(tmp_path: Path):
     (tmp_path / "latin.jsonl").write_bytes('{"question": "é"}'.encode("latin-1"))
-    for name in ("latin.jsonl", "missing.jsonl"):
-        with pytest.raises(JobError, match=f"{name}: cannot be read as UTF-8 text"):
-            list(read_source_file(tmp_path / name))
+    for name, problem in (
+        ("latin", "expected UTF-8 text"),
+        ("missing", r"can't be read \(No such file or directory\)"),
+    ):
+        with pytest.raises(JobError, match=f"{name}.jsonl: {problem}"):
+            list(read_source_file(tmp_path / f"{name}.jsonl"))
 
 
 def test_a_byte_order_mark_is_read(tmp_path: Path):
@@ -85,8 +88,8 @@ BAD_LINES = {
         '{"question": "Q?", "answer": "#### 2", "id": {"a": 1, "a": 2}}',
         "the key 'a' is in the row twice",
     ),
-    "long number": ('{"question": "Q?", "answer": ' + "9" * 5000 + "}", "line 1: not valid JSON"),
-    "deep nesting": ("[" * 200_000, "line 1: not valid JSON"),
+    "long number": ('{"question": "Q?", "answer": ' + "9" * 5000 + "}", "line 1: expected one JSON object a line"),
+    "deep nesting": ("[" * 200_000, "line 1: expected one JSON object a line"),
 }
 
 

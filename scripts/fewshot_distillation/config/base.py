@@ -55,9 +55,14 @@ class ConfigError(ValueError):
 def suggest(name: object, valid: Iterable[str]) -> str:
     """Suggest the nearest valid name and list the allowed ones, as in "did you mean 'x'? Allowed: x, y"."""
     valid = sorted(str(v) for v in valid)
-    near = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"{hint}Allowed: {', '.join(valid) or 'none defined'}"
+    near = nearest(name, valid)
+    return f"{near} Allowed: {', '.join(valid)}" if near else f"allowed: {', '.join(valid) or 'none defined'}"
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
+    """Return "did you mean 'x'?" for the nearest valid name; an empty text if none is near."""
+    near = difflib.get_close_matches(str(name), sorted(valid), n=1)
+    return f"did you mean '{near[0]}'?" if near else ""
 
 
 class neutral:
@@ -106,9 +111,13 @@ class Strict(BaseModel):
                     new = cls.renamed[key]
                     moved = f"'{key}' is no longer a key here; move it to '{new}'"
                     raise ValueError(moved if "." in new else f"'{key}' is now called '{new}'; rename the key")
-                # A key that an overlay sets to null is one that it takes away, as when a source becomes another kind.
-                if data[key] is not None:
-                    raise ValueError(f"unknown key '{key}'; {suggest(key, fields)}")
+            # A key that an overlay sets to null is one that it takes away, as when a source becomes another kind.
+            if wrong := [key for key in unknown if data[key] is not None]:
+                if len(wrong) == 1:
+                    raise ValueError(f"unknown key '{wrong[0]}'; {suggest(wrong[0], fields)}")
+                hints = (f" ({near})" if (near := nearest(key, fields)) else "" for key in wrong)
+                each = ", ".join(f"'{key}'{hint}" for key, hint in zip(wrong, hints, strict=True))
+                raise ValueError(f"unknown keys {each}; allowed: {', '.join(sorted(fields))}")
             data = {key: value for key, value in data.items() if key not in unknown}
         return data
 

@@ -41,6 +41,20 @@ def check_fetched_models(study: Study, folder: Path) -> None:
                 check_modules(model, modules.get(model, []), found.get("linear_modules", []))
 
 
+def check_results_folder(study: Study) -> None:
+    """Check that the folder of results can be one.
+
+    Raises:
+        ConfigError: a part of its path is a file.
+    """
+    path = Path(study.config.results)
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise ConfigError(f"results: expected a folder, '{part}' is a file; choose another path than '{path}'")
+            return
+
+
 def check_launch_files(study: Study) -> None:
     """Check the files that configure how training is sharded.
 

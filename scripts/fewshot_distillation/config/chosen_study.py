@@ -36,7 +36,7 @@ def with_settings(raw: Mapping[str, Any], targets: Iterable[str], above: Mapping
     """
     targets = set(targets)
     asked = [name for name in optional_studies(raw) if name in targets]
-    build = asked or raw.get("build") or []
+    build = asked or (raw.get("build") if isinstance(raw.get("build"), list) else [])
     if asked and "all" in targets:
         raise ConfigError(f"'all' and '{asked[0]}' are different studies; ask for one of them at a time")
     known = raw.get("studies") if isinstance(raw.get("studies"), Mapping) else {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config.sources import FilesDataset, GeneratedDataset, HubDataset
 from ..config.specs import DatasetSpec
-from ..errors import JobError
+from ..errors import JobError, one_line
 from ..runtime.files import sha256, write_json, write_text
 from ..tasks import Task, task_of
 from ..tasks.base import tidy
@@ -53,8 +53,10 @@ def read_source_file(path: Path) -> Iterator[Placed]:
     try:
         # Not splitlines(), which also splits at line separators that a question may contain.
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JobError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    except UnicodeDecodeError as error:
+        raise JobError(f"{path}: expected UTF-8 text ({error}); save the file in that encoding") from None
+    except OSError as error:
+        raise JobError(f"{path}: can't be read ({error.strerror}); correct the source of the dataset") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             where = f"{path} line {number}"
@@ -63,7 +65,9 @@ def read_source_file(path: Path) -> Iterator[Placed]:
             except RepeatedKey as error:
                 raise JobError(f"{where}: {error}") from None
             except (ValueError, RecursionError) as error:
-                raise JobError(f"{where}: not valid JSON ({error})") from None
+                broken = isinstance(error, json.JSONDecodeError)
+                reason = f"{error.msg} at column {error.colno}" if broken else one_line(error)
+                raise JobError(f"{where}: expected one JSON object a line ({reason}); correct the line") from None
 
 
 class RepeatedKey(ValueError):
@@ -140,7 +144,7 @@ def fetch_dataset(spec: DatasetSpec, train_path: Path, test_path: Path, meta_pat
                 "%s: %d of %d rows skipped; the first: %s", split, len(wrong), len(found) + len(wrong), wrong[0]
             )
         if not rows[split]:
-            raise JobError(f"dataset '{spec.name}': the {split} split is empty")
+            raise JobError(f"dataset '{spec.name}': the {split} split is empty; it needs a row")
     check_disjoint(rows["train"], rows["test"])
     if spec.calculation_annotations == "strip":
         for row in (row for part in rows.values() for row in part):

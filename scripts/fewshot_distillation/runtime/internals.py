@@ -4,7 +4,6 @@ It works with the versions in `TESTED`, and others are refused at the start (`un
 """
 
 import atexit
-import difflib
 import functools
 import gc
 import json
@@ -15,6 +14,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from ..config.base import nearest
 
 TESTED = {
     "snakemake": "9.27.1",
@@ -97,9 +98,8 @@ class Internals:
         unknown = {word for word in sys.argv[1:] if word not in rules and re.fullmatch("[A-Za-z_][^/=]*", word)}
         for target in self.targets(unknown):
             if target in unknown and not any(rule.is_producer(target) for rule in made):
-                near = difflib.get_close_matches(target, filter(rules.get, rules), n=1)
-                hint = f"did you mean '{near[0]}'? " if near else ""
-                return f"unknown target '{target}'; {hint}`snakemake --list-target-rules` lists all names"
+                hint = f"{nearest(target, filter(rules.get, rules))} `snakemake --list-target-rules` lists all names"
+                return f"unknown target '{target}'; {hint.strip()}"
         return None
 
     def limit(self, resource: str) -> int:

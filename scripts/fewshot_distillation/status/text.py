@@ -91,7 +91,8 @@ def _left(jobs: list[Job]) -> str:
     if not known:
         return "Time left: unknown until the first jobs of each kind have ended."
     seconds = max(sum(known) / at_a_time, max((job.left_s or 0.0 for job in running), default=0.0))
-    more = f", and {unknown} jobs of kinds of which none has ended yet" if unknown else ""
+    jobs = "one job of a kind" if unknown == 1 else f"{unknown} jobs of kinds"
+    more = f", besides {jobs} of which none has ended yet" if unknown else ""
     return f"Time left: {_about(seconds)} with {at_a_time} at a time{more}."
 
 
