@@ -17,7 +17,7 @@ from fewshot_distillation.analysis.protocols import models_apart
 from fewshot_distillation.config.analysis import aggregate_spec, analysis_spec
 from fewshot_distillation.config.base import ConfigError
 from fewshot_distillation.config.chosen_study import optional_studies, with_settings
-from fewshot_distillation.config.checks import check_fetched_models, check_launch_files, check_results_folder
+from fewshot_distillation.config.checks import check
 from fewshot_distillation.config.conditions import QUESTION, REFERENCE
 from fewshot_distillation.config.deliverables import export_name, export_spec, exports, report_spec
 from fewshot_distillation.config.digests import code_digest, program_digests, rule_digests
@@ -65,9 +65,7 @@ try:
         named = SNAKEMAKE.targets(optional_studies(config))
         config.update(with_settings(config, named, {} if MODULE else SNAKEMAKE.overlays))
     STUDY = Study(load(SUBMITTED["config"] if SUBMITTED else config))
-    check_results_folder(STUDY)
-    check_launch_files(STUDY)
-    check_fetched_models(STUDY, Path(STUDY.config.results) / "models")
+    check(STUDY)
     # The file of published accuracies, if the configuration names one; figures show it where the questions are the same.
     PUBLISHED = [own_or_shipped(name) for name in [STUDY.config.published] if name]
     ACCURACIES = {path: load_published(Path(path)) for path in PUBLISHED}

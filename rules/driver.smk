@@ -19,14 +19,8 @@ def begin():
             f"Snakemake can't hand '{os.getcwd()}' and '{HERE}' to a cluster's jobs: choose folders without quotes and"
             " backslashes in their names."
         )
-    try:
-        other = DRIVER.take()
-    except OSError as error:
-        raise WorkflowError(f"results: can't write to '{STUDY.config.results}' ({error}); choose another folder")
-    if other:
-        raise WorkflowError(
-            f"Another run is working in {STUDY.config.results} ({other}); wait for it or stop it first."
-        )
+    if reason := DRIVER.take():
+        raise WorkflowError(reason)
     atexit.register(DRIVER.release)
     write_plan(Path(STUDY.config.results), SNAKEMAKE.jobs(), STUDY.studies_of_runs())
     SNAKEMAKE.doubt_failures()

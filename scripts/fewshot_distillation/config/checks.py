@@ -1,4 +1,4 @@
-"""Checks of the configuration against what is beside it: launch files, and models that have been fetched."""
+"""Checks of the configuration against what is beside it: the results folder, launch files, models that were fetched."""
 
 import json
 from pathlib import Path
@@ -19,6 +19,17 @@ def read_launch_file(path: Path) -> dict:
     except (yaml.YAMLError, UnicodeDecodeError):
         return {}
     return settings if isinstance(settings, dict) else {}
+
+
+def check(study: Study) -> None:
+    """Check a study against the folder of results and the files of accelerate.
+
+    Raises:
+        ConfigError: see each check.
+    """
+    check_results_folder(study)
+    check_launch_files(study)
+    check_fetched_models(study, Path(study.config.results) / "models")
 
 
 def check_fetched_models(study: Study, folder: Path) -> None:

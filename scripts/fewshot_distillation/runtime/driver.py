@@ -20,13 +20,18 @@ class Driver:
         self._lock = Lock(state / "driver.lease")
 
     def take(self) -> str | None:
-        """Take the folder; if another driver has it, who that is.
+        """Take the folder; return why it can't be taken, as where another driver has it.
 
         The lock is let go when the driver ends, however it ends, so nothing is left to unlock; of a driver on another
         machine it takes a while to see that it ended.
         """
-        if not self._lock.take_over():
-            return described(self._lock.owner)
+        folder = self.state.parent
+        try:
+            if not self._lock.take_over():
+                other = described(self._lock.owner)
+                return f"Another run is working in {folder} ({other}); wait for it or stop it first."
+        except OSError as error:
+            return f"results: can't write to '{folder}' ({error}); choose another folder"
         plans = hashlib.sha256(os.environ.get(PLANS, "").encode()).hexdigest()[:16]
         note = {"id": uuid.uuid4().hex, "plan": plans, "since": time.time()}
         write_json(self.state / "driver.json", note)
