@@ -110,10 +110,8 @@ class Ends:
         assert self.tokenizer.decode(asked).endswith(f"<|im_start|>user\n{question}")
 
 
-TRAIN = pytest.param("train", 1604, 2462, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize(("split", "mean", "longest"), [TRAIN, ("test", 1607, 2350)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("split", "mean", "longest"), [("train", 1604, 2462), ("test", 1607, 2350)])
 def test_every_prompt(train: list[dict], test: list[dict], qwen: PromptBuilder, split: str, mean: int, longest: int):
     """All questions with eight demonstrations and with none: positions, demonstrations, lengths in tokens."""
     ends, demonstrations = Ends(qwen), Demonstrations(train, Teacher())

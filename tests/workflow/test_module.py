@@ -34,8 +34,7 @@ def test_another_workflow_includes_this_one(tmp_path: Path, tiny_source: Path):
     project = Project(tmp_path, tiny_config(tiny_source))
     mine = 'rule mine:\n    output: "mine.txt"\n    shell: "touch {output}"\n'
     (tmp_path / "Snakefile").write_text(f'include: "{project.source}/Snakefile"\n{mine}')
-    for target in ("mine", "mine.txt"):
-        assert re.search(r"\nmine +1\n", run(tmp_path, "-n", target))
+    assert re.search(r"\nmine +1\n", run(tmp_path, "-n", "mine", "mine.txt"))
 
 
 @pytest.mark.slow
