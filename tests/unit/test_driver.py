@@ -43,6 +43,10 @@ def begin(state: Path, settings: str = "a") -> str | None:
     return reason
 
 
+def test_a_folder_that_cannot_be_made():
+    assert begin(Path("/proc/nowhere/.state")).startswith("results: can't write to '/proc/nowhere' (")
+
+
 def test_jobs_get_what_the_driver_has_read(tmp_path: Path):
     assert plans.submitted("study") is None
     plans.hand_down("study", {"config": {"λ": [0.5, None]}}, tmp_path)

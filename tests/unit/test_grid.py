@@ -7,9 +7,11 @@ import pytest
 
 from configurations import grid, runs
 from fewshot_distillation.config.base import ConfigError
-from fewshot_distillation.config.checks import check_fetched_models, check_launch_files
+from fewshot_distillation.config.checks import check_fetched_models, check_launch_files, check_results_folder
+from fewshot_distillation.config.chosen_study import with_settings
+from fewshot_distillation.config.load import load
 from fewshot_distillation.config.runs import Run, lambda_text
-from tiny import study
+from tiny import edited, study
 
 
 def test_every_combination_is_a_run():
@@ -117,6 +119,18 @@ def test_launch_files_that_training_does_not_know(tmp_path: Path, text: str, ask
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"models\.tiny\.accelerate: '.*' asks for distributed_type {asked}.*FSDP"):
         check_launch_files(study(models__tiny__accelerate=str(path)))
+
+
+def test_a_results_folder_below_a_file(tmp_path: Path):
+    (tmp_path / "file").touch()
+    check_results_folder(study(results=str(tmp_path / "new" / "a")))
+    with pytest.raises(ConfigError, match=r"results: expected a folder, '.*/file' is a file; choose another path than"):
+        check_results_folder(study(results=str(tmp_path / "file" / "a")))
+
+
+def test_a_study_to_build_that_is_no_list():
+    with pytest.raises(ConfigError, match=r"build: input should be a valid list \(it is 'main'\)"):
+        load(with_settings(edited(build="main"), [], {}))
 
 
 def test_recipes_and_subsets_are_runs_of_their_own():

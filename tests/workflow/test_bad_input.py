@@ -47,24 +47,6 @@ def test_configuration(project: Project, case: str):
     assert not project.path().exists(), "no job has started"
 
 
-@pytest.mark.parametrize(
-    ("results", "sentence"),
-    [
-        ("workflow_config.yaml/a", "results: expected a folder, 'workflow_config.yaml' is a file; choose another path"),
-        ("/proc/nowhere", "results: can't write to '/proc/nowhere' ("),
-    ],
-)
-def test_a_folder_that_cannot_be_made(project: Project, results: str, sentence: str):
-    project.configure(project.config | {"results": results})
-    output = project.run("all", check=False)
-    assert sentence in output and "Traceback" not in output
-
-
-def test_a_study_to_build_that_is_no_list(project: Project):
-    output = project.run("all", "-n", "--config", "build=main", check=False)
-    assert "build: input should be a valid list (it is 'main')" in output
-
-
 def test_unknown_target(project: Project):
     """The nearest name is in the error, whether or not other targets are there."""
     for targets in (["train_layerwize_0.5_tiny", "-n"], ["all", "train_layerwize_0.5_tiny", "--cores", "1"]):

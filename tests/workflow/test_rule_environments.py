@@ -56,7 +56,8 @@ def commands(project: Project, rule: str) -> list[str]:
     return [log.read_text().splitlines()[0].partition(" ")[2] for log in sorted(logs)]
 
 
-@pytest.mark.parametrize("environment", ["analysis.yaml", pytest.param("study.yaml", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", ["analysis.yaml", "study.yaml"])
 def test_a_rule_needs_no_more_than_its_environment(environment: str, finished: Project, tmp_path: Path):
     there = installed_by(environment)
     modules = importlib.metadata.packages_distributions().items()
