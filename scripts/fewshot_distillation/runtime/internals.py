@@ -94,10 +94,9 @@ class Internals:
         if Path(sys.argv[0]).stem not in ("snakemake", "__main__") or len(self._workflow.included_stack) > 1:
             return None
         rules = {rule.name: not rule.has_wildcards() for rule in self._workflow.rules}
-        made = [rule for rule in self._workflow.rules if rule.products()]
         unknown = {word for word in sys.argv[1:] if word not in rules and re.fullmatch("[A-Za-z_][^/=]*", word)}
         for target in self.targets(unknown):
-            if target in unknown and not any(rule.is_producer(target) for rule in made):
+            if target in unknown and not any(rule.is_producer(target) for rule in self._workflow.rules):
                 hint = f"{nearest(target, filter(rules.get, rules))} `snakemake --list-target-rules` lists all names"
                 return f"unknown target '{target}'; {hint.strip()}"
         return None
