@@ -54,7 +54,7 @@ def draw(spec: PlotSpec, measured: Measured) -> Figure:
         # Panels share what they show up to, so that heights compare.
         axes.set_ylim(0, min(1.0, max(top, theirs["high"].max() if len(theirs) else 0.0) + 0.04))
         if len(schedules) > 1:
-            axes.text(0.98, 0.02, schedule, transform=axes.transAxes, ha="right")
+            axes.set_xlabel(f"Optimizer step, schedule {schedule}")
     for axes in panels[1:]:
         axes.set_ylabel("")
     published_legend(spec, panels[-1], theirs, measured.tested)
@@ -78,6 +78,9 @@ def _panel(spec: PlotSpec, axes: Axes, curves: list[list[Pooled]], published: pd
         _published(axes, part, shifts.get(condition, 0.0), **style)
     if len(steps) * len(axes.figure.axes) <= 10:
         axes.set_xticks(steps)
+    if len(steps) == 1:  # or what is side by side would fill the panel
+        left, right = axes.get_xlim()
+        axes.set_xlim(min(left, 0.75 * steps[0]), max(right, 1.25 * steps[0]))
     axes.set_xlabel("Optimizer step")
 
 
